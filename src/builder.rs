@@ -1,0 +1,213 @@
+//! The settings of a client: their defaults, and what cannot work.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::auth::{AccessToken, Auth, LONGEST_TOKEN};
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::proxy;
+use crate::transport::{AgentConfig, BaseUrl, Settings, Transport};
+
+const BASE_URL: &str = "https://open-api.123pan.com";
+const USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 2;
+
+/// ureq adds a limit to the time of day, which must not overflow. A year is as good as no limit.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The settings of a [`Client`]. Nothing is checked and nothing is done before [`build()`](Self::build).
+///
+/// ```
+/// use std::time::Duration;
+/// use pan123_offline::Client;
+///
+/// let client = Client::builder()
+///     .access_token("eyJhbGciOi")
+///     .timeout(Duration::from_secs(10))
+///     .retries(0)
+///     .build()?;
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[must_use = "a builder does nothing before `build()`"]
+pub struct ClientBuilder {
+    access_token: Option<Setting<AccessToken>>,
+    base_url: Setting<String>,
+    timeout: Duration,
+    connect_timeout: Duration,
+    retries: u32,
+    user_agent: String,
+    configure_agent: Box<dyn FnOnce(AgentConfig) -> AgentConfig + Send>,
+}
+
+/// A value with the name under which the user set it, for errors.
+struct Setting<T> {
+    name: &'static str,
+    value: T,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            access_token: None,
+            base_url: Setting { name: "base_url", value: BASE_URL.to_owned() },
+            timeout: TIMEOUT,
+            connect_timeout: CONNECT_TIMEOUT,
+            retries: RETRIES,
+            user_agent: USER_AGENT.to_owned(),
+            configure_agent: Box::new(|config| config),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// The access token, used as it is on every call. No default: a client needs one.
+    pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
+        self.access_token = Some(Setting { name: "access_token", value: token.into() });
+        self
+    }
+
+    /// Where the service is, perhaps with a path that goes before the service's own. `https`, or `http` to a loopback
+    /// address. Default: `https://open-api.123pan.com`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Setting { name: "base_url", value: url.into() };
+        self
+    }
+
+    /// The time for a whole call, its retries and the pauses between them included. Default: 30 s. More than a year
+    /// counts as a year.
+    ///
+    /// One attempt splits what is left: a quarter to connect, 1/20 to send, 1/5 to read the body, the rest to wait for
+    /// the answer's head. Only the look-up of the host's name is outside: the system's resolver bounds that.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The most time that one attempt spends connecting, TLS included; a quarter of the attempt's time if that is
+    /// less. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a call asks again after an error that passes: code or HTTP 429, HTTP 5xx without an envelope, a
+    /// timeout, a failed connection. It waits as long as `Retry-After` says, otherwise 0.5 s, 1 s, 2 s and so on, and
+    /// not at all where that would pass [`timeout`](Self::timeout). Default: 2.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The header `User-Agent`: visible ASCII characters, with blanks between them. Default: `pan123-offline/` and the
+    /// version of this crate.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Settings of the [`ureq::Agent`](crate::ureq::Agent) itself: root certificates, a client certificate, a proxy, the IP family.
+    /// Given twice, the second goes on where the first ended.
+    ///
+    /// The proxy is set already as the environment asks: `https_proxy`, `HTTPS_PROXY`, `all_proxy`, `ALL_PROXY`, the
+    /// first that is there, unless `no_proxy` or `NO_PROXY` names the host.
+    ///
+    /// Set again after this, and not to be undone here: time limits for a whole request, redirects (none), https,
+    /// automatic headers (none), the buffers, no proxy for a loopback address. A middleware sees the access token.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, ureq};
+    /// let client = Client::builder()
+    ///     .access_token("eyJhbGciOi")
+    ///     .configure_agent(|agent| agent.ip_family(ureq::config::IpFamily::Ipv4Only))
+    ///     .build()?;
+    /// # Ok::<(), pan123_offline::Error>(())
+    /// ```
+    pub fn configure_agent(mut self, configure: impl FnOnce(AgentConfig) -> AgentConfig + Send + 'static) -> Self {
+        let earlier = self.configure_agent;
+        self.configure_agent = Box::new(move |config| configure(earlier(config)));
+        self
+    }
+
+    /// Checks the settings and makes the client. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the first setting that cannot work.
+    pub fn build(self) -> Result<Client> {
+        let Some(Setting { name, value: token }) = self.access_token else {
+            return Err(Error::config("access_token", "it is missing; a token comes from POST /api/v1/access_token"));
+        };
+        token.check(name)?;
+        let base = BaseUrl::parse(&self.base_url.value).map_err(|reason| Error::config(self.base_url.name, reason))?;
+        check_user_agent(&self.user_agent)?;
+        let timeout = usable("timeout", self.timeout)?;
+        let connect_timeout = usable("connect_timeout", self.connect_timeout)?;
+        let proxy =
+            if base.is_https() && !base.is_loopback() { proxy::from_env(base.host(), proxy::variable)? } else { None };
+
+        let settings = Settings {
+            base,
+            user_agent: self.user_agent,
+            timeout,
+            connect_timeout,
+            proxy,
+            longest_token: token.secret().len().min(LONGEST_TOKEN),
+        };
+        let transport = Transport::new(settings, self.configure_agent)?;
+        let auth = Auth::new(token, &transport)?;
+        Ok(Client::from_parts(transport, auth, timeout, self.retries))
+    }
+
+    /// The settings that the environment gives. An empty variable counts as none.
+    pub(crate) fn from_env() -> Result<Self> {
+        let variable = |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
+        let mut builder = Self::default();
+        let name = "PAN123_ACCESS_TOKEN";
+        match variable(name)? {
+            Some(token) => builder.access_token = Some(Setting { name, value: token.into() }),
+            None => return Err(Error::config(name, "it is not set; a token comes from POST /api/v1/access_token")),
+        }
+        let name = "PAN123_BASE_URL";
+        if let Some(value) = variable(name)? {
+            builder.base_url = Setting { name, value };
+        }
+        Ok(builder)
+    }
+}
+
+fn usable(setting: &'static str, time: Duration) -> Result<Duration> {
+    if time.is_zero() {
+        return Err(Error::config(setting, "it must be longer than zero"));
+    }
+    Ok(time.min(LONGEST_TIMEOUT))
+}
+
+fn check_user_agent(user_agent: &str) -> Result<()> {
+    let reason = if user_agent.is_empty() {
+        "it is empty"
+    } else if user_agent.len() > LONGEST_TOKEN {
+        "it is longer than 4096 bytes"
+    } else if user_agent.trim() != user_agent {
+        "it has blanks or line breaks around it; trim it"
+    } else if !user_agent.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        "it may only hold visible ASCII characters and blanks between them"
+    } else {
+        return Ok(());
+    };
+    Err(Error::config("user_agent", reason))
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("access_token", &self.access_token.as_ref().map(|setting| &setting.value))
+            .field("base_url", &self.base_url.value)
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("retries", &self.retries)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}

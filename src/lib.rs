@@ -1,0 +1,77 @@
+//! Follow an offline migration task of the 123pan image host to its end, from a program without an async runtime.
+//!
+//! A blocking client for build scripts, cron jobs, small utilities and plug-ins. It keeps one connection open, starts
+//! no thread, and needs `ureq`, `serde` and `serde_json`, nothing else.
+//!
+//! ```
+//! # use pan123_offline::{Progress, testing::Service};
+//! # let service = Service::start()?;
+//! # service.task(403316, [Progress::new(pan123_offline::Status::Succeeded, 100)]);
+//! # let (token, base_url) = ("token", service.base_url());
+//! use pan123_offline::{Client, Status};
+//!
+//! let client = Client::builder().access_token(token).base_url(base_url).build()?;
+//! let progress = client.get_process(403316)?;
+//! assert_eq!((progress.status, progress.percent), (Status::Succeeded, 100));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What to know
+//!
+//! | | |
+//! |---|---|
+//! | Token | `Client::new("…")`, or `PAN123_ACCESS_TOKEN` with [`Client::from_env`]. It shows up in no `Debug`, no error and no log; ureq's own `log` records at level trace are the exception, which dump whole requests. |
+//! | Time | A call takes 30 s at most, its retries included: [`ClientBuilder::timeout`]. The look-up of the host's name alone is bounded by the system's resolver. |
+//! | Retries | Two, of what passes: code or HTTP 429, HTTP 5xx from a gateway, a timeout, a failed connection. Never 401 and 403. |
+//! | Limits | An answer's head may have 8 KiB; 64 KiB of a body are read. |
+//! | Redirects | Not followed: the token would go along or get lost. |
+//! | Addresses | `https`, or `http` to a loopback address. |
+//! | Proxy | From the environment, in curl's order; never for a loopback address. SOCKS is not supported. A connection through a proxy has its host looked up on a short-lived thread, which ureq starts. |
+//! | Threads | None. A `Client` may be shared between threads all the same. |
+//!
+//! # Errors
+//!
+//! [`Error`] has a variant for each layer, so that nothing is lost and a caller can decide: [`Error::is_transient`],
+//! [`Error::is_unauthorized`], [`Error::is_banned`], [`Error::code`]. An answer without a `code` is an error, never a
+//! success.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `rustls` | yes | TLS by rustls with Mozilla's root certificates compiled in; needs a C compiler to build |
+//! | `native-tls` | | TLS by the system's library, with the system's root certificates |
+//! | `platform-verifier` | | rustls, with certificates judged as the operating system does |
+//! | `testing` | | [`testing`](crate#features): a stand-in for the service on loopback, for your own tests; only std |
+//!
+//! Without a TLS feature the crate builds without a C compiler, and `build()` refuses https.
+//!
+//! # Where the facts come from
+//!
+//! What the service does is from its own open-platform document, and, where the docs here say "seen", from what other
+//! clients of it met. The document does not say which HTTP status an error comes with; both ways work here.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at what fails"))]
+
+mod auth;
+mod builder;
+mod client;
+mod envelope;
+mod error;
+mod proxy;
+mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
+mod watch;
+
+pub use auth::AccessToken;
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use envelope::{Envelope, ErrorCode};
+pub use error::{ApiError, ConfigError, DecodeError, Error, HttpError, Result, TransportError, TransportErrorKind};
+pub use task::{Progress, Status};
+/// The HTTP client underneath, for [`ClientBuilder::configure_agent`].
+pub use ureq;
+pub use watch::{Update, Wait, WaitIter, Watch};

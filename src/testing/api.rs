@@ -1,0 +1,184 @@
+//! The usual answers: what the service's document says for each of the three calls.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::lock;
+use super::reply::Reply;
+use super::request::RequestView;
+use super::tokens::Tokens;
+use crate::task::{Progress, Status};
+
+const PROCESS: &str = "/api/v1/oss/offline/download/process";
+const CREATE: &str = "/api/v1/oss/offline/download";
+const TOKEN: &str = "/api/v1/access_token";
+
+/// The task id in the document's samples.
+const FIRST_TASK: u64 = 403_316;
+
+const NO_PLATFORM: Refusal = Refusal::new(1, "the header Platform: open_platform is missing");
+const NO_TASK_ID: Refusal = Refusal::new(1, "taskID is missing or not a number");
+const NO_TASK: Refusal = Refusal::new(1, "task not found");
+const NO_JSON: Refusal = Refusal::new(1, "the body is not JSON");
+const BAD_URL: Refusal = Refusal::new(1, "url is not an http or https address");
+const BAD_TYPE: Refusal = Refusal::new(1, "type is not 1");
+
+/// A failure as the envelope reports it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    code: i64,
+    message: &'static str,
+}
+
+impl Refusal {
+    pub(super) const fn new(code: i64, message: &'static str) -> Self {
+        Self { code, message }
+    }
+}
+
+pub(super) type NewSteps = Arc<dyn Fn(u64, &str) -> Vec<Progress> + Send + Sync>;
+
+#[derive(Default)]
+pub(super) struct Api(Mutex<State>);
+
+struct State {
+    tokens: Tokens,
+    tasks: HashMap<u64, Script>,
+    next_task: u64,
+    new_steps: NewSteps,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            tokens: Tokens::default(),
+            tasks: HashMap::new(),
+            next_task: FIRST_TASK,
+            new_steps: Arc::new(|_, _| {
+                vec![Progress::new(Status::InProgress, 50), Progress::new(Status::Succeeded, 100)]
+            }),
+        }
+    }
+}
+
+impl State {
+    /// The next id that is not taken: a user may have scripted a task of that number.
+    fn new_task_id(&mut self) -> u64 {
+        while self.tasks.contains_key(&self.next_task) {
+            self.next_task += 1;
+        }
+        let task_id = self.next_task;
+        self.next_task += 1;
+        task_id
+    }
+}
+
+/// What the polls of one task are answered.
+struct Script {
+    steps: Vec<Progress>,
+    next: usize,
+}
+
+impl Script {
+    fn new(steps: Vec<Progress>) -> Self {
+        Self { steps, next: 0 }
+    }
+
+    fn step(&mut self) -> Progress {
+        let Some(last) = self.steps.len().checked_sub(1) else {
+            return Progress::new(Status::InProgress, 0);
+        };
+        let step = self.steps[self.next];
+        self.next = (self.next + 1).min(last);
+        step
+    }
+}
+
+impl Api {
+    pub(super) fn script(&self, task_id: u64, steps: Vec<Progress>) {
+        lock(&self.0).tasks.insert(task_id, Script::new(steps));
+    }
+
+    pub(super) fn script_new(&self, steps: NewSteps) {
+        lock(&self.0).new_steps = steps;
+    }
+
+    pub(super) fn tokens<T>(&self, f: impl FnOnce(&mut Tokens) -> T) -> T {
+        f(&mut lock(&self.0).tokens)
+    }
+
+    /// The usual answer to a request; `spare` is a buffer to build its body in.
+    pub(super) fn answer(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
+        let method = match request.path {
+            PROCESS => "GET",
+            CREATE | TOKEN => "POST",
+            _ => return not_found(),
+        };
+        if request.method != method {
+            return Reply::new(405).header("Allow", method);
+        }
+        let answer = if request.header("Platform") != Some("open_platform") {
+            Err(NO_PLATFORM)
+        } else {
+            match request.path {
+                PROCESS => self.process(request, spare),
+                CREATE => self.create(request, spare),
+                _ => self.issue_token(request, spare),
+            }
+        };
+        answer.unwrap_or_else(|refusal| Reply::code(refusal.code, refusal.message))
+    }
+
+    fn process(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+        let mut state = lock(&self.0);
+        state.tokens.check(request.header("Authorization"))?;
+        let task_id = request.task_id().ok_or(NO_TASK_ID)?;
+        let script = state.tasks.get_mut(&task_id).ok_or(NO_TASK)?;
+        Ok(Reply::progress_in(spare, script.step()))
+    }
+
+    fn create(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+        self.tokens(|tokens| tokens.check(request.header("Authorization")))?;
+        let body = json(request)?;
+        let url = body["url"].as_str().filter(|url| is_web_address(url)).ok_or(BAD_URL)?;
+        if body["type"] != 1 {
+            return Err(BAD_TYPE);
+        }
+
+        let (task_id, new_steps) = {
+            let mut state = lock(&self.0);
+            (state.new_task_id(), Arc::clone(&state.new_steps))
+        };
+        // Outside the lock, since this is the user's code.
+        self.script(task_id, new_steps(task_id, url));
+        let data = format_args!(r#"{{"taskID":{task_id}}}"#);
+        Ok(Reply::success_in(spare, data))
+    }
+
+    fn issue_token(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+        let body = json(request)?;
+        let text = |field: &str| body[field].as_str().unwrap_or_default();
+        let mut state = lock(&self.0);
+        let token = state.tokens.issue(text("clientID"), text("clientSecret"))?;
+        // A day far away, for programs that look at it: here only the stand-in ends a token.
+        let data = format_args!(r#"{{"accessToken":"{token}","expiredAt":"2099-02-16T10:00:00+08:00"}}"#);
+        Ok(Reply::success_in(spare, data))
+    }
+}
+
+fn json(request: &RequestView<'_>) -> Result<Value, Refusal> {
+    serde_json::from_slice(request.body).map_err(|_| NO_JSON)
+}
+
+fn is_web_address(url: &str) -> bool {
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    host.is_some_and(|host| !host.is_empty())
+}
+
+fn not_found() -> Reply {
+    Reply::new(404)
+        .header("Content-Type", "text/html")
+        .body("<html><head><title>404 Not Found</title></head><body>404 Not Found</body></html>\n")
+}

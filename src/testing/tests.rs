@@ -1,0 +1,543 @@
+//! The stand-in, seen from the other end of a socket.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Reply, Service, TRACE_ID};
+use crate::task::{Progress, Status};
+
+const PROCESS: &str = "/api/v1/oss/offline/download/process";
+const CREATE: &str = "/api/v1/oss/offline/download";
+const TOKEN: &str = "/api/v1/access_token";
+
+/// So long that only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const HALF: Progress = Progress::new(Status::InProgress, 50);
+const DONE: Progress = Progress::new(Status::Succeeded, 100);
+
+/// A client that knows no more of HTTP than the tests need.
+struct Peer(TcpStream);
+
+impl Peer {
+    #[track_caller]
+    fn of(service: &Service) -> Self {
+        let stream = TcpStream::connect(service.address()).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        Self(stream)
+    }
+
+    #[track_caller]
+    fn send(&mut self, text: &str) -> &mut Self {
+        self.0.write_all(text.as_bytes()).expect("a request sent");
+        self
+    }
+
+    #[track_caller]
+    fn poll(&mut self, task_id: &str) -> &mut Self {
+        self.poll_as("any", task_id)
+    }
+
+    #[track_caller]
+    fn poll_as(&mut self, token: &str, task_id: &str) -> &mut Self {
+        self.send(&format!(
+            "GET {PROCESS}?taskID={task_id} HTTP/1.1\r\nHost: x\r\nPlatform: open_platform\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        ))
+    }
+
+    #[track_caller]
+    fn post(&mut self, path: &str, body: &str) -> &mut Self {
+        let len = body.len();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nPlatform: open_platform\r\n\
+             Authorization: Bearer any\r\nContent-Length: {len}\r\n\r\n{body}"
+        ))
+    }
+
+    #[track_caller]
+    fn take(&mut self, len: usize) -> String {
+        let mut bytes = vec![0; len];
+        self.0.read_exact(&mut bytes).expect("enough bytes");
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    /// A head, and the body its `Content-Length` promises.
+    #[track_caller]
+    fn answer(&mut self) -> (String, String) {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head += &self.take(1);
+        }
+        let len = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .map_or(0, |len| len.parse().expect("a number"));
+        let body = self.take(len);
+        (head, body)
+    }
+
+    #[track_caller]
+    fn envelope(&mut self) -> Value {
+        serde_json::from_str(&self.answer().1).expect("an envelope")
+    }
+
+    /// The code and the message of an envelope.
+    #[track_caller]
+    fn outcome(&mut self) -> (i64, String) {
+        let envelope = self.envelope();
+        let code = envelope["code"].as_i64().expect("a code");
+        let message = envelope["message"].as_str().expect("a message");
+        (code, message.to_owned())
+    }
+
+    /// Everything up to the end of the connection.
+    #[track_caller]
+    fn rest(&mut self) -> String {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).expect("an orderly end");
+        text
+    }
+}
+
+#[track_caller]
+fn start() -> Service {
+    let service = Service::start().expect("a stand-in");
+    service.task(7, [HALF, DONE]);
+    service
+}
+
+fn usual(progress: Progress) -> String {
+    rendered(&Reply::progress(progress))
+}
+
+fn rendered(reply: &Reply) -> String {
+    let mut bytes = Vec::new();
+    reply.render(&mut bytes);
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+#[test]
+fn a_poll_is_answered_as_the_document_shows() {
+    let service = start();
+    service.task(7, [DONE]);
+    let body = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"stand-in-0001"}"#;
+    let expected = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = Peer::of(&service).poll("7").take(expected.len());
+    assert_eq!(answer, expected);
+}
+
+#[test]
+fn steps_are_played_in_order_and_the_last_one_repeats() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    for expected in [HALF, DONE, DONE] {
+        assert_eq!(peer.poll("7").take(usual(expected).len()), usual(expected));
+    }
+    service.task(7, []);
+    let idle = usual(Progress::new(Status::InProgress, 0));
+    assert_eq!(peer.poll("7").take(idle.len()), idle);
+    assert_eq!(service.connections(), 1);
+}
+
+#[test]
+fn connections_share_a_script() {
+    let service = start();
+    service.task(7, (0..40).map(|percent| Progress::new(Status::InProgress, percent)));
+    let mut seen: Vec<i64> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut peer = Peer::of(&service);
+                    let poll = |_| peer.poll("7").envelope()["data"]["process"].as_i64();
+                    (0..10).filter_map(poll).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    seen.sort_unstable();
+    assert_eq!(seen, (0..40).collect::<Vec<_>>());
+    assert_eq!(service.connections(), 4);
+}
+
+#[test]
+fn requests_that_arrive_together_or_in_pieces_are_answered_one_by_one() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    let poll = format!(
+        "GET {PROCESS}?a=b&taskID=7 HTTP/1.1\r\nplatform:open_platform\r\n\
+         authorization: Bearer x\r\n\r\n"
+    );
+    peer.send(&format!("{poll}{poll}"));
+    assert_eq!(peer.envelope()["data"]["process"], 50);
+    assert_eq!(peer.envelope()["data"]["process"], 100);
+    for byte in poll.chars() {
+        peer.send(&byte.to_string());
+    }
+    assert_eq!(peer.envelope()["data"]["process"], 100);
+    assert_eq!(service.request_count(), 3);
+}
+
+#[test]
+fn bad_requests_get_what_the_module_docs_say() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    let no_id = (1, "taskID is missing or not a number".to_owned());
+    assert_eq!(peer.poll("8").outcome(), (1, "task not found".to_owned()));
+    assert_eq!(peer.poll("").outcome(), no_id);
+    assert_eq!(peer.poll("-1").outcome(), no_id);
+    let invalid = (401, "token is invalid".to_owned());
+    assert_eq!(peer.poll_as("", "7").outcome(), invalid);
+    peer.send(&format!("GET {PROCESS}?taskID=7 HTTP/1.1\r\n\r\n"));
+    let no_platform = "the header Platform: open_platform is missing".to_owned();
+    assert_eq!(peer.outcome(), (1, no_platform));
+
+    let (head, body) = peer.send("GET / HTTP/1.1\r\n\r\n").answer();
+    assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"), "{head}");
+    assert!(body.starts_with("<html>"), "{body}");
+    let (head, _) = peer.post(PROCESS, "").answer();
+    assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{head}");
+    assert!(head.contains("Allow: GET\r\n"), "{head}");
+    assert_eq!(service.connections(), 1);
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_ends_the_connection() {
+    let service = start();
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000));
+    for (request, status) in [
+        ("hello\r\n\r\n", "400"),
+        ("GET / HTTP/2.0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nContent-Length: ten\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "411"),
+        (long.as_str(), "400"),
+    ] {
+        let answer = Peer::of(&service).send(request).rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
+    }
+    assert_eq!(service.request_count(), 0);
+}
+
+#[test]
+fn a_peer_that_wants_to_close_is_obeyed() {
+    let service = start();
+    for request in ["GET / HTTP/1.1\r\nConnection: x, Close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"] {
+        let answer = Peer::of(&service).send(request).rest();
+        assert!(answer.ends_with("</html>\n"), "{answer}");
+    }
+}
+
+#[test]
+fn queued_replies_come_first_then_the_hook_then_the_usual_answer() {
+    let service = start();
+    service
+        .reply_with(|request| (request.task_id() == Some(9)).then(|| Reply::code(9, "hook")))
+        .reply_next(Reply::code(429, "say \"slow\""))
+        .reply_next(Reply::new(503));
+    let mut peer = Peer::of(&service);
+
+    let envelope = peer.poll("9").envelope();
+    let expected = json!({
+        "code": 429, "message": "say \"slow\"", "data": null, "x-traceID": TRACE_ID,
+    });
+    assert_eq!(envelope, expected);
+    let (head, body) = peer.poll("9").answer();
+    assert_eq!(head, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(body, "");
+    assert_eq!(peer.poll("9").outcome().0, 9);
+    assert_eq!(peer.poll("7").outcome().0, 0);
+    assert_eq!(service.connections(), 1);
+}
+
+#[test]
+fn a_panicking_hook_closes_its_connection_and_no_other() {
+    let service = start();
+    service.reply_with(|request| {
+        assert_ne!(request.task_id(), Some(8), "a panic on purpose");
+        None
+    });
+    assert_eq!(Peer::of(&service).poll("8").rest(), "");
+    assert_eq!(Peer::of(&service).poll("7").outcome().0, 0);
+}
+
+#[test]
+fn a_reply_ends_its_connection_as_ordered() {
+    let service = start();
+    let whole = usual(DONE);
+    let reply = || Reply::progress(DONE);
+    let unsized_body = format!("{}[]", rendered(&Reply::json("[]").until_close()).replace("[]", ""));
+    for (reply, expected) in [
+        (reply().close_after(), whole.as_str()),
+        (reply().cut_at(reply().head_len() + 3), &whole[..reply().head_len() + 3]),
+        (reply().cut_at(usize::MAX), &whole),
+        (reply().drip(Duration::ZERO).close_after(), &whole),
+        (reply().delay(Duration::from_millis(1)).close_after(), &whole),
+        (Reply::json("[]").until_close(), &unsized_body),
+        (Reply::raw("no HTTP").close_after(), "no HTTP"),
+        (Reply::nothing(), ""),
+    ] {
+        service.reply_next(reply);
+        assert_eq!(Peer::of(&service).poll("7").rest(), expected);
+    }
+    assert!(!unsized_body.contains("Content-Length"), "{unsized_body}");
+
+    service.reply_next(reply().announce_close());
+    let answer = Peer::of(&service).poll("7").rest();
+    assert!(answer.contains("\r\nConnection: close\r\n\r\n{"), "{answer}");
+}
+
+#[test]
+fn a_chunked_body_comes_in_a_few_chunks() {
+    let reply = Reply::new(200).body("0123456789").chunked();
+    let expected = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    4\r\n0123\r\n4\r\n4567\r\n2\r\n89\r\n0\r\n\r\n";
+    assert_eq!(rendered(&reply), expected);
+    let empty = rendered(&Reply::new(200).chunked());
+    assert!(empty.ends_with("\r\n\r\n0\r\n\r\n"), "{empty}");
+}
+
+#[test]
+fn a_length_given_by_hand_replaces_the_right_one() {
+    let reply = Reply::new(200).header("content-length", "99").body("short");
+    let expected = "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nshort";
+    assert_eq!(rendered(&reply), expected);
+    assert_eq!(rendered(&Reply::new(204)), "HTTP/1.1 204 No Content\r\n\r\n");
+}
+
+#[test]
+fn lengths_count_what_is_sent() {
+    let reply = Reply::json("[1]").header("Retry-After", "3");
+    let text = rendered(&reply);
+    assert_eq!(reply.len(), text.len());
+    assert_eq!(reply.head_len(), text.len() - 3);
+    assert!(text[..reply.head_len()].ends_with("\r\n\r\n"));
+    assert!(!reply.is_empty());
+
+    assert_eq!((Reply::raw("abc").head_len(), Reply::raw("abc").len()), (0, 3));
+    assert!(Reply::nothing().is_empty());
+}
+
+#[test]
+fn an_endless_body_goes_on_until_the_peer_has_enough() {
+    let service = start();
+    let reply = Reply::json("[]").endless();
+    service.reply_next(reply.clone().cut_at(reply.len() + 100_000));
+    let answer = Peer::of(&service).poll("7").rest();
+    assert!(!answer.contains("Content-Length"));
+    assert_eq!(answer.len(), reply.len() + 100_000);
+    assert!(answer.trim_end().ends_with("[]"));
+
+    service.reply_next(reply);
+    let mut peer = Peer::of(&service);
+    peer.poll("7").take(1_000_000);
+}
+
+#[test]
+fn dropping_ends_every_kind_of_connection() {
+    let service = start();
+    let hour = Duration::from_secs(3600);
+    let whole = Reply::progress(DONE);
+    let mut peers = Vec::new();
+    for (reply, arrives) in [
+        (whole.clone(), whole.len()),
+        (whole.clone().stall_at(20), 20),
+        (whole.clone().stall_at(whole.len()), whole.len()),
+        (whole.clone().drip(hour), 1),
+        (whole.clone().endless(), 20),
+        (whole.clone().delay(Duration::MAX), 0),
+    ] {
+        service.reply_next(reply);
+        let mut peer = Peer::of(&service);
+        peer.poll("7").take(arrives);
+        peers.push(peer);
+    }
+    // The last one sends nothing that could be waited for.
+    while service.request_count() < peers.len() {
+        thread::yield_now();
+    }
+    peers.push(Peer::of(&service));
+    let address = service.address();
+    drop(service);
+
+    for mut peer in peers {
+        let mut rest = Vec::new();
+        if let Err(error) = peer.0.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_stalled_connection_ends_with_its_peer() {
+    let service = start();
+    service.reply_next(Reply::nothing().stall_at(0));
+    let mut peer = Peer::of(&service);
+    peer.poll("7");
+    peer.0.shutdown(std::net::Shutdown::Write).expect("half a close");
+    assert_eq!(peer.rest(), "");
+}
+
+#[test]
+fn a_required_token_is_the_only_one_taken() {
+    let service = start();
+    service.require_token("right");
+    let mut peer = Peer::of(&service);
+    assert_eq!(peer.poll_as("right", "7").outcome().0, 0);
+    let wrong = peer.poll_as("wrong", "7").outcome();
+    assert_eq!(wrong, (401, "token is invalid".to_owned()));
+}
+
+fn issue(peer: &mut Peer, client: &str) -> String {
+    let body = format!(r#"{{"clientID":"{client}","clientSecret":"secret"}}"#);
+    let envelope = peer.post(TOKEN, &body).envelope();
+    assert!(envelope["data"]["expiredAt"].is_string(), "{envelope}");
+    let token = envelope["data"]["accessToken"].as_str().expect("a token");
+    token.to_owned()
+}
+
+#[test]
+fn three_issued_tokens_live_and_a_fourth_kicks_out_the_oldest() {
+    let service = start();
+    service.credentials("me", "secret");
+    let mut peer = Peer::of(&service);
+    let kicked_out = (401, "tokens number has exceeded the limit".to_owned());
+    assert_eq!(peer.poll("7").outcome().0, 401);
+
+    let tokens: Vec<_> = (0..3).map(|_| issue(&mut peer, "me")).collect();
+    for token in &tokens {
+        assert_eq!(token.len(), 100);
+        assert_eq!(peer.poll_as(token, "7").outcome().0, 0);
+    }
+    let fourth = issue(&mut peer, "me");
+    assert_eq!(peer.poll_as(&tokens[0], "7").outcome(), kicked_out);
+    for token in [&tokens[1], &tokens[2], &fourth] {
+        assert_eq!(peer.poll_as(token, "7").outcome().0, 0);
+    }
+
+    service.revoke_tokens();
+    assert_eq!(peer.poll_as(&fourth, "7").outcome(), kicked_out);
+    let fifth = issue(&mut peer, "me");
+    assert_eq!(peer.poll_as(&fifth, "7").outcome().0, 0);
+    assert_eq!(peer.poll_as(&fourth, "7").outcome(), kicked_out);
+    assert_eq!(service.tokens_issued(), 5);
+}
+
+#[test]
+fn revoking_ends_the_time_when_any_token_is_taken() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    assert_eq!(peer.poll("7").outcome().0, 0);
+    service.revoke_tokens();
+    assert_eq!(peer.poll("7").outcome().0, 401);
+    service.require_token("any");
+    assert_eq!(peer.poll("7").outcome().0, 0);
+}
+
+#[test]
+fn a_token_goes_to_the_right_client_only() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    let wrong = (1, "client id or secret is wrong".to_owned());
+    assert_eq!(peer.post(TOKEN, "{}").outcome(), wrong);
+    assert_eq!(peer.post(TOKEN, "").outcome().0, 1);
+    issue(&mut peer, "anybody");
+    // Tokens are not told apart yet.
+    assert_eq!(peer.poll("7").outcome().0, 0);
+
+    service.credentials("me", "secret");
+    let body = r#"{"clientID":"you","clientSecret":"secret"}"#;
+    assert_eq!(peer.post(TOKEN, body).outcome(), wrong);
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+#[test]
+fn a_created_task_gets_the_next_free_number_and_a_script() {
+    let service = start();
+    service.task(403_317, [DONE]);
+    let mut peer = Peer::of(&service);
+    let body = r#"{"url":"https://example.com/a.png","type":1}"#;
+    assert_eq!(peer.post(CREATE, body).envelope()["data"], json!({"taskID": 403_316}));
+    assert_eq!(peer.post(CREATE, body).envelope()["data"], json!({"taskID": 403_318}));
+    for percent in [50, 100, 100] {
+        assert_eq!(peer.poll("403316").envelope()["data"]["process"], percent);
+    }
+
+    service.new_tasks(|task_id, url| {
+        let status = Status::from(i64::try_from(task_id).unwrap_or_default());
+        vec![Progress::new(status, url.len() as u8)]
+    });
+    peer.post(CREATE, body).envelope();
+    let data = &peer.poll("403319").envelope()["data"];
+    assert_eq!(data, &json!({"process": 25, "status": 403_319}));
+}
+
+#[test]
+fn a_task_that_is_not_described_as_documented_is_not_created() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    let bad_url = (1, "url is not an http or https address".to_owned());
+    for body in ["{}", r#"{"url":"ftp://x/a.png","type":1}"#, r#"{"url":"https://","type":1}"#] {
+        assert_eq!(peer.post(CREATE, body).outcome(), bad_url);
+    }
+    let body = r#"{"url":"http://x/a.png","type":"1"}"#;
+    assert_eq!(peer.post(CREATE, body).outcome(), (1, "type is not 1".to_owned()));
+    let no_json = (1, "the body is not JSON".to_owned());
+    assert_eq!(peer.post(CREATE, "url").outcome(), no_json);
+}
+
+#[test]
+fn requests_are_kept_as_they_were_sent() {
+    let service = start();
+    Peer::of(&service).poll("7").answer();
+    Peer::of(&service).post(CREATE, "abc").answer();
+    let [poll, create] = <[_; 2]>::try_from(service.requests()).expect("two requests");
+
+    assert_eq!((poll.connection, create.connection), (0, 1));
+    assert_eq!((poll.method.as_str(), poll.path.as_str()), ("GET", PROCESS));
+    assert_eq!((poll.query.as_deref(), poll.task_id()), (Some("taskID=7"), Some(7)));
+    assert_eq!(poll.headers[0], ("Host".to_owned(), "x".to_owned()));
+    assert_eq!(poll.header("AUTHORIZATION"), Some("Bearer any"));
+    assert_eq!((create.query.as_deref(), create.body.as_slice()), (None, &b"abc"[..]));
+    assert!(poll.at <= create.at);
+}
+
+#[test]
+fn no_more_requests_are_kept_than_wanted() {
+    let service = start();
+    let mut peer = Peer::of(&service);
+    let mut kept_after = |most| {
+        service.keep_requests(most);
+        for id in ["1", "2", "3"] {
+            peer.poll(id).answer();
+        }
+        let ids = service.requests().iter().filter_map(super::Request::task_id).collect();
+        (service.request_count(), ids)
+    };
+    assert_eq!(kept_after(2), (3, vec![2, 3]));
+    assert_eq!(kept_after(0), (6, vec![]));
+    assert_eq!(kept_after(1), (9, vec![3]));
+}
+
+#[test]
+fn the_service_can_be_shared_and_shown() {
+    let service = Arc::new(start());
+    let other = Arc::clone(&service);
+    let url = thread::spawn(move || other.base_url()).join().expect("no panic");
+    assert_eq!(url, format!("http://{}", service.address()));
+    let shown = format!("{service:?}");
+    assert!(shown.contains("connections: 0, requests: 0, .."), "{shown}");
+}

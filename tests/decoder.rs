@@ -1,0 +1,236 @@
+//! Properties of the decoder: no body whatever makes it panic, or makes a success of what is none.
+
+// A test that cannot set itself up has nothing better to do than to panic.
+#![allow(clippy::unwrap_used)]
+
+use pan123_offline::{Envelope, Error, ErrorCode, Progress};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Map, Value, json};
+
+const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
+
+/// How often each property is tried. Nothing is written beside the sources where one fails: proptest prints the
+/// smallest body that breaks it, and that goes into `answers.rs` as a row.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn decode(body: &[u8]) -> pan123_offline::Result<Progress> {
+    Envelope::<Progress>::from_slice(body)?.into_result()
+}
+
+/// Whether this is an envelope of a success, by another and slower way than the crate's: the document's words, applied
+/// to a parsed tree. (The tree keeps the last of doubled fields; a success has none. Bytes that are not UTF-8 are
+/// replaced first: they do no harm in a field that nobody reads.)
+fn is_success(body: &[u8]) -> bool {
+    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let Ok(Value::Object(fields)) = serde_json::from_str(&String::from_utf8_lossy(json)) else { return false };
+    let code_is_zero = match fields.get("code") {
+        Some(Value::Number(code)) => code.as_i64() == Some(0),
+        Some(Value::String(code)) => code.parse() == Ok(0_i64),
+        _ => false,
+    };
+    let data_is_progress =
+        fields.get("data").is_some_and(|data| data["status"].is_i64() && data["process"].is_number());
+    code_is_zero && data_is_progress
+}
+
+/// What holds for any body at all; that nothing panics is in it.
+fn check(body: &[u8]) -> Result<(), TestCaseError> {
+    match decode(body) {
+        Ok(progress) => {
+            prop_assert!(is_success(body), "{:?} became {progress:?}", String::from_utf8_lossy(body));
+            prop_assert!(progress.percent <= 100);
+        }
+        // An error is shown sooner or later, so its text must not panic either, nor be endless.
+        Err(error) => {
+            prop_assert!(matches!(error, Error::Api(_) | Error::Decode(_)), "{error:?}");
+            prop_assert_ne!(error.code(), Some(ErrorCode::OK));
+            prop_assert!(error.to_string().len() < 8 * 1024);
+        }
+    }
+    Ok(())
+}
+
+/// Any JSON value: small, since what is odd about it shows at once or not at all.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        select(vec![json!(0), json!("0"), json!(-1), json!(0.0), json!("403"), json!("x"), json!(""), json!(1e300)]),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        let name = prop_oneof![any::<String>(), field_name().prop_map(str::to_owned)];
+        prop_oneof![
+            vec(inner.clone(), 0..5).prop_map(Value::from),
+            vec((name, inner), 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn field_name() -> impl Strategy<Value = &'static str> {
+    select(vec!["code", "message", "data", "x-traceID", "status", "process", "Code", "traceID", ""])
+}
+
+/// An object as text, which unlike a tree can hold a field twice.
+fn object(fields: &[(String, String)]) -> String {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// One change to the fields of an object.
+#[derive(Debug, Clone)]
+enum Change {
+    Drop(Index),
+    Double(Index),
+    DoubleOther(Index, Value),
+    Rename(Index, &'static str),
+    Retype(Index, Value),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        any::<Index>().prop_map(Change::Drop),
+        any::<Index>().prop_map(Change::Double),
+        (any::<Index>(), any_json()).prop_map(|(at, value)| Change::DoubleOther(at, value)),
+        (any::<Index>(), field_name()).prop_map(|(at, name)| Change::Rename(at, name)),
+        (any::<Index>(), any_json()).prop_map(|(at, value)| Change::Retype(at, value)),
+    ]
+}
+
+fn apply(fields: &mut Vec<(String, String)>, changes: &[Change]) {
+    for change in changes {
+        if fields.is_empty() {
+            return;
+        }
+        let at = |index: &Index| index.index(fields.len());
+        match change {
+            Change::Drop(index) => drop(fields.remove(at(index))),
+            Change::Double(index) => fields.push(fields[at(index)].clone()),
+            Change::DoubleOther(index, value) => fields.push((fields[at(index)].0.clone(), value.to_string())),
+            Change::Rename(index, name) => {
+                let at = at(index);
+                fields[at].0 = (*name).to_owned();
+            }
+            Change::Retype(index, value) => {
+                let at = at(index);
+                fields[at].1 = value.to_string();
+            }
+        }
+    }
+}
+
+fn text_fields(object: &Map<String, Value>) -> Vec<(String, String)> {
+    object.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn any_bytes(body in vec(any::<u8>(), 0..300)) {
+        check(&body)?;
+    }
+
+    #[test]
+    fn any_json_value(value in any_json()) {
+        check(value.to_string().as_bytes())?;
+    }
+
+    /// Every field of the envelope is there, but any of them may be anything.
+    #[test]
+    fn any_fields(code in any_json(), message in any_json(), data in any_json(), trace_id in any_json(), bom: bool) {
+        let body = json!({"code": code, "message": message, "data": data, "x-traceID": trace_id}).to_string();
+        let body = if bom { format!("\u{feff}{body}") } else { body };
+        check(body.as_bytes())?;
+    }
+
+    #[test]
+    fn the_sample_cut_and_with_flipped_bytes(
+        cut: Index,
+        flips in vec((any::<Index>(), any::<u8>()), 0..4),
+        tail in vec(any::<u8>(), 0..4),
+    ) {
+        let mut body = SAMPLE.as_bytes().to_vec();
+        for (at, byte) in &flips {
+            let at = at.index(body.len());
+            body[at] = *byte;
+        }
+        check(&body)?;
+        let mut longer = body.clone();
+        longer.extend_from_slice(&tail);
+        check(&longer)?;
+        body.truncate(cut.index(body.len()));
+        check(&body)?;
+        prop_assert!(decode(&body).is_err(), "a body that breaks off is never a success");
+    }
+
+    #[test]
+    fn the_sample_with_changed_fields(
+        outer in vec(change(), 0..4),
+        inner in vec(change(), 0..3),
+        order in any::<Index>(),
+    ) {
+        let sample: Map<String, Value> = serde_json::from_str(SAMPLE).unwrap();
+        let mut data = text_fields(sample["data"].as_object().unwrap());
+        apply(&mut data, &inner);
+        let mut fields = text_fields(&sample);
+        fields.iter_mut().filter(|(name, _)| name == "data").for_each(|field| field.1 = object(&data));
+        apply(&mut fields, &outer);
+        let by = if fields.is_empty() { 0 } else { order.index(fields.len()) };
+        fields.rotate_left(by);
+        check(object(&fields).as_bytes())?;
+    }
+
+    /// Whatever stands beside the code of an error, the code comes through.
+    #[test]
+    fn an_error_keeps_its_code(
+        code in any::<i64>().prop_filter("0 is no error", |code| *code != 0),
+        as_text: bool,
+        message in proptest::option::of(any_json()),
+        data in proptest::option::of(any_json()),
+        trace_id in proptest::option::of(any_json()),
+    ) {
+        let number = if as_text { json!(code.to_string()) } else { json!(code) };
+        let mut envelope = json!({"code": number});
+        for (name, value) in [("message", &message), ("data", &data), ("x-traceID", &trace_id)] {
+            if let Some(value) = value {
+                envelope[name] = value.clone();
+            }
+        }
+        let error = decode(envelope.to_string().as_bytes()).unwrap_err();
+        let Error::Api(api) = &error else { panic!("{envelope} became {error:?}") };
+        prop_assert_eq!(api.code, ErrorCode(code));
+        // Texts come through, anything else counts as none.
+        let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
+        prop_assert_eq!(&api.message, &text(&message).unwrap_or_default());
+        prop_assert_eq!(&api.trace_id, &text(&trace_id));
+        prop_assert_eq!((api.http_status, api.retry_after), (None, None));
+    }
+
+    /// The other direction, so that a decoder which refuses everything does not pass.
+    #[test]
+    fn a_success_comes_through(
+        status: i64,
+        process in prop_oneof![any::<f64>(), -10.0..110.0, (0..=100_i32).prop_map(f64::from)],
+        as_text: bool,
+        trace_id in proptest::option::of(any::<String>()),
+    ) {
+        prop_assume!(process.is_finite());
+        let code = if as_text { json!("0") } else { json!(0) };
+        let body = json!({"code": code, "data": {"status": status, "process": process}, "x-traceID": trace_id});
+        let envelope = Envelope::<Progress>::from_slice(body.to_string().as_bytes()).unwrap();
+        prop_assert_eq!(&envelope.trace_id, &trace_id);
+        let progress = envelope.into_result().unwrap();
+        prop_assert_eq!(progress.status.as_i64(), status);
+        // Written the slow way: cut, never rounded.
+        let expected = (0..=100).rev().find(|percent| f64::from(*percent) <= process).unwrap_or(0);
+        prop_assert_eq!(i32::from(progress.percent), expected);
+    }
+}

@@ -1,0 +1,176 @@
+//! What is asked again, how often, in which order, and for how long.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use pan123_offline::testing::{Reply, Service};
+use pan123_offline::{Error, ErrorCode, TransportErrorKind};
+use support::{RUNNING, TASK, builder, service};
+
+/// An answer that passes, with a pause so short that tests need not wait.
+fn passing(reply: Reply) -> Reply {
+    reply.header("Retry-After", "0")
+}
+
+#[test]
+fn what_passes_is_asked_again_as_often_as_set() {
+    for retries in 0..4 {
+        let service = service();
+        service.reply_with(|_| Some(passing(Reply::code(429, "too many requests"))));
+        let client = builder(service.base_url()).retries(retries).build().unwrap();
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::RATE_LIMITED));
+        assert_eq!(error.retry_after(), Some(Duration::ZERO));
+        assert_eq!(service.request_count(), 1 + retries as usize);
+    }
+}
+
+#[test]
+fn two_retries_are_the_default() {
+    let service = service();
+    service.reply_with(|_| Some(passing(Reply::new(503))));
+    let client = pan123_offline::Client::builder().access_token("t").base_url(service.base_url()).build().unwrap();
+    assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status == 503));
+    assert_eq!(service.request_count(), 3);
+}
+
+#[test]
+fn only_what_passes_is_asked_again() {
+    let cases: [(Reply, bool); 12] = [
+        (Reply::code(429, ""), true),
+        (Reply::new(429), true),
+        (Reply::new(500), true),
+        (Reply::new(502).body("<html>"), true),
+        (Reply::new(599), true),
+        (Reply::code(1, ""), false),
+        (Reply::code(401, ""), false),
+        (Reply::code(403, ""), false),
+        (Reply::new(401), false),
+        (Reply::new(403), false),
+        (Reply::new(404), false),
+        (Reply::json("no JSON"), false),
+    ];
+    for (reply, again) in cases {
+        let service = service();
+        service.reply_next(passing(reply.clone()));
+        let client = builder(service.base_url()).retries(1).build().unwrap();
+        assert_eq!(client.get_process(TASK).is_ok(), again, "{reply:?}");
+        assert_eq!(service.request_count(), 1 + usize::from(again), "{reply:?}");
+    }
+}
+
+/// One faulty connection and one 503 within a call: the replay does not use up the retry.
+#[test]
+fn a_replay_is_no_retry() {
+    let service = service();
+    service.reply_next(Reply::nothing()).reply_next(passing(Reply::new(503)));
+    let client = builder(service.base_url()).retries(1).build().unwrap();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert_eq!((service.request_count(), service.connections()), (3, 2));
+}
+
+#[test]
+fn the_last_error_is_the_one_returned() {
+    let service = service();
+    service.reply_next(passing(Reply::new(503))).reply_next(passing(Reply::code(429, "slow down")));
+    let error = builder(service.base_url()).retries(1).build().unwrap().get_process(TASK).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the service answered code 429: too many requests, wait and ask again; it said: slow down \
+         (trace id stand-in-0001)"
+    );
+}
+
+#[test]
+fn the_pauses_double_and_retry_after_replaces_them() {
+    let service = service();
+    service
+        .reply_next(Reply::new(503))
+        .reply_next(Reply::new(503))
+        .reply_next(Reply::new(503).header("Retry-After", "1"));
+    builder(service.base_url()).retries(3).build().unwrap().get_process(TASK).unwrap();
+    let at: Vec<Instant> = service.requests().iter().map(|request| request.at).collect();
+    let pauses: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Never shorter than said. How much longer is up to the machine.
+    assert!(pauses[0] >= Duration::from_millis(500), "{pauses:?}");
+    assert!(pauses[1] >= Duration::from_millis(1000), "{pauses:?}");
+    assert!(pauses[2] >= Duration::from_millis(1000), "{pauses:?}");
+}
+
+#[test]
+fn a_pause_beyond_the_deadline_is_not_begun() {
+    let service = service();
+    for seconds in ["20", "3600", "99999999999999999999999"] {
+        let before = service.request_count();
+        service.reply_next(Reply::new(503).header("Retry-After", seconds));
+        let client = builder(service.base_url()).retries(5).timeout(Duration::from_secs(20)).build().unwrap();
+        let error = client.get_process(TASK).unwrap_err();
+        assert!(matches!(&error, Error::Http(e) if e.status == 503));
+        assert!(error.retry_after() >= Some(Duration::from_secs(20)));
+        assert_eq!(service.request_count(), before + 1);
+    }
+}
+
+/// Where a stand-in can fall silent: `timeout` bounds each of them with the retries in it.
+#[test]
+fn every_stall_is_bounded() {
+    let whole = Reply::progress(RUNNING);
+    let (head, all) = (whole.head_len(), whole.len());
+    let byte_by_byte = Duration::from_millis(40);
+    for (what, reply) in [
+        ("before the head", whole.clone().stall_at(0)),
+        ("in the head", whole.clone().stall_at(30)),
+        ("before the head's end", whole.clone().stall_at(head - 1)),
+        ("between head and body", whole.clone().stall_at(head)),
+        ("in the body", whole.clone().stall_at(head + 10)),
+        ("before the last byte", whole.clone().stall_at(all - 1)),
+        ("byte by byte", whole.clone().drip(byte_by_byte)),
+        ("in a chunked body", whole.clone().chunked().stall_at(head + 30)),
+    ] {
+        let service = service();
+        service.reply_with(move |_| Some(reply.clone()));
+        bounded(what, &service, &service.base_url());
+    }
+}
+
+/// A backlog that is full: the system answers no further connection.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stall_while_connecting_is_bounded() {
+    let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = full.local_addr().unwrap();
+    let connect = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    let queued: Vec<_> = std::iter::from_fn(|| connect().ok()).take(10_000).collect();
+    assert!(queued.len() < 10_000, "the backlog never fills");
+    let service = service();
+    let error = bounded("connecting", &service, &format!("http://{address}"));
+    assert!(!error.may_have_been_sent());
+}
+
+/// TLS to a server that speaks none.
+#[cfg(feature = "rustls")]
+#[test]
+fn a_stall_in_the_handshake_is_bounded() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("https://{}", silent.local_addr().unwrap());
+    let service = service();
+    let error = bounded("in the handshake", &service, &base);
+    assert!(!error.may_have_been_sent());
+    assert!(error.to_string().starts_with("timed out connecting to 127.0.0.1:"), "{error}");
+}
+
+/// Not a measurement: a stall that is not bounded would last for ever, and the test with it.
+#[track_caller]
+fn bounded(what: &str, service: &Service, base: &str) -> Error {
+    let timeout = Duration::from_secs(2);
+    let client = builder(base).retries(2).timeout(timeout).build().unwrap();
+    let started = Instant::now();
+    let error = client.get_process(TASK).unwrap_err();
+    let elapsed = started.elapsed();
+    assert!(error.is_timeout() && error.is_transient(), "{what}: {error:?}");
+    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout));
+    // Three whole timeouts and the pauses between them would be 7.5 s; all below that is left to slow machines.
+    assert!(elapsed < Duration::from_secs(7), "{what}: {elapsed:?}, {} requests", service.request_count());
+    error
+}

@@ -1,0 +1,79 @@
+//! The token is nowhere but in the request.
+
+mod support;
+
+use std::sync::Mutex;
+
+use pan123_offline::testing::Reply;
+use pan123_offline::{AccessToken, Client};
+use support::{RUNNING, TASK, TOKEN, all_texts, builder, client, service};
+
+/// Everything any crate logs.
+struct Captured(Mutex<String>);
+
+static LOG: Captured = Captured(Mutex::new(String::new()));
+
+impl log::Log for Captured {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        *self.0.lock().unwrap() += &format!("{} {}\n", record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn debug_output_shows_no_token() {
+    let service = service();
+    let client = client(&service);
+    client.get_process(TASK).unwrap();
+    for text in [
+        format!("{client:#?}"),
+        format!("{:#?}", builder(service.base_url())),
+        format!("{:#?}", AccessToken::from(TOKEN)),
+        format!("{:?}", Client::new(format!("{TOKEN}\n")).unwrap_err()),
+    ] {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+    assert_eq!(AccessToken::from(TOKEN).secret(), TOKEN);
+}
+
+/// One test for all that logs, since a program has one logger.
+#[test]
+fn errors_and_logs_show_no_token() {
+    log::set_logger(&LOG).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    let service = service();
+    let client = client(&service);
+    client.get_process(TASK).unwrap();
+
+    let echo = format!("your header was: Bearer {TOKEN}");
+    let json = |fields: &str| format!("{{{fields}}}");
+    for reply in [
+        Reply::nothing(),
+        Reply::progress(RUNNING).cut_at(90),
+        Reply::code(401, &echo),
+        Reply::json(json(&format!(r#""code":1,"message":"m","x-traceID":"{echo}""#))),
+        Reply::json(json(&format!(r#""code":"{TOKEN}""#))),
+        Reply::json(json(&format!(r#""code":0,"data":{{"status":"{TOKEN}","process":1}}"#))),
+        Reply::new(502).body(echo.as_str()),
+        // So far back that only its beginning would be quoted.
+        Reply::new(502).body(format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() / 2))),
+        Reply::new(200).body(echo.as_str()),
+        Reply::new(302).header("Location", format!("http://127.0.0.1/?token={TOKEN}")),
+        Reply::raw(format!("{TOKEN}\r\n\r\n")),
+    ] {
+        service.reply_next(reply.clone()).reply_next(reply.clone());
+        // Where the stand-in hangs up there is a replay; the rest of the queue goes to the next call.
+        let error = client.get_process(TASK).unwrap_err();
+        let texts = all_texts(&error);
+        assert!(!texts.contains(&TOKEN[..TOKEN.len() / 2]), "{reply:?}\n{texts}");
+        while client.get_process(TASK).is_err() {}
+    }
+    let log = LOG.0.lock().unwrap();
+    assert!(log.contains("ureq"), "ureq logs, so that the test sees something");
+    assert!(!log.contains(TOKEN), "{log}");
+}

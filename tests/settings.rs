@@ -1,0 +1,623 @@
+//! Settings that cannot work, each with the exact text of its error, and those that can.
+
+// A test that cannot set itself up has nothing better to do than to panic.
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pan123_offline::{Client, ClientBuilder, Error, Progress, Result, Status, ureq};
+
+const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2}}"#;
+/// Nobody is asked there: these clients are built, and not used.
+const LOOPBACK: &str = "http://127.0.0.1:1";
+/// Whether https can work in this build.
+const TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
+
+/// A builder that lacks nothing, and that does not look for a proxy in the environment of whoever runs this.
+fn builder() -> ClientBuilder {
+    Client::builder().access_token("token").base_url(LOOPBACK)
+}
+
+/// The text of the error for a setting that cannot work; it names the setting.
+#[track_caller]
+fn refused(setting: &str, result: Result<Client>) -> String {
+    let error = result.expect_err("a setting that cannot work");
+    let Error::Config(config) = &error else { panic!("another variant: {error:?}") };
+    assert_eq!(config.setting, setting);
+    assert_eq!(error.to_string(), format!("setting `{setting}`: {}", config.reason));
+    assert!(std::error::Error::source(&error).is_none());
+    assert!(!error.is_transient() && !error.may_have_been_sent() && error.code().is_none());
+    config.reason.clone()
+}
+
+#[track_caller]
+fn assert_works(builder: ClientBuilder) -> Client {
+    builder.build().expect("settings that work")
+}
+
+#[test]
+fn access_tokens() {
+    const BLANKS: &str = "it has blanks or line breaks around it; trim it";
+    const ASCII: &str = "it may only hold visible ASCII characters";
+
+    let no_token = Client::builder().base_url(LOOPBACK).build();
+    assert_eq!(refused("access_token", no_token), "it is missing; a token comes from POST /api/v1/access_token");
+    let too_long = "x".repeat(4097);
+    for (token, reason) in [
+        ("", "it is empty; a token comes from POST /api/v1/access_token"),
+        ("secret\r\nX-Injected: 1", ASCII),
+        ("secret\nX-Injected: 1", ASCII),
+        ("secret\n", BLANKS),
+        ("secret\r\n", BLANKS),
+        ("\tsecret", BLANKS),
+        (" secret", BLANKS),
+        ("secret ", BLANKS),
+        (" ", BLANKS),
+        ("\u{3000}secret", BLANKS),
+        ("sec ret", ASCII),
+        ("sec\tret", ASCII),
+        ("secret\0", ASCII),
+        ("secret\u{7f}", ASCII),
+        ("secrét", ASCII),
+        ("秘密secret", ASCII),
+        ("\u{feff}secret", ASCII),
+        (&too_long, "it is longer than 4096 bytes"),
+    ] {
+        assert_eq!(refused("access_token", builder().access_token(token).build()), reason, "{token:?}");
+        assert_eq!(refused("access_token", Client::new(token)), reason, "{token:?}");
+    }
+    assert_works(builder().access_token("x"));
+    assert_works(builder().access_token("~!\"\\"));
+    assert_works(builder().access_token("x".repeat(4096)));
+}
+
+#[test]
+fn base_urls_that_cannot_work() {
+    for (url, reason) in [
+        (
+            "http://example.com",
+            "`http://example.com` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://localhost.example.com",
+            "`http://localhost.example.com` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://127.0.0.1.example.com",
+            "`http://127.0.0.1.example.com` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://127.0.0.1.",
+            "`http://127.0.0.1.` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://0.0.0.0:1",
+            "`http://0.0.0.0:1` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://128.0.0.1:1",
+            "`http://128.0.0.1:1` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "http://[::2]:1",
+            "`http://[::2]:1` would send the access token in the clear; only a loopback address may be http",
+        ),
+        (
+            "HTTP://example.com",
+            "`HTTP://example.com` would send the access token in the clear; only a loopback address may be http",
+        ),
+        ("", "`` is not a URL: empty string"),
+        ("not a URL", "`not a URL` is not a URL: invalid uri character"),
+        ("https://exam ple.com", "`https://exam ple.com` is not a URL: invalid uri character"),
+        (" https://example.com", "` https://example.com` is not a URL: invalid uri character"),
+        ("https://example.com\n", "`https://example.com\\n` is not a URL: invalid uri character"),
+        ("https://", "`https://` is not a URL: empty string"),
+        ("/relative", "`/relative` is not a whole URL, which begins with https:// and a host"),
+        ("example.com", "`example.com` is not a whole URL, which begins with https:// and a host"),
+        ("example.com:443", "`example.com:443` is not a whole URL, which begins with https:// and a host"),
+        ("https://user:hunter2@example.com", "it must not contain a user or a password"),
+        ("http://user:hunter2@127.0.0.1:1", "it must not contain a user or a password"),
+        ("http://127.0.0.1@example.com", "it must not contain a user or a password"),
+        ("https://example.com?tenant=1", "`https://example.com?tenant=1` must end with its path, without `?` and `#`"),
+        ("https://example.com/?", "`https://example.com/?` must end with its path, without `?` and `#`"),
+        ("https://example.com/#top", "`https://example.com/#top` must end with its path, without `?` and `#`"),
+        ("https://example.com:0", "`https://example.com:0` has no usable host and port"),
+        ("https://example.com:99999", "`https://example.com:99999` has no usable host and port"),
+        ("https://example.com:", "`https://example.com:` has no usable host and port"),
+        ("http://127.0.0.1:0", "`http://127.0.0.1:0` has no usable host and port"),
+        ("ftp://example.com", "`ftp://example.com` is neither https nor http"),
+        ("ftp://127.0.0.1", "`ftp://127.0.0.1` is neither https nor http"),
+    ] {
+        assert_eq!(refused("base_url", builder().base_url(url).build()), reason, "{url:?}");
+    }
+}
+
+#[test]
+fn an_error_never_quotes_a_base_urls_password() {
+    let mut quoted = Vec::new();
+    for url in [
+        "https://user:hunter2@example.com:99999",
+        "https://user:hunter2@exam ple.com",
+        "https://user:hunter2 @example.com",
+        "//user:hunter2@example.com",
+        "user:hunter2@example.com",
+        "https://user:hunter2@example.com/?",
+        "ftp://user:hunter2@example.com",
+        "https://user:hunter2@",
+    ] {
+        let reason = refused("base_url", builder().base_url(url).build());
+        if reason.contains("hunter2") {
+            quoted.push(reason);
+        }
+    }
+    assert!(quoted.is_empty(), "{quoted:#?}");
+}
+
+#[test]
+fn base_urls_that_work() {
+    for url in [
+        "http://127.0.0.1:1",
+        "http://127.0.0.1",
+        "http://127.9.9.9",
+        "http://[::1]:1",
+        "http://[::1]",
+        "http://[::ffff:127.0.0.1]:1",
+        "http://localhost:1",
+        "http://LOCALHOST:1",
+        "http://localhost:65535/",
+        "HTTP://127.0.0.1:1/path/",
+    ] {
+        assert_works(builder().base_url(url));
+    }
+    for url in ["https://example.com", "https://example.com:8443/path", "https://127.0.0.1:1", "HTTPS://EXAMPLE.COM"] {
+        // Only https to another host looks for a proxy, so it is told to have none; a variable that cannot work in
+        // the environment of whoever runs this still fails it, and should.
+        let result = builder().base_url(url).configure_agent(|agent| agent.proxy(None)).build();
+        if TLS {
+            result.expect("settings that work");
+        } else {
+            assert_eq!(
+                refused("base_url", result),
+                "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`"
+            );
+        }
+    }
+}
+
+#[test]
+fn user_agents() {
+    const BLANKS: &str = "it has blanks or line breaks around it; trim it";
+    const ASCII: &str = "it may only hold visible ASCII characters and blanks between them";
+
+    let too_long = "x".repeat(4097);
+    for (user_agent, reason) in [
+        ("", "it is empty"),
+        ("x\r\nX-Injected: 1", ASCII),
+        ("x\ny", ASCII),
+        ("x\ty", ASCII),
+        ("x\n", BLANKS),
+        (" x", BLANKS),
+        (" ", BLANKS),
+        ("相册", ASCII),
+        ("x\0", ASCII),
+        (&too_long, "it is longer than 4096 bytes"),
+    ] {
+        assert_eq!(refused("user_agent", builder().user_agent(user_agent).build()), reason, "{user_agent:?}");
+    }
+    assert_works(builder().user_agent("album-mover/2.1 (nightly build; +https://example.com)"));
+}
+
+#[test]
+fn time_limits_of_zero() {
+    let reason = "it must be longer than zero";
+    assert_eq!(refused("timeout", builder().timeout(Duration::ZERO).build()), reason);
+    assert_eq!(refused("connect_timeout", builder().connect_timeout(Duration::ZERO).build()), reason);
+}
+
+#[test]
+fn the_longest_time_limits_never_panic() {
+    let mut server = mockito::Server::new();
+    let good = server.mock("GET", mockito::Matcher::Any).with_body(SAMPLE).expect(3).create();
+    let (max, usual) = (Duration::MAX, Duration::from_secs(30));
+    for (timeout, connect_timeout) in [(max, max), (max, usual), (usual, max)] {
+        let client = assert_works(
+            builder().base_url(server.url()).timeout(timeout).connect_timeout(connect_timeout).retries(u32::MAX),
+        );
+        assert_eq!(client.get_process(1).unwrap(), Progress::new(Status::Succeeded, 100));
+    }
+    good.assert();
+
+    // The limits of a second attempt are made from what the first one left.
+    let mut server = mockito::Server::new();
+    let bad =
+        server.mock("GET", mockito::Matcher::Any).with_status(503).with_header("retry-after", "0").expect(3).create();
+    let client = assert_works(builder().base_url(server.url()).timeout(max).connect_timeout(max).retries(2));
+    client.get_process(1).unwrap_err();
+    bad.assert();
+}
+
+#[test]
+fn the_shortest_time_limit_is_a_timeout() {
+    // Listens and never accepts: the system still makes the connection.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    for timeout in [Duration::from_nanos(1), Duration::from_nanos(20), Duration::from_micros(1)] {
+        let error = assert_works(builder().base_url(&base_url).timeout(timeout)).get_process(1).unwrap_err();
+        assert!(error.is_timeout() && error.is_transient(), "{timeout:?}: {error:?}");
+    }
+}
+
+#[test]
+fn configure_agent_goes_on_where_it_ended() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (first, second, middleware_calls) = (order.clone(), order.clone(), calls.clone());
+    let mut server = mockito::Server::new();
+    let mock = server.mock("GET", mockito::Matcher::Any).match_header("x-second", "2").with_body(SAMPLE).create();
+    let client = builder()
+        .base_url(server.url())
+        .configure_agent(move |agent| {
+            first.lock().unwrap().push(1);
+            agent.middleware(
+                move |request: ureq::http::Request<ureq::SendBody<'_>>, next: ureq::middleware::MiddlewareNext<'_>| {
+                    middleware_calls.fetch_add(1, Ordering::Relaxed);
+                    next.handle(request)
+                },
+            )
+        })
+        .configure_agent(move |agent| {
+            second.lock().unwrap().push(2);
+            agent.middleware(
+                |mut request: ureq::http::Request<ureq::SendBody<'_>>, next: ureq::middleware::MiddlewareNext<'_>| {
+                    request.headers_mut().insert("x-second", ureq::http::HeaderValue::from_static("2"));
+                    next.handle(request)
+                },
+            )
+        })
+        .build()
+        .unwrap();
+    assert_eq!(*order.lock().unwrap(), [1, 2]);
+    client.get_process(1).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "the first call's middleware is lost");
+    mock.assert();
+}
+
+#[test]
+fn safety_cannot_be_configured_away() {
+    let mut server = mockito::Server::new();
+    let redirect = server
+        .mock("GET", "/api/v1/oss/offline/download/process?taskID=1")
+        .with_status(302)
+        .with_header("location", "/elsewhere")
+        .expect(1)
+        .create();
+    let followed = server.mock("GET", "/elsewhere").with_body(SAMPLE).expect(0).create();
+    let client = builder()
+        .base_url(server.url())
+        .configure_agent(|agent| {
+            agent
+                .max_redirects(5)
+                .http_status_as_error(true)
+                .https_only(true)
+                .max_response_header_size(1)
+                .timeout_global(Some(Duration::from_nanos(1)))
+                .timeout_recv_response(Some(Duration::from_nanos(1)))
+                // Nobody listens there, and a loopback address needs no proxy anyway.
+                .proxy(Some(ureq::Proxy::new("http://127.0.0.1:1").unwrap()))
+        })
+        .build()
+        .unwrap();
+    let error = client.get_process(1).unwrap_err();
+    assert!(matches!(&error, Error::Http(http) if http.status == 302), "{error:?}");
+    redirect.assert();
+    followed.assert();
+}
+
+#[test]
+fn a_proxy_in_configure_agent() {
+    const HTTPS: &str = "https://example.invalid";
+
+    let with = |proxy: ureq::Proxy| builder().base_url(HTTPS).configure_agent(move |agent| agent.proxy(Some(proxy)));
+    for url in ["socks5://127.0.0.1:1080", "socks4://127.0.0.1:1080", "socks4a://127.0.0.1:1080", "socks://127.0.0.1:1"]
+    {
+        // Some versions of ureq refuse by themselves what they were not built for.
+        let Ok(proxy) = ureq::Proxy::new(url) else { continue };
+        assert_eq!(
+            refused("configure_agent", with(proxy).build()),
+            "only http and https proxies are supported, not SOCKS",
+            "{url}"
+        );
+    }
+    for url in ["http://127.0.0.1:0", "http://127.0.0.1:99999", "http://user:hunter2@127.0.0.1:99999"] {
+        let Ok(proxy) = ureq::Proxy::new(url) else { continue };
+        assert_eq!(refused("configure_agent", with(proxy).build()), "its proxy has no usable host and port", "{url}");
+    }
+    if TLS {
+        assert_works(with(ureq::Proxy::new("http://127.0.0.1:1").unwrap()));
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+#[test]
+fn tls_in_configure_agent() {
+    use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+    let result = |provider, roots| {
+        let tls = TlsConfig::builder().provider(provider).root_certs(roots).build();
+        // What is not compiled in would be a panic inside ureq, at the first call.
+        builder().base_url("https://example.invalid").configure_agent(|agent| agent.proxy(None).tls_config(tls)).build()
+    };
+    let no_roots = || RootCerts::new_with_certs(&[]);
+    let rows = [
+        (
+            cfg!(feature = "rustls"),
+            (TlsProvider::Rustls, RootCerts::WebPki),
+            "the TLS provider rustls needs the feature `rustls`",
+        ),
+        (
+            cfg!(feature = "native-tls"),
+            (TlsProvider::NativeTls, RootCerts::PlatformVerifier),
+            "the TLS provider native-tls needs the feature `native-tls`",
+        ),
+        (
+            cfg!(feature = "native-tls"),
+            (TlsProvider::NativeTls, no_roots()),
+            "the TLS provider native-tls needs the feature `native-tls`",
+        ),
+    ];
+    for (compiled_in, (provider, roots), reason) in rows {
+        let result = result(provider, roots);
+        if compiled_in {
+            result.expect("settings that work");
+        } else {
+            assert_eq!(refused("configure_agent", result), reason);
+        }
+    }
+    if cfg!(feature = "rustls") {
+        let result = result(TlsProvider::Rustls, RootCerts::PlatformVerifier);
+        if cfg!(feature = "platform-verifier") {
+            result.expect("settings that work");
+        } else {
+            assert_eq!(
+                refused("configure_agent", result),
+                "the platform's verifier needs the feature `platform-verifier`"
+            );
+        }
+    }
+    if cfg!(feature = "native-tls") {
+        assert_eq!(
+            refused("configure_agent", result(TlsProvider::NativeTls, RootCerts::WebPki)),
+            "native-tls takes the system's root certificates (`RootCerts::PlatformVerifier`) or given ones"
+        );
+    }
+}
+
+#[test]
+fn debug_shows_no_token() {
+    let builder = builder().access_token("secret");
+    let shown = format!("{builder:?}");
+    assert!(shown.contains("[redacted]") && !shown.contains("secret"), "{shown}");
+    let client = builder.build().unwrap();
+    assert_eq!(format!("{client:?}"), "Client { host: \"127.0.0.1\", timeout: 30s, retries: 2, .. }");
+}
+
+// ---- The environment ----
+//
+// It is the whole process's, and may not be changed while other threads run; so each case is a process of its own:
+// this very test binary, told to run one ignored test.
+
+/// Set for the child that shall also make a call.
+const CALL: &str = "SETTINGS_TEST_CALL";
+
+/// What `Client::from_env()` says in a process with these variables and no others that matter.
+#[track_caller]
+fn in_environment(variables: &[(&str, &str)]) -> String {
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, OsStr::new(*value))).collect();
+    outcome(&variables)
+}
+
+#[track_caller]
+fn outcome(variables: &[(&str, &OsStr)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    for name in ["PAN123_ACCESS_TOKEN", "PAN123_BASE_URL", "PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET", CALL] {
+        command.env_remove(name);
+    }
+    for name in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    let output = command
+        .args(["--exact", "child_reads_its_environment", "--ignored", "--nocapture", "--test-threads=1"])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "the child failed: {stderr}");
+    stderr.lines().find_map(|line| line.strip_prefix("outcome: ")).expect("the child says what came out").to_owned()
+}
+
+#[test]
+#[ignore = "run by other tests in a process of its own, with an environment of its own"]
+fn child_reads_its_environment() {
+    let outcome = match Client::from_env() {
+        Err(error) => error.to_string(),
+        Ok(client) if std::env::var_os(CALL).is_some() => match client.get_process(1) {
+            Ok(progress) => format!("answered: {progress}"),
+            Err(error) => format!("{error} / {error:?}"),
+        },
+        Ok(client) => format!("{client:?}"),
+    };
+    eprintln!("outcome: {}", outcome.replace('\n', "\\n"));
+}
+
+#[test]
+fn the_environment_gives_token_and_base_url() {
+    const NO_TOKEN: &str = "setting `PAN123_ACCESS_TOKEN`: it is not set; a token comes from POST /api/v1/access_token";
+
+    let token = ("PAN123_ACCESS_TOKEN", "secret");
+    assert_eq!(in_environment(&[]), NO_TOKEN);
+    assert_eq!(in_environment(&[("PAN123_ACCESS_TOKEN", "")]), NO_TOKEN);
+    assert_eq!(in_environment(&[("PAN123_BASE_URL", LOOPBACK)]), NO_TOKEN);
+    for (value, reason) in [
+        ("secret\n", "it has blanks or line breaks around it; trim it"),
+        (" secret", "it has blanks or line breaks around it; trim it"),
+        ("sec ret", "it may only hold visible ASCII characters"),
+    ] {
+        assert_eq!(
+            in_environment(&[("PAN123_ACCESS_TOKEN", value), ("PAN123_BASE_URL", LOOPBACK)]),
+            format!("setting `PAN123_ACCESS_TOKEN`: {reason}")
+        );
+    }
+    assert_eq!(
+        in_environment(&[token, ("PAN123_BASE_URL", LOOPBACK)]),
+        "Client { host: \"127.0.0.1\", timeout: 30s, retries: 2, .. }"
+    );
+    assert_eq!(
+        in_environment(&[token, ("PAN123_BASE_URL", "http://example.com")]),
+        "setting `PAN123_BASE_URL`: `http://example.com` would send the access token in the clear; \
+         only a loopback address may be http"
+    );
+    if TLS {
+        let usual = "Client { host: \"open-api.123pan.com\", timeout: 30s, retries: 2, .. }";
+        assert_eq!(in_environment(&[token]), usual);
+        assert_eq!(in_environment(&[token, ("PAN123_BASE_URL", "")]), usual);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_environment_that_is_not_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let bad = OsStr::from_bytes(b"secret\xff");
+    assert_eq!(outcome(&[("PAN123_ACCESS_TOKEN", bad)]), "setting `PAN123_ACCESS_TOKEN`: it is not UTF-8");
+    let token = ("PAN123_ACCESS_TOKEN", OsStr::new("secret"));
+    assert_eq!(outcome(&[token, ("PAN123_BASE_URL", bad)]), "setting `PAN123_BASE_URL`: it is not UTF-8");
+    assert_eq!(outcome(&[token, ("HTTPS_PROXY", bad)]), "setting `HTTPS_PROXY`: it is not UTF-8");
+}
+
+/// Where no proxy can do anything but fail at `build()`; reserved, so that it leads nowhere.
+const REMOTE: [(&str, &str); 2] =
+    [("PAN123_ACCESS_TOKEN", "secret"), ("PAN123_BASE_URL", "https://api.example.invalid")];
+
+#[test]
+fn a_proxy_variable_that_cannot_work() {
+    const NO_URL: &str = "it is not the URL of a proxy";
+    const NO_PORT: &str = "its proxy has no usable host and port";
+    const SOCKS: &str = "only http and https proxies are supported, not SOCKS";
+
+    let mut wrong = Vec::new();
+    for (value, reasons) in [
+        ("not a URL hunter2", &[NO_URL][..]),
+        ("http://user:hunter2@exam ple:3128", &[NO_URL]),
+        ("://user:hunter2@", &[NO_URL]),
+        ("ftp://user:hunter2@127.0.0.1:21", &[NO_URL]),
+        ("http://user:hunter2@", &[NO_URL, NO_PORT]),
+        ("http://user:hunter2@127.0.0.1:99999", &[NO_URL, NO_PORT]),
+        ("http://127.0.0.1:99999", &[NO_URL, NO_PORT]),
+        ("127.0.0.1:99999", &[NO_URL, NO_PORT]),
+        ("http://user:hunter2@127.0.0.1:0", &[NO_URL, NO_PORT]),
+        ("http://user:hunter2@127.0.0.1:port", &[NO_URL, NO_PORT]),
+        ("socks5://user:hunter2@127.0.0.1:1080", &[SOCKS]),
+        ("socks4://user:hunter2@127.0.0.1:1080", &[SOCKS]),
+    ] {
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            let got = in_environment(&[&REMOTE[..], &[(name, value)]].concat());
+            assert!(!got.contains("hunter2"), "{got}");
+            if !reasons.iter().any(|reason| got == format!("setting `{name}`: {reason}")) {
+                wrong.push(format!("{name}={value} became: {got}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_proxy_and_other_variables_that_are_not_read() {
+    if !TLS {
+        return;
+    }
+    let works = "Client { host: \"api.example.invalid\", timeout: 30s, retries: 2, .. }";
+    let broken = "setting `HTTPS_PROXY`: only http and https proxies are supported, not SOCKS";
+    let socks = ("HTTPS_PROXY", "socks5://127.0.0.1:1080");
+    for (variables, expected) in [
+        (&[][..], works),
+        (&[("HTTPS_PROXY", "http://127.0.0.1:1")], works),
+        (&[("HTTPS_PROXY", "127.0.0.1:1")], works),
+        (&[("HTTPS_PROXY", "https://127.0.0.1:1")], works),
+        (&[socks], broken),
+        (&[socks, ("NO_PROXY", "api.example.invalid")], works),
+        (&[socks, ("NO_PROXY", "example.com, example.invalid")], works),
+        (&[socks, ("no_proxy", ".example.invalid")], works),
+        (&[socks, ("NO_PROXY", "example.com example.invalid")], works),
+        (&[socks, ("NO_PROXY", "*")], works),
+        (&[socks, ("NO_PROXY", "example.com,ample.invalid")], broken),
+        (&[socks, ("NO_PROXY", "")], broken),
+        // For http only.
+        (&[("HTTP_PROXY", "socks5://127.0.0.1:1"), ("http_proxy", "not a URL")], works),
+        // HTTPS_PROXY goes before ALL_PROXY, an empty one is none.
+        (&[("HTTPS_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "not a URL")], works),
+        (&[("HTTPS_PROXY", ""), ("ALL_PROXY", "not a URL")], "setting `ALL_PROXY`: it is not the URL of a proxy"),
+        // As with curl, the lower case goes first.
+        (&[("https_proxy", "http://127.0.0.1:1"), socks], works),
+    ] {
+        assert_eq!(in_environment(&[&REMOTE[..], variables].concat()), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_loopback_address_goes_through_no_proxy() {
+    let mut server = mockito::Server::new();
+    let mock = server.mock("GET", mockito::Matcher::Any).with_body(SAMPLE).expect(2).create();
+    // Not even looked at: the second one could not work.
+    for proxy in ["http://127.0.0.1:1", "not a URL"] {
+        let base_url = server.url();
+        let mut variables =
+            vec![("PAN123_ACCESS_TOKEN", "secret"), ("PAN123_BASE_URL", base_url.as_str()), (CALL, "1")];
+        for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            variables.push((variable, proxy));
+        }
+        assert_eq!(in_environment(&variables), "answered: succeeded, 100 %", "{proxy}");
+    }
+    mock.assert();
+}
+
+/// Takes one connection, answers its first request with 407, and gives back that request.
+fn proxy() -> (SocketAddr, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let proxy = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+            head.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    (address, proxy)
+}
+
+#[test]
+fn https_goes_through_the_proxy_of_the_environment() {
+    if !TLS {
+        return;
+    }
+    let (address, proxy) = proxy();
+    let url = format!("http://user:hunter2@{address}");
+    // Retries would find nobody: that error is none of the proxy's.
+    let got = in_environment(&[&REMOTE[..], &[("HTTPS_PROXY", &url), (CALL, "1")]].concat());
+    // Lets the proxy go where the call never came to it.
+    drop(std::net::TcpStream::connect(address));
+    let head = proxy.join().unwrap();
+    assert!(head.starts_with("CONNECT api.example.invalid:443 HTTP/1.1\r\n"), "{head}");
+    assert!(!head.contains("secret"), "the proxy was shown the access token: {head}");
+    assert!(got.contains(&format!("through the proxy {address}")), "{got}");
+    assert!(!got.contains("hunter2") && !got.contains("secret"), "{got}");
+}

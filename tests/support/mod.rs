@@ -1,0 +1,39 @@
+//! What several test files need.
+#![allow(dead_code, reason = "no test file needs all of it")]
+
+use std::time::Duration;
+
+use pan123_offline::testing::Service;
+use pan123_offline::{Client, ClientBuilder, Progress, Status};
+
+/// A token that no text contains by chance.
+pub(crate) const TOKEN: &str = "s3cr3t-Zq81-token-that-must-not-show";
+pub(crate) const TASK: u64 = 403_316;
+pub(crate) const RUNNING: Progress = Progress::new(Status::InProgress, 37);
+
+/// A stand-in with one running task.
+pub(crate) fn service() -> Service {
+    let service = Service::start().unwrap();
+    service.task(TASK, [RUNNING]);
+    service
+}
+
+/// The settings that most tests start from; no retries, so that each failure shows.
+pub(crate) fn builder(base_url: impl Into<String>) -> ClientBuilder {
+    Client::builder().access_token(TOKEN).base_url(base_url).retries(0).timeout(Duration::from_secs(20))
+}
+
+pub(crate) fn client(service: &Service) -> Client {
+    builder(service.base_url()).build().unwrap()
+}
+
+/// Every text by which an error can leave the program.
+pub(crate) fn all_texts(error: &dyn std::error::Error) -> String {
+    let mut texts = format!("{error:?}\n{error:#?}\n{error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts += &format!("\n{error:?}\n{error}");
+        cause = error.source();
+    }
+    texts
+}

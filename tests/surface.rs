@@ -1,0 +1,156 @@
+//! What a caller relies on without it standing in any signature: auto traits, sizes, no threads.
+
+// A test that cannot set itself up has nothing better to do than to panic.
+#![allow(clippy::unwrap_used)]
+
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use pan123_offline::{
+    AccessToken, ApiError, Client, ClientBuilder, ConfigError, DecodeError, Envelope, Error, ErrorCode, HttpError,
+    Progress, Status, TransportError, TransportErrorKind,
+};
+
+fn send_and_unpin<T: Send + Unpin + 'static>() {}
+fn all_but_unwind_safe<T: Send + Sync + Unpin + 'static>() {}
+fn all<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
+
+#[test]
+fn auto_traits() {
+    all::<AccessToken>();
+    all::<ApiError>();
+    all::<ConfigError>();
+    all::<Envelope<Progress>>();
+    all::<ErrorCode>();
+    all::<HttpError>();
+    all::<Progress>();
+    all::<Status>();
+    all::<TransportErrorKind>();
+
+    // A cause may be any error of another library, ureq's agent holds connectors, and a builder a closure.
+    all_but_unwind_safe::<Client>();
+    all_but_unwind_safe::<DecodeError>();
+    all_but_unwind_safe::<Error>();
+    all_but_unwind_safe::<TransportError>();
+    send_and_unpin::<ClientBuilder>();
+}
+
+#[test]
+fn plain_traits() {
+    fn value<T: Clone + Eq + std::fmt::Debug>() {}
+    fn small<T: Copy + Eq + std::hash::Hash + std::fmt::Debug>() {}
+    fn shown<T: std::fmt::Display>() {}
+    fn error<T: std::error::Error + Clone>() {}
+
+    small::<ErrorCode>();
+    small::<Progress>();
+    small::<Status>();
+    small::<TransportErrorKind>();
+    value::<AccessToken>();
+    value::<ApiError>();
+    value::<ConfigError>();
+    value::<Envelope<Progress>>();
+    value::<HttpError>();
+    shown::<ErrorCode>();
+    shown::<Progress>();
+    shown::<Status>();
+    error::<ApiError>();
+    error::<ConfigError>();
+    error::<DecodeError>();
+    error::<Error>();
+    error::<HttpError>();
+    error::<TransportError>();
+}
+
+#[test]
+fn an_error_is_small_and_goes_through_a_box() {
+    // What clippy calls a large Err.
+    assert!(size_of::<Error>() <= 128, "{}", size_of::<Error>());
+    assert!(size_of::<pan123_offline::Result<Progress>>() <= 128);
+
+    let error = Envelope::<Progress>::from_slice(b"{").unwrap_err();
+    // A cause is shared by the clones, not lost.
+    let boxed: Box<dyn std::error::Error + Send + Sync> = error.clone().into();
+    assert_eq!(boxed.to_string(), error.to_string());
+    assert!(boxed.source().is_some_and(|cause| cause.is::<serde_json::Error>()));
+    assert!(boxed.is::<Error>());
+}
+
+#[test]
+fn words_and_numbers() {
+    for (number, status, text, terminal) in [
+        (0, Status::InProgress, "in progress", false),
+        (1, Status::Failed, "failed", true),
+        (2, Status::Succeeded, "succeeded", true),
+        (3, Status::Retrying, "retrying", false),
+        (4, Status::Unknown(4), "unknown status 4", false),
+        (-1, Status::Unknown(-1), "unknown status -1", false),
+        (i64::MIN, Status::Unknown(i64::MIN), "unknown status -9223372036854775808", false),
+    ] {
+        assert_eq!(Status::from(number), status);
+        assert_eq!(status.as_i64(), number);
+        assert_eq!(status.to_string(), text);
+        assert_eq!(status.is_terminal(), terminal, "{status}");
+    }
+    assert_eq!(Progress::new(Status::InProgress, 37).to_string(), "in progress, 37 %");
+    assert_eq!(Progress::new(Status::InProgress, 101).percent, 100);
+    assert_eq!(ErrorCode::from(-5).to_string(), "-5");
+    assert_eq!(i64::from(ErrorCode(5066)), ErrorCode::FILE_NOT_FOUND.as_i64());
+    assert!(ErrorCode::OK.is_ok() && !ErrorCode::INTERNAL.is_ok());
+}
+
+/// What the parent hands to its child: where to call.
+#[cfg(target_os = "linux")]
+const BASE_URL: &str = "SURFACE_TEST_BASE_URL";
+
+/// The child has a process of its own, so that every thread in it is there because of the calls; the server is in the
+/// parent. A thread may also come and go within a call, where counting would miss it: the parent therefore asks std
+/// for stacks larger than any address space, and whoever starts a thread gets an error instead. (libtest, too, which
+/// then runs the test on the main thread.)
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+#[test]
+fn a_call_starts_no_thread() {
+    let mut server = mockito::Server::new();
+    let answer = |server: &mut mockito::Server, task_id: &str, status: usize, body: &str| {
+        let path = format!("/api/v1/oss/offline/download/process?taskID={task_id}");
+        server.mock("GET", path.as_str()).with_status(status).with_body(body).create()
+    };
+    let success = r#"{"code":0,"message":"ok","data":{"process":50,"status":0}}"#;
+    let good = answer(&mut server, "1", 200, success).expect(20);
+    let bad = answer(&mut server, "2", 502, "<html>").expect(2);
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_counts_threads", "--ignored", "--nocapture", "--test-threads=1"])
+        // By name, so that the look-up is in it.
+        .env(BASE_URL, format!("http://localhost:{}", server.socket_address().port()))
+        .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
+    good.assert();
+    bad.assert();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "run by a_call_starts_no_thread in a process of its own"]
+fn child_counts_threads() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let base_url = std::env::var(BASE_URL).expect("set by the parent");
+    let client = Client::builder()
+        .access_token("token")
+        .base_url(base_url)
+        .retries(1)
+        .configure_agent(|agent| agent.ip_family(pan123_offline::ureq::config::IpFamily::Ipv4Only))
+        .build()
+        .unwrap();
+    assert_eq!(threads(), 1);
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "this test cannot see a short-lived thread");
+    for _ in 0..20 {
+        client.get_process(1).unwrap();
+        assert_eq!(threads(), 1);
+    }
+    // An error with its retry, which has limits of its own.
+    client.get_process(2).unwrap_err();
+    assert_eq!(threads(), 1);
+}

@@ -1,0 +1,107 @@
+//! The same over TLS, and what of a certificate is refused.
+#![cfg(feature = "rustls")]
+
+mod support;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use pan123_offline::testing::Reply;
+use pan123_offline::{Client, Error, TransportErrorKind};
+use support::{RUNNING, TASK, all_texts, builder, service};
+use tls::TlsFront;
+
+fn trusting(front: &TlsFront) -> Client {
+    let trust = front.trust();
+    builder(front.base_url()).configure_agent(|agent| agent.tls_config(trust)).build().unwrap()
+}
+
+#[test]
+fn a_hundred_calls_share_one_tls_connection() {
+    let service = service();
+    let front = TlsFront::start(service.address(), |_| {});
+    let client = trusting(&front);
+    for _ in 0..100 {
+        assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    }
+    assert_eq!(front.connections(), 1);
+}
+
+/// Every third answer is the last of its connection, and nothing says so.
+#[test]
+fn a_tls_server_that_closes_without_notice_costs_no_call() {
+    let service = service();
+    let front = TlsFront::start(service.address(), |_| {});
+    let client = trusting(&front);
+    for call in 0..300 {
+        if call % 3 == 2 {
+            service.reply_next(Reply::progress(RUNNING).close_after());
+        }
+        assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
+        // Some closings are there before the next call looks at the pool, some arrive in the middle of it.
+        match call % 3 {
+            0 => {}
+            1 => std::thread::sleep(Duration::from_millis(3)),
+            _ => std::thread::sleep(Duration::from_micros(800)),
+        }
+    }
+    assert_eq!(front.connections(), 100);
+}
+
+#[test]
+fn a_body_cut_short_over_tls_is_no_answer() {
+    let service = service();
+    let front = TlsFront::start(service.address(), |_| {});
+    let client = trusting(&front);
+    let whole = Reply::progress(RUNNING);
+    let cut = whole.clone().cut_at(whole.len() - 4);
+    service.reply_next(cut.clone()).reply_next(cut);
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed), "{error:?}");
+}
+
+#[test]
+fn certificates_that_do_not_hold_are_refused() {
+    let service = service();
+    let refused = |what: &str, client: Client, cause: &str| {
+        let error = client.get_process(TASK).unwrap_err();
+        assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls), "{what}: {error:?}");
+        assert!(!error.is_transient() && !error.may_have_been_sent(), "{what}");
+        assert!(all_texts(&error).contains(cause), "{what}: {}", all_texts(&error));
+    };
+
+    let front = TlsFront::start(service.address(), |_| {});
+    refused("self-signed", builder(front.base_url()).build().unwrap(), "UnknownIssuer");
+
+    let front = TlsFront::start(service.address(), |certificate| {
+        certificate.subject_alt_names = vec![rcgen::SanType::DnsName("example.org".try_into().unwrap())];
+    });
+    refused("for another name", trusting(&front), "not valid for name");
+
+    let front =
+        TlsFront::start(service.address(), |certificate| certificate.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    refused("expired", trusting(&front), "expired");
+
+    assert_eq!(service.request_count(), 0, "not a byte of a request was sent");
+}
+
+/// A server that answers a TLS greeting as an HTTP server does.
+#[test]
+fn a_server_without_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let error = builder(format!("https://{address}")).build().unwrap().get_process(TASK).unwrap_err();
+    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        format!("no trusted TLS connection with {address}; check its certificate and the clock")
+    );
+}
