@@ -4,42 +4,49 @@
 //! and a task id as argument it talks to the service itself.
 
 use std::error::Error;
-use std::thread::sleep;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use pan123_offline::testing::Service;
-use pan123_offline::{Client, Progress, Status};
+use pan123_offline::{Client, Progress, Status, Wait};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    match std::env::args().nth(1) {
-        Some(task_id) => follow(&Client::from_env()?, task_id.parse()?, Duration::from_secs(2)),
-        None => {
-            let service = Service::start()?;
-            let client = Client::builder().access_token("any").base_url(service.base_url()).build()?;
-            println!("no task id given, so this is a stand-in at {}", service.base_url());
-            service.task(
-                403316,
-                [
-                    Progress::new(Status::InProgress, 0),
-                    Progress::new(Status::InProgress, 40),
-                    Progress::new(Status::Retrying, 40),
-                    Progress::new(Status::InProgress, 80),
-                    Progress::new(Status::Succeeded, 100),
-                ],
-            );
-            follow(&client, 403316, Duration::from_millis(300))
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1) {
+        Some(task_id) => real(&task_id),
+        None => stand_in(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn follow(client: &Client, task_id: u64, pause: Duration) -> Result<(), Box<dyn Error>> {
-    loop {
-        let progress = client.get_process(task_id)?;
+fn real(task_id: &str) -> Result<(), Box<dyn Error>> {
+    let task_id = task_id.parse().map_err(|_| format!("`{task_id}` is not a task id"))?;
+    follow(task_id, Client::from_env()?.wait(task_id))
+}
+
+fn stand_in() -> Result<(), Box<dyn Error>> {
+    let service = Service::start()?;
+    let client = Client::builder().access_token("any").base_url(service.base_url()).build()?;
+    println!("no task id given, so this is a stand-in at {}", service.base_url());
+    let retrying = Progress::new(Status::Retrying, 40);
+    let running = [0, 40, 80].map(|percent| Progress::new(Status::InProgress, percent));
+    service.task(403316, [running[0], running[1], retrying, running[2], Progress::new(Status::Succeeded, 100)]);
+    let pause = Duration::from_millis(300);
+    follow(403316, client.wait(403316).intervals(pause, pause))
+}
+
+fn follow(task_id: u64, wait: Wait<'_>) -> Result<(), Box<dyn Error>> {
+    for progress in wait {
+        let progress = progress?;
         println!("task {task_id}: {progress}");
-        match progress.status {
-            Status::Succeeded => return Ok(()),
-            Status::Failed => return Err("the task has failed".into()),
-            _ => sleep(pause),
+        if progress.status == Status::Failed {
+            return Err("the task has failed; why, only its callback says".into());
         }
     }
+    Ok(())
 }

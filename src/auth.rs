@@ -1,15 +1,36 @@
-//! The access token: what it may look like, and where it is kept.
+//! The access token: what it may look like, where it comes from, and where it is kept.
+//!
+//! A token that was given is used as it is. With credentials one is asked for when it is first needed, and replaced
+//! when the service refuses it: once, by one thread, while the others wait for it. There is no timer, since only the
+//! service knows when a token ends; and no second replacement within a minute, since clients that ask in a loop have
+//! had their address banned.
+
+mod cache;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-use crate::transport::{Prepared, Transport};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use self::cache::Cache;
+pub use self::cache::TokenCacheError;
+use crate::envelope;
+use crate::error::{DecodeError, Error, Result, TransportError, TransportErrorKind};
+use crate::transport::{Answer, Limits, Message, Prepared, Transport};
 
 /// The longest token that is taken, in bytes; the service's own have some hundred.
 pub(crate) const LONGEST_TOKEN: usize = 4 * 1024;
 
-/// The shortest token that is looked for in answers.
+/// The shortest secret that is looked for in answers.
 const SHORTEST_SECRET: usize = 16;
+
+/// How soon after a replacement there may be another one.
+const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(60);
+
+const ACCESS_TOKEN: &str = "/api/v1/access_token";
 
 /// An access token of the service. It shows itself nowhere but in [`secret()`](Self::secret).
 ///
@@ -30,18 +51,21 @@ impl AccessToken {
 
     /// Checks that the token can stand in a header.
     pub(crate) fn check(&self, setting: &'static str) -> Result<()> {
-        let reason = if self.0.is_empty() {
-            "it is empty; a token comes from POST /api/v1/access_token".to_owned()
+        self.flaw().map_or(Ok(()), |flaw| Err(Error::config(setting, flaw)))
+    }
+
+    fn flaw(&self) -> Option<&'static str> {
+        if self.0.is_empty() {
+            Some("it is empty; a token comes from POST /api/v1/access_token")
         } else if self.0.len() > LONGEST_TOKEN {
-            format!("it is longer than {LONGEST_TOKEN} bytes")
+            Some("it is longer than 4096 bytes")
         } else if self.0.trim() != self.0 {
-            "it has blanks or line breaks around it; trim it".to_owned()
+            Some("it has blanks or line breaks around it; trim it")
         } else if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
-            "it may only hold visible ASCII characters".to_owned()
+            Some("it may only hold visible ASCII characters")
         } else {
-            return Ok(());
-        };
-        Err(Error::config(setting, reason))
+            None
+        }
     }
 }
 
@@ -63,30 +87,403 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The token in use, with the request that carries it.
+/// A client id and its secret, for which the service issues access tokens.
+///
+/// The service keeps three tokens alive for a client id; a fourth ends an older one. So whoever starts often, as build
+/// scripts and cron jobs do, should share one: with [`cache_file()`](Self::cache_file).
+///
+/// ```no_run
+/// use pan123_offline::{Client, Credentials};
+///
+/// let credentials = Credentials::new("client id", "client secret").cache_file("/var/lib/my-job/pan123-token");
+/// let client = Client::builder().credentials(credentials).build()?;
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    client_id: String,
+    client_secret: String,
+    cache_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// The pair as the service's open platform shows it.
+    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        Self { client_id: client_id.into(), client_secret: client_secret.into(), cache_file: None }
+    }
+
+    /// Keeps the token in a file between runs and shares it between processes. Default: none.
+    ///
+    /// The file is readable by its owner only, and replaced whole. Beside it there is a lock file of the same name with
+    /// `.lock`, waited for at most half of a call's time, and while it is written a file with `.tmp`. The folder must
+    /// exist, and nobody else should be able to write to it.
+    ///
+    /// A cache that does not work fails no call: see [`Client::token_cache_error`](crate::Client::token_cache_error).
+    /// One that is damaged, or from another client id or base URL, is replaced.
+    #[must_use]
+    pub fn cache_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cache_file = Some(path.into());
+        self
+    }
+
+    pub(crate) fn check(&self, names: [&'static str; 2]) -> Result<()> {
+        for (name, value) in names.into_iter().zip([&self.client_id, &self.client_secret]) {
+            if value.is_empty() {
+                return Err(Error::config(name, "it is empty"));
+            }
+            if value.trim() != value {
+                return Err(Error::config(name, "it has blanks or line breaks around it; trim it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &"[redacted]")
+            .field("cache_file", &self.cache_file)
+            .finish()
+    }
+}
+
+/// Where a client's token comes from.
+pub(crate) enum Auth {
+    Given(Arc<Token>),
+    Issued(Box<Issuer>),
+}
+
+/// A token in use, with the request that carries it.
 #[derive(Debug)]
-pub(crate) struct Auth {
-    token: AccessToken,
-    prepared: Prepared,
+pub(crate) struct Token {
+    text: AccessToken,
+    pub(crate) prepared: Prepared,
+    /// Tells a late refusal of an older token from one of this.
+    generation: u64,
+}
+
+impl Token {
+    fn new(text: AccessToken, generation: u64, transport: &Transport) -> Result<Arc<Self>> {
+        let prepared = transport.prepare(&text)?;
+        Ok(Arc::new(Self { text, prepared, generation }))
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        self.text.secret()
+    }
 }
 
 impl Auth {
-    pub(crate) fn new(token: AccessToken, transport: &Transport) -> Result<Self> {
-        let prepared = transport.prepare(&token)?;
-        Ok(Self { token, prepared })
+    pub(crate) fn given(token: AccessToken, transport: &Transport) -> Result<Self> {
+        Token::new(token, 0, transport).map(Self::Given)
     }
 
-    pub(crate) fn prepared(&self) -> &Prepared {
-        &self.prepared
+    pub(crate) fn issued(credentials: Credentials, transport: &Transport) -> Self {
+        let cache = credentials
+            .cache_file
+            .as_ref()
+            .map(|path| Cache::new(path.clone(), transport.base().to_string(), credentials.client_id.clone()));
+        Self::Issued(Box::new(Issuer { credentials, cache, state: Mutex::default(), changed: Condvar::new() }))
     }
 
-    /// The body of an answer without the token, should the server have sent it back.
-    pub(crate) fn redact(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let token = self.token.secret();
-        // What is that short is a test's, and may be part of any word.
-        if token.len() < SHORTEST_SECRET || !body.windows(token.len()).any(|part| part == token.as_bytes()) {
-            return None;
+    /// The token there is.
+    pub(crate) fn current(&self) -> Option<Arc<Token>> {
+        match self {
+            Self::Given(token) => Some(Arc::clone(token)),
+            Self::Issued(issuer) => issuer.lock().current.clone(),
         }
-        Some(String::from_utf8_lossy(body).replace(token, "[redacted]").into_bytes())
+    }
+
+    /// The first token, asked for.
+    pub(crate) fn first(&self, transport: &Transport, until: Instant) -> Result<Arc<Token>> {
+        match self {
+            Self::Given(token) => Ok(Arc::clone(token)),
+            Self::Issued(issuer) => issuer.first(transport, until),
+        }
+    }
+
+    /// Another token in place of one that was refused; `None` if there can be none now.
+    pub(crate) fn replace(&self, refused: &Token, transport: &Transport, until: Instant) -> Result<Option<Arc<Token>>> {
+        match self {
+            Self::Given(_) => Ok(None),
+            Self::Issued(issuer) => issuer.replace(refused, transport, until),
+        }
+    }
+
+    pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
+        match self {
+            Self::Given(_) => None,
+            Self::Issued(issuer) => issuer.lock().cache_error.clone(),
+        }
+    }
+}
+
+/// What an answer says, without the secret of its request: an error quotes what the service said, and it may have said
+/// that.
+pub(crate) fn read_answer<T: DeserializeOwned>(answer: Answer<'_>, secret: &str) -> Result<T> {
+    envelope::decode(answer.status, answer.body).map_err(|error| {
+        let redacted = redact(answer.body, secret).and_then(|body| envelope::decode::<T>(answer.status, &body).err());
+        redacted.unwrap_or(error).with_retry_after(answer.retry_after())
+    })
+}
+
+fn redact(body: &[u8], secret: &str) -> Option<Vec<u8>> {
+    // What is that short is a test's, and may be part of any word.
+    if secret.len() < SHORTEST_SECRET || !body.windows(secret.len()).any(|part| part == secret.as_bytes()) {
+        return None;
+    }
+    Some(String::from_utf8_lossy(body).replace(secret, "[redacted]").into_bytes())
+}
+
+/// Issues tokens for credentials, one at a time.
+pub(crate) struct Issuer {
+    credentials: Credentials,
+    cache: Option<Cache>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Token>>,
+    /// A thread is about to get a token.
+    busy: bool,
+    /// How often one was, and what came of it the last time.
+    rounds: u64,
+    outcome: Option<Result<Option<Arc<Token>>>>,
+    /// The last answer of the service that was no token.
+    refusal: Option<Error>,
+    allowance: Allowance,
+    cache_error: Option<TokenCacheError>,
+}
+
+impl Issuer {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn first(&self, transport: &Transport, until: Instant) -> Result<Arc<Token>> {
+        let state = self.lock();
+        if let Some(token) = &state.current {
+            return Ok(Arc::clone(token));
+        }
+        let refused = || Error::config("credentials", "the service refused them less than a minute ago");
+        match self.get(state, None, transport, until)? {
+            Some(token) => Ok(token),
+            None => Err(self.lock().refusal.clone().unwrap_or_else(refused)),
+        }
+    }
+
+    fn replace(&self, refused: &Token, transport: &Transport, until: Instant) -> Result<Option<Arc<Token>>> {
+        let state = self.lock();
+        match &state.current {
+            Some(current) if current.generation != refused.generation => Ok(Some(Arc::clone(current))),
+            _ => self.get(state, Some(&refused.text), transport, until),
+        }
+    }
+
+    /// Gets a token, or waits for the thread that does.
+    fn get(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        refused: Option<&AccessToken>,
+        transport: &Transport,
+        until: Instant,
+    ) -> Result<Option<Arc<Token>>> {
+        if state.busy {
+            return self.wait(state, until);
+        }
+        state.busy = true;
+        let (allowance, generation) = (state.allowance, state.rounds + 1);
+        drop(state);
+        let mut attempt = Attempt { issuer: self, transport, until, allowance, cache_error: None };
+        let outcome = attempt
+            .token(refused)
+            .and_then(|text| text.map(|text| Token::new(text, generation, transport)).transpose());
+
+        let Attempt { allowance, cache_error, .. } = attempt;
+        let mut state = self.lock();
+        match &outcome {
+            Ok(Some(token)) => state.current = Some(Arc::clone(token)),
+            Err(error) if !error.is_transient() => state.refusal = Some(error.clone()),
+            _ => {}
+        }
+        (state.busy, state.rounds, state.outcome) = (false, generation, Some(outcome.clone()));
+        (state.allowance, state.cache_error) = (allowance, cache_error);
+        self.changed.notify_all();
+        outcome
+    }
+
+    /// Waits for what another thread gets; its failure is this one's, too.
+    fn wait(&self, mut state: MutexGuard<'_, State>, until: Instant) -> Result<Option<Arc<Token>>> {
+        let round = state.rounds;
+        loop {
+            if let Some(outcome) = state.outcome.as_ref().filter(|_| state.rounds > round) {
+                return outcome.clone();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let what = "timed out waiting for the token that another thread asks for; raise `timeout`";
+                let error = TransportError::new(TransportErrorKind::Timeout, what.to_owned(), false, None);
+                return Err(Error::Transport(error));
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// One thread's way to a token: from the cache, or from the service.
+struct Attempt<'a> {
+    issuer: &'a Issuer,
+    transport: &'a Transport,
+    until: Instant,
+    allowance: Allowance,
+    cache_error: Option<TokenCacheError>,
+}
+
+impl Attempt<'_> {
+    /// `None` if there is no other token in the cache, and the service may not be asked again so soon.
+    fn token(&mut self, refused: Option<&AccessToken>) -> Result<Option<AccessToken>> {
+        // A file is whole at any moment, so it is read without the lock first.
+        if let Some(token) = self.cached(refused) {
+            return Ok(Some(token));
+        }
+        if !self.allowance.allows(refused.is_some(), Instant::now()) {
+            return Ok(None);
+        }
+        let Some(cache) = &self.issuer.cache else {
+            return self.ask(refused.is_some()).map(Some);
+        };
+        match cache.lock(self.left() / 2) {
+            Ok(_lock) => {
+                // Another process may have got one while this one waited.
+                if let Some(token) = self.cached(refused) {
+                    return Ok(Some(token));
+                }
+                let token = self.ask(refused.is_some())?;
+                if let Err(error) = cache.write(&token) {
+                    self.cache_error = Some(error);
+                }
+                Ok(Some(token))
+            }
+            Err(error) => {
+                self.cache_error = Some(error);
+                self.ask(refused.is_some()).map(Some)
+            }
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// The token in the file, unless it is the refused one.
+    fn cached(&mut self, refused: Option<&AccessToken>) -> Option<AccessToken> {
+        match self.issuer.cache.as_ref()?.read() {
+            Ok(token) => token.filter(|token| token.flaw().is_none() && Some(token) != refused),
+            Err(error) => {
+                self.cache_error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Asks the service: `POST /api/v1/access_token`.
+    fn ask(&mut self, replacing: bool) -> Result<AccessToken> {
+        let result = self.request().map_err(Error::before_sending);
+        // What passes is the business of the call's retries. Anything else was an answer, and is not asked for again.
+        if !result.as_ref().is_err_and(Error::is_transient) {
+            self.allowance.used(replacing, Instant::now());
+        }
+        result
+    }
+
+    fn request(&self) -> Result<AccessToken> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            #[serde(rename = "clientID")]
+            client_id: &'a str,
+            client_secret: &'a str,
+        }
+
+        let Credentials { client_id, client_secret, .. } = &self.issuer.credentials;
+        let body = serde_json::to_vec(&Body { client_id, client_secret })
+            .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
+        let limits = Limits { time: Some(self.left()), fresh: true };
+        let message = Message::Post(self.transport.target(ACCESS_TOKEN)?, &body);
+        let read = |answer: Answer<'_>| read_answer(answer, client_secret);
+        let NewToken { access_token } =
+            self.transport.send(&self.transport.prepare_anonymous(), message, limits, read)??;
+        let token = AccessToken::from(access_token);
+        match token.flaw() {
+            None => Ok(token),
+            Some(flaw) => {
+                Err(Error::Decode(DecodeError::new(format!("its `accessToken` is unusable: {flaw}"), b"", None)))
+            }
+        }
+    }
+}
+
+/// What the service answers when asked for a token. When it ends is not read: the service says so itself, by a 401.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewToken {
+    access_token: String,
+}
+
+/// How often the service may be asked for a token. Pure: the time is handed in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Allowance {
+    /// The first issue is free; whatever comes after it is a replacement.
+    asked: bool,
+    replaced: Option<Instant>,
+}
+
+impl Allowance {
+    fn allows(&self, replacing: bool, now: Instant) -> bool {
+        let soon = self.replaced.is_some_and(|then| now.saturating_duration_since(then) < BETWEEN_REPLACEMENTS);
+        !(soon && (replacing || self.asked))
+    }
+
+    fn used(&mut self, replacing: bool, now: Instant) {
+        if replacing || self.asked {
+            self.replaced = Some(now);
+        }
+        self.asked = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_replacement_a_minute_beside_the_first_issue() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut allowance = Allowance::default();
+        assert!(allowance.allows(false, at(0)));
+        allowance.used(false, at(0));
+        assert!(allowance.allows(true, at(1)), "the first issue does not count");
+        allowance.used(true, at(1));
+        for second in [1, 30, 60] {
+            assert!(!allowance.allows(true, at(second)) && !allowance.allows(false, at(second)), "{second}");
+        }
+        assert!(allowance.allows(true, at(61)));
+
+        // A token from the cache was refused: its replacement counts although nothing was issued before.
+        let mut allowance = Allowance::default();
+        allowance.used(true, at(0));
+        assert!(!allowance.allows(true, at(59)));
+
+        // A first issue that was refused may be tried once more.
+        let mut allowance = Allowance::default();
+        allowance.used(false, at(0));
+        assert!(allowance.allows(false, at(1)));
+        allowance.used(false, at(1));
+        assert!(!allowance.allows(false, at(2)));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::auth::{AccessToken, Auth, LONGEST_TOKEN};
+use crate::auth::{AccessToken, Auth, Credentials, LONGEST_TOKEN};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::proxy;
@@ -33,7 +33,7 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// ```
 #[must_use = "a builder does nothing before `build()`"]
 pub struct ClientBuilder {
-    access_token: Option<Setting<AccessToken>>,
+    login: Option<Login>,
     base_url: Setting<String>,
     timeout: Duration,
     connect_timeout: Duration,
@@ -42,16 +42,61 @@ pub struct ClientBuilder {
     configure_agent: Box<dyn FnOnce(AgentConfig) -> AgentConfig + Send>,
 }
 
+/// What the token comes from, with the names under which the user set it, for errors.
+#[derive(Debug)]
+enum Login {
+    Token(&'static str, AccessToken),
+    Credentials([&'static str; 2], Credentials),
+}
+
 /// A value with the name under which the user set it, for errors.
 struct Setting<T> {
     name: &'static str,
     value: T,
 }
 
+impl Login {
+    /// Returns the length of the longest token that there may be.
+    fn check(&self) -> Result<usize> {
+        match self {
+            Self::Token(name, token) => token.check(name).map(|()| token.secret().len()),
+            Self::Credentials(names, credentials) => credentials.check(*names).map(|()| LONGEST_TOKEN),
+        }
+    }
+
+    fn from_env(variable: impl Fn(&'static str) -> Result<Option<String>>) -> Result<Self> {
+        const TOKEN: &str = "PAN123_ACCESS_TOKEN";
+        const PAIR: [&str; 2] = ["PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET"];
+        if let Some(token) = variable(TOKEN)? {
+            return Ok(Self::Token(TOKEN, token.into()));
+        }
+        let (id, secret) = match PAIR.map(&variable) {
+            [Ok(Some(id)), Ok(Some(secret))] => (id, secret),
+            [Ok(None), Ok(None)] => {
+                let reason = "it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
+                return Err(Error::config(TOKEN, reason));
+            }
+            [Ok(Some(_)), Ok(None)] => return Err(Error::config(PAIR[1], "it is not set, but PAN123_CLIENT_ID is")),
+            [Ok(None), Ok(Some(_))] => {
+                return Err(Error::config(PAIR[0], "it is not set, but PAN123_CLIENT_SECRET is"));
+            }
+            [Err(error), _] | [_, Err(error)] => return Err(error),
+        };
+        let credentials = Credentials::new(id, secret);
+        Ok(Self::Credentials(
+            PAIR,
+            match variable("PAN123_TOKEN_CACHE")? {
+                Some(path) => credentials.cache_file(path),
+                None => credentials,
+            },
+        ))
+    }
+}
+
 impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
-            access_token: None,
+            login: None,
             base_url: Setting { name: "base_url", value: BASE_URL.to_owned() },
             timeout: TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
@@ -63,9 +108,17 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The access token, used as it is on every call. No default: a client needs one.
+    /// The access token, used as it is on every call. No default: a client needs this or
+    /// [`credentials`](Self::credentials), and of both the one set last counts.
     pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
-        self.access_token = Some(Setting { name: "access_token", value: token.into() });
+        self.login = Some(Login::Token("access_token", token.into()));
+        self
+    }
+
+    /// What access tokens are issued for: one when the first is needed, another when the service refuses it, at most
+    /// one replacement a minute. Threads that share the client wait for the one under way. Default: none.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.login = Some(Login::Credentials(["credentials"; 2], credentials));
         self
     }
 
@@ -136,10 +189,13 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Config`] with the name of the first setting that cannot work.
     pub fn build(self) -> Result<Client> {
-        let Some(Setting { name, value: token }) = self.access_token else {
-            return Err(Error::config("access_token", "it is missing; a token comes from POST /api/v1/access_token"));
+        let Some(login) = self.login else {
+            return Err(Error::config(
+                "access_token",
+                "it is missing, and so are credentials; a token comes from POST /api/v1/access_token",
+            ));
         };
-        token.check(name)?;
+        let longest_token = login.check()?;
         let base = BaseUrl::parse(&self.base_url.value).map_err(|reason| Error::config(self.base_url.name, reason))?;
         check_user_agent(&self.user_agent)?;
         let timeout = usable("timeout", self.timeout)?;
@@ -147,28 +203,19 @@ impl ClientBuilder {
         let proxy =
             if base.is_https() && !base.is_loopback() { proxy::from_env(base.host(), proxy::variable)? } else { None };
 
-        let settings = Settings {
-            base,
-            user_agent: self.user_agent,
-            timeout,
-            connect_timeout,
-            proxy,
-            longest_token: token.secret().len().min(LONGEST_TOKEN),
-        };
+        let settings = Settings { base, user_agent: self.user_agent, timeout, connect_timeout, proxy, longest_token };
         let transport = Transport::new(settings, self.configure_agent)?;
-        let auth = Auth::new(token, &transport)?;
+        let auth = match login {
+            Login::Token(_, token) => Auth::given(token, &transport)?,
+            Login::Credentials(_, credentials) => Auth::issued(credentials, &transport),
+        };
         Ok(Client::from_parts(transport, auth, timeout, self.retries))
     }
 
     /// The settings that the environment gives. An empty variable counts as none.
     pub(crate) fn from_env() -> Result<Self> {
         let variable = |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
-        let mut builder = Self::default();
-        let name = "PAN123_ACCESS_TOKEN";
-        match variable(name)? {
-            Some(token) => builder.access_token = Some(Setting { name, value: token.into() }),
-            None => return Err(Error::config(name, "it is not set; a token comes from POST /api/v1/access_token")),
-        }
+        let mut builder = Self { login: Some(Login::from_env(variable)?), ..Self::default() };
         let name = "PAN123_BASE_URL";
         if let Some(value) = variable(name)? {
             builder.base_url = Setting { name, value };
@@ -202,7 +249,7 @@ fn check_user_agent(user_agent: &str) -> Result<()> {
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("access_token", &self.access_token.as_ref().map(|setting| &setting.value))
+            .field("login", &self.login)
             .field("base_url", &self.base_url.value)
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)

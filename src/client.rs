@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::auth::{AccessToken, Auth};
+use serde::de::DeserializeOwned;
+
+use crate::auth::{self, AccessToken, Auth, TokenCacheError};
 use crate::builder::ClientBuilder;
-use crate::envelope;
 use crate::error::{Error, Result};
-use crate::task::Progress;
-use crate::transport::{Buffer, Limits, Target, Transport};
+use crate::task::{Created, NewTask, Progress};
+use crate::transport::{Answer, Limits, Message, Target, Transport};
 use crate::watch::{Wait, Watch};
 
+const CREATE: &str = "/api/v1/oss/offline/download";
 const PROCESS: &str = "/api/v1/oss/offline/download/process";
 
 /// The way to the service: one connection, kept open between calls, and no thread of its own.
@@ -46,7 +48,9 @@ impl Client {
         Self::builder().access_token(access_token).build()
     }
 
-    /// A client as the environment describes it: `PAN123_ACCESS_TOKEN`, and `PAN123_BASE_URL` if it is set.
+    /// A client as the environment describes it: `PAN123_ACCESS_TOKEN`, or `PAN123_CLIENT_ID` and
+    /// `PAN123_CLIENT_SECRET` with `PAN123_TOKEN_CACHE` as their [cache file](crate::Credentials::cache_file);
+    /// and `PAN123_BASE_URL`. An empty variable counts as none.
     ///
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or cannot work.
@@ -74,7 +78,26 @@ impl Client {
     /// * [`Error::Decode`]: the answer is not the documented one.
     /// * [`Error::Transport`]: no answer came in time.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.call(|limits| self.ask(task_id, limits))
+        self.0.call(Repeat::Harmless, |started, limits| self.0.ask(task_id, started, limits))
+    }
+
+    /// Creates a task that has the service fetch an image from a URL: `POST /api/v1/oss/offline/download`.
+    /// Returns the task's id.
+    ///
+    /// Twice sent would be two tasks. So it goes over a new connection, and is sent again only where nothing of it can
+    /// have reached the service: after a connection that failed, a 429, or a token that was refused and replaced.
+    ///
+    /// # Errors
+    /// * [`Error::Config`]: the task cannot work, and nothing was sent.
+    /// * Any other as with [`get_process`](Self::get_process). Where [`Error::may_have_been_sent`] is true, the task
+    ///   may exist all the same.
+    pub fn create_task(&self, task: &NewTask) -> Result<u64> {
+        let body = task.to_body()?;
+        let target = self.0.transport.target(CREATE)?;
+        let created: Created = self.0.call(Repeat::Never, |started, limits| {
+            self.0.exchange(Message::Post(target.clone(), &body), started, limits)
+        })?;
+        Ok(created.task_id)
     }
 
     /// Waits for the end of one task. Nothing is asked before [`Wait::run`] or the first step of its iterator.
@@ -114,9 +137,15 @@ impl Client {
         Watch::new(self, task_ids.into_iter().collect())
     }
 
+    /// Why the file of [`Credentials::cache_file`](crate::Credentials::cache_file) could not be used the last time a
+    /// token was needed. `None` if it could, or if there is none.
+    pub fn token_cache_error(&self) -> Option<TokenCacheError> {
+        self.0.auth.cache_error()
+    }
+
     /// One request for a task's progress, with nothing done about its failure.
-    pub(crate) fn ask(&self, task_id: u64, limits: Limits) -> Result<Progress> {
-        self.0.ask(task_id, limits)
+    pub(crate) fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
+        self.0.ask(task_id, Instant::now(), limits)
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -124,17 +153,31 @@ impl Client {
     }
 }
 
+/// Why one request did not do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The token was refused, and there is another one now.
+    pub(crate) token_replaced: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, token_replaced: false }
+    }
+}
+
+/// Whether a request may reach the service twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Harmless,
+    Never,
+}
+
 impl Inner {
     /// One request for a task's progress.
-    fn ask(&self, task_id: u64, limits: Limits) -> Result<Progress> {
-        let mut buffer = Buffer::new();
-        let answer = self.transport.get(self.auth.prepared(), self.target(task_id)?, limits, &mut buffer)?;
-        let body = buffer.bytes();
-        let result = envelope::decode(answer.status, body).or_else(|error| match self.auth.redact(body) {
-            Some(body) => envelope::decode(answer.status, &body),
-            None => Err(error),
-        });
-        result.map_err(|error| error.with_retry_after(answer.retry_after()))
+    fn ask(&self, task_id: u64, started: Instant, limits: Limits) -> std::result::Result<Progress, Failure> {
+        self.exchange(Message::Get(self.target(task_id)?), started, limits)
     }
 
     fn target(&self, task_id: u64) -> Result<Target> {
@@ -149,28 +192,67 @@ impl Inner {
         }
     }
 
-    /// Does a request that may be repeated until it succeeds, fails for good, or time or patience run out.
-    fn call<T>(&self, ask: impl Fn(Limits) -> Result<T>) -> Result<T> {
+    /// One request with the token there is, and what its answer says. A token that is refused is replaced.
+    fn exchange<T: DeserializeOwned>(
+        &self,
+        message: Message<'_>,
+        started: Instant,
+        mut limits: Limits,
+    ) -> std::result::Result<T, Failure> {
+        let until = started + limits.time.unwrap_or(self.timeout);
+        let token = match self.auth.current() {
+            Some(token) => token,
+            None => {
+                let token = self.auth.first(&self.transport, until)?;
+                limits.time = Some(until.saturating_duration_since(Instant::now()));
+                token
+            }
+        };
+        let read = |answer: Answer<'_>| auth::read_answer(answer, token.secret());
+        let error = match self.transport.send(&token.prepared, message, limits, read)? {
+            Ok(data) => return Ok(data),
+            Err(error) => error,
+        };
+        let token_replaced = error.is_unauthorized()
+            && Instant::now() < until
+            && self.auth.replace(&token, &self.transport, until)?.is_some();
+        Err(Failure { error, token_replaced })
+    }
+
+    /// Does a request until it succeeds, fails for good, or time or patience run out.
+    fn call<T>(&self, repeat: Repeat, ask: impl Fn(Instant, Limits) -> std::result::Result<T, Failure>) -> Result<T> {
         let started = Instant::now();
-        let mut limits = Limits::default();
-        let mut replayed = false;
+        let mut limits = Limits { time: None, fresh: repeat == Repeat::Never };
+        let mut attempt_started = started;
+        let (mut replayed, mut token_replaced) = (false, false);
         let mut retries = 0;
         loop {
-            let error = match ask(limits) {
+            let failure = match ask(attempt_started, limits) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
+                Err(failure) => failure,
             };
-            let left = self.timeout.saturating_sub(started.elapsed());
-            // A pooled connection that the server has closed meanwhile shows only when it is used.
-            if error.is_closed() && !replayed && !left.is_zero() {
-                replayed = true;
-                limits = Limits { time: Some(left), fresh: true };
+            attempt_started = Instant::now();
+            let left = self.timeout.saturating_sub(attempt_started - started);
+            limits = Limits { time: Some(left), fresh: repeat == Repeat::Never };
+            if failure.token_replaced && !token_replaced && !left.is_zero() {
+                token_replaced = true;
                 continue;
             }
-            let Some(pause) = pause(&error, retries, self.retries, left) else { return Err(error) };
+            let error = failure.error;
+            // A pooled connection that the server has closed meanwhile shows only when it is used.
+            if error.is_closed() && repeat == Repeat::Harmless && !replayed && !left.is_zero() {
+                replayed = true;
+                limits.fresh = true;
+                continue;
+            }
+            let may_repeat = repeat == Repeat::Harmless || !error.may_have_been_processed();
+            let Some(pause) = pause(&error, retries, self.retries, left).filter(|_| may_repeat) else {
+                return Err(error);
+            };
             std::thread::sleep(pause);
             retries += 1;
-            limits = Limits { time: Some(left - pause), fresh: false };
+            attempt_started += pause;
+            limits.time = Some(left - pause);
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::de::{self, DeserializeOwned, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
-use crate::error::{ApiError, DecodeError, Error, HttpError, Result, excerpt};
+use crate::error::{ApiError, DecodeError, Error, HttpError, Result};
 
 /// What every answer of the service is wrapped in.
 ///
@@ -78,7 +78,7 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T>
         // `data` does not count here, so whatever it is, the code and the message come through.
         return Err(match read::<IgnoredAny>(body) {
             Ok(wire) => Envelope::from(wire).into_error(Some(status)),
-            Err(_) => Error::Http(HttpError { status, retry_after: None, body: excerpt(body) }),
+            Err(_) => Error::Http(HttpError::new(status, body)),
         });
     }
     if body.len() > LONGEST_BODY {
@@ -128,13 +128,31 @@ impl<T> From<Wire<'_, T>> for Envelope<T> {
 
 /// One pass over the usual body, a second look only where that fails.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Wire<'_, T>> {
-    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let wire = Wire::deserialize(ObjectOnly(&mut deserializer)).and_then(|wire| deserializer.end().map(|()| wire));
-    wire.or_else(|failure| match read_error(json) {
+    from_json(body).or_else(|failure| match read_error(body) {
         Some(wire) => Ok(wire),
-        None => Err(Error::Decode(DecodeError::new(complaint(&failure, json), body, Some(failure)))),
+        None => Err(Error::Decode(DecodeError::new(complaint(&failure, without_mark(body)), body, Some(failure)))),
     })
+}
+
+/// Reads one JSON object, and nothing behind it. A byte-order mark before it is skipped.
+pub(crate) fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    let json = without_mark(body);
+    // To look at all bytes once costs less than to have serde_json look at each string's.
+    match std::str::from_utf8(json) {
+        Ok(text) => object(serde_json::Deserializer::from_str(text)),
+        Err(_) => object(serde_json::Deserializer::from_slice(json)),
+    }
+}
+
+fn object<'a, T: Deserialize<'a>, R: serde_json::de::Read<'a>>(
+    mut deserializer: serde_json::Deserializer<R>,
+) -> serde_json::Result<T> {
+    let value = T::deserialize(ObjectOnly(&mut deserializer))?;
+    deserializer.end().map(|()| value)
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// The second look: what is odd beside the code of an error must not hide the error. Field by field, each the only one
@@ -153,17 +171,13 @@ fn read_error<T>(json: &[u8]) -> Option<Wire<'static, T>> {
         #[serde(rename = "x-traceID")]
         trace_id: String,
     }
-    fn only<F: DeserializeOwned>(json: &str) -> Option<F> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let field = F::deserialize(ObjectOnly(&mut deserializer)).ok()?;
-        deserializer.end().ok().map(|()| field)
-    }
 
     let json = String::from_utf8_lossy(json);
-    let Code { code } = only(&json).filter(|Code { code }| !code.is_ok())?;
+    let json = json.as_bytes();
+    let Code { code } = from_json(json).ok().filter(|Code { code }| !code.is_ok())?;
     let owned = |text: String| Text(Cow::Owned(text));
-    let message = only(&json).map(|Message { message }| owned(message));
-    let trace_id = only(&json).map(|TraceId { trace_id }| owned(trace_id));
+    let message = from_json(json).ok().map(|Message { message }| owned(message));
+    let trace_id = from_json(json).ok().map(|TraceId { trace_id }| owned(trace_id));
     Some(Wire { code, message, data: None, trace_id })
 }
 

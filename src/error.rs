@@ -92,9 +92,19 @@ impl Error {
     pub fn may_have_been_sent(&self) -> bool {
         match self {
             Self::Transport(e) => e.sent,
-            Self::Http(e) => matches!(e.status, 500 | 502 | 504),
-            Self::Decode(_) => true,
+            Self::Http(e) => e.sent && matches!(e.status, 500 | 502 | 504),
+            Self::Decode(e) => e.sent,
             Self::Config(_) | Self::Api(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
+        }
+    }
+
+    /// Whether the service may have acted on the request: not if it was turned away, or never reached it.
+    pub(crate) fn may_have_been_processed(&self) -> bool {
+        match self {
+            Self::Transport(TransportError { sent, .. })
+            | Self::Http(HttpError { sent, .. })
+            | Self::Decode(DecodeError { sent, .. }) => *sent && !self.is_rate_limited(),
+            _ => !self.is_rate_limited(),
         }
     }
 
@@ -145,6 +155,17 @@ impl Error {
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
         Self::Config(ConfigError { setting, reason: reason.into() })
+    }
+
+    /// Marks the error of a request that had to be made before the one that counts.
+    pub(crate) fn before_sending(mut self) -> Self {
+        match &mut self {
+            Self::Transport(TransportError { sent, .. })
+            | Self::Http(HttpError { sent, .. })
+            | Self::Decode(DecodeError { sent, .. }) => *sent = false,
+            _ => {}
+        }
+        self
     }
 
     /// Adds what only the HTTP answer around an envelope knows.
@@ -289,6 +310,14 @@ pub struct HttpError {
     pub retry_after: Option<Duration>,
     /// How the body begins, at most 256 characters; bytes that are not UTF-8 are replaced.
     pub body: String,
+    /// Whether the request that counts had been sent.
+    sent: bool,
+}
+
+impl HttpError {
+    pub(crate) fn new(status: u16, body: &[u8]) -> Self {
+        Self { status, retry_after: None, body: excerpt(body), sent: true }
+    }
 }
 
 impl fmt::Display for HttpError {
@@ -317,12 +346,15 @@ pub struct DecodeError {
     pub reason: String,
     /// How the body begins, at most 256 characters; bytes that are not UTF-8 are replaced.
     pub body: String,
+    /// Whether the request that counts had been sent.
+    sent: bool,
     source: Option<Cause>,
 }
 
 impl DecodeError {
     pub(crate) fn new(reason: impl Into<String>, body: &[u8], source: Option<serde_json::Error>) -> Self {
-        Self { reason: reason.into(), body: excerpt(body), source: source.map(|cause| Arc::new(cause) as Cause) }
+        let source = source.map(|cause| Arc::new(cause) as Cause);
+        Self { reason: reason.into(), body: excerpt(body), sent: true, source }
     }
 }
 
@@ -403,7 +435,7 @@ fn advice(code: ErrorCode) -> Option<&'static str> {
 const EXCERPT: usize = 256;
 
 /// How a body begins.
-pub(crate) fn excerpt(body: &[u8]) -> String {
+fn excerpt(body: &[u8]) -> String {
     // Four bytes a character at most, so that a long body is not converted whole.
     let start = &body[..body.len().min(4 * EXCERPT)];
     String::from_utf8_lossy(start).chars().take(EXCERPT).collect()

@@ -66,12 +66,12 @@ pub mod testing;
 mod transport;
 mod watch;
 
-pub use auth::AccessToken;
+pub use auth::{AccessToken, Credentials, TokenCacheError};
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use envelope::{Envelope, ErrorCode};
 pub use error::{ApiError, ConfigError, DecodeError, Error, HttpError, Result, TransportError, TransportErrorKind};
-pub use task::{Progress, Status};
+pub use task::{Callback, CallbackStatus, NewTask, Progress, Status};
 /// The HTTP client underneath, for [`ClientBuilder::configure_agent`].
 pub use ureq;
 pub use watch::{Update, Wait, WaitIter, Watch};

@@ -1,10 +1,11 @@
-//! What the service talks about: tasks and how far they are.
+//! What the service talks about: tasks, how far they are, and what becomes of them.
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::envelope::ObjectOnly;
+use crate::envelope::{self, ObjectOnly};
+use crate::error::{DecodeError, Error, Result};
 
 /// How far a task is, as [`Client::get_process`](crate::Client::get_process) answers.
 ///
@@ -30,7 +31,7 @@ impl Progress {
 }
 
 impl<'de> Deserialize<'de> for Progress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(rename = "Progress")]
         struct Wire {
@@ -107,6 +108,179 @@ impl fmt::Display for Status {
             Self::Succeeded => f.write_str("succeeded"),
             Self::Retrying => f.write_str("retrying"),
             Self::Unknown(number) => write!(f, "unknown status {number}"),
+        }
+    }
+}
+
+/// The endings of the images that the service takes.
+const IMAGES: [&str; 9] = ["png", "gif", "jpeg", "jpg", "tif", "tiff", "webp", "svg", "bmp"];
+
+/// A task to create: an image at a URL, and where it goes.
+///
+/// ```
+/// use pan123_offline::NewTask;
+///
+/// let task = NewTask::new("https://example.org/cat.png").file_name("cat-1.png").callback_url("https://example.org/done");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewTask {
+    url: String,
+    #[serde(rename = "type")]
+    kind: u8,
+    #[serde(rename = "fileName", skip_serializing_if = "Option::is_none")]
+    file_name: Option<String>,
+    #[serde(rename = "businessDirID", skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
+    #[serde(rename = "callBackUrl", skip_serializing_if = "Option::is_none")]
+    callback_url: Option<String>,
+}
+
+impl NewTask {
+    /// An image at an `http` or `https` address: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of 100 MB at most.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), kind: 1, file_name: None, directory: None, callback_url: None }
+    }
+
+    /// The file's name, with one of the endings that [`new`](Self::new) names. Default: the service chooses.
+    #[must_use]
+    pub fn file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = Some(name.into());
+        self
+    }
+
+    /// The id of the folder it goes to; not the root. Default: the service's own folder for offline downloads.
+    #[must_use]
+    pub fn directory(mut self, id: impl Into<String>) -> Self {
+        self.directory = Some(id.into());
+        self
+    }
+
+    /// The `http` or `https` address that the service POSTs to when the task ends: see [`Callback`]. Default: none.
+    #[must_use]
+    pub fn callback_url(mut self, url: impl Into<String>) -> Self {
+        self.callback_url = Some(url.into());
+        self
+    }
+
+    /// The request's body, if the task can work.
+    pub(crate) fn to_body(&self) -> Result<Vec<u8>> {
+        let web = |setting, url: &str| {
+            let host = ["http://", "https://"].into_iter().find_map(|scheme| {
+                let (start, rest) = url.split_at_checked(scheme.len())?;
+                start.eq_ignore_ascii_case(scheme).then_some(rest)
+            });
+            match host {
+                Some(host) if !host.is_empty() && !host.starts_with(['/', '?', '#']) => Ok(()),
+                _ => Err(Error::config(setting, "it is not an http or https address")),
+            }
+        };
+        web("url", &self.url)?;
+        if let Some(url) = &self.callback_url {
+            web("callback_url", url)?;
+        }
+        if let Some(name) = &self.file_name {
+            let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+            if !ending.is_some_and(|ending| IMAGES.contains(&ending.as_str())) {
+                let reason = format!("it must end in one of .{}", IMAGES.join(", ."));
+                return Err(Error::config("file_name", reason));
+            }
+        }
+        serde_json::to_vec(self).map_err(|e| Error::config("url", format!("the task cannot be sent: {e}")))
+    }
+}
+
+/// What the service answers when it has created a task.
+#[derive(Deserialize)]
+pub(crate) struct Created {
+    #[serde(rename = "taskID")]
+    pub(crate) task_id: u64,
+}
+
+/// What the service POSTs to a task's [`callback_url`](NewTask::callback_url) when the task ends. Only here it says why
+/// a task failed and which file it made.
+///
+/// ```
+/// use pan123_offline::{Callback, CallbackStatus};
+///
+/// let callback = Callback::from_slice(br#"{"url":"https://example.org/cat.png","status":0,"failReason":"","fileID":100}"#)?;
+/// assert_eq!(callback.status, CallbackStatus::Succeeded);
+/// assert_eq!(callback.file_id.as_deref(), Some("100"));
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Callback {
+    /// The address the image came from.
+    pub url: String,
+    /// What became of the task.
+    pub status: CallbackStatus,
+    /// Why it failed, if the service says so.
+    pub fail_reason: Option<String>,
+    /// The file it made. The service sends a number or a string; both come as a string.
+    pub file_id: Option<String>,
+}
+
+impl Callback {
+    /// Decodes the body of the service's request. A byte-order mark before it is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it is not a JSON object with `url` and `status`.
+    pub fn from_slice(body: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Wire {
+            url: String,
+            status: i64,
+            // The document's sample has one spelling, its prose the other.
+            #[serde(rename = "failReason")]
+            fail_reason: Option<String>,
+            #[serde(rename = "fileReason")]
+            file_reason: Option<String>,
+            #[serde(rename = "fileID")]
+            file_id: Option<Id>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Id {
+            Number(i64),
+            Text(String),
+        }
+
+        let wire: Wire = envelope::from_json(body).map_err(|failure| {
+            let reason = "it is no callback, which is an object with `url` and `status`";
+            Error::Decode(DecodeError::new(reason, body, Some(failure)))
+        })?;
+        let given = |text: &String| !text.is_empty();
+        let file_id = wire.file_id.map(|id| match id {
+            Id::Number(number) => number.to_string(),
+            Id::Text(text) => text,
+        });
+        Ok(Self {
+            url: wire.url,
+            status: CallbackStatus::from(wire.status),
+            fail_reason: wire.fail_reason.filter(given).or(wire.file_reason.filter(given)),
+            file_id: file_id.filter(given),
+        })
+    }
+}
+
+/// What became of a task, from the field `status` of a [`Callback`]. Another enumeration than [`Status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallbackStatus {
+    /// 0: succeeded.
+    Succeeded,
+    /// 1: failed.
+    Failed,
+    /// A number that the service's document does not name.
+    Unknown(i64),
+}
+
+impl From<i64> for CallbackStatus {
+    fn from(number: i64) -> Self {
+        match number {
+            0 => Self::Succeeded,
+            1 => Self::Failed,
+            other => Self::Unknown(other),
         }
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! What ureq is told here, and why, holds whatever a user configures: [`agent`] applies it last.
 
+use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::config::{AutoHeaderValue, Config, ConfigBuilder};
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use ureq::typestate::AgentScope;
-use ureq::{Agent, Body, Proxy, ProxyProtocol, Timeout};
+use ureq::{Agent, AsSendBody, Body, Proxy, ProxyProtocol, SendBody, Timeout};
 
 use crate::auth::AccessToken;
 use crate::envelope::LONGEST_BODY;
@@ -40,12 +41,13 @@ macro_rules! with_phases {
             .timeout_per_call(None)
             .timeout_resolve(None)
             .timeout_connect(Some(connect))
-            .timeout_send_request(Some(send))
+            .timeout_send_request(Some(send / 2))
+            .timeout_send_body(Some(send / 2))
             .timeout_recv_response(Some(head))
             .timeout_recv_body(Some(body))
             // A phase's rest is another number each time, and a socket is told each new one by a system call. A limit
             // a little below the phase is the same number each time. The phase goes on bounding the whole.
-            .timeout_per_write(Some(send - send / 64))
+            .timeout_per_write(Some(send / 2 - send / 64))
             .timeout_per_read(Some(head - head / 64))
     }};
 }
@@ -138,7 +140,7 @@ fn has_usable_port(authority: &Authority) -> bool {
     }
 }
 
-fn unusable(setting: &'static str, why: &dyn std::fmt::Display) -> Error {
+fn unusable(setting: &'static str, why: &dyn fmt::Display) -> Error {
     Error::config(setting, format!("it cannot be sent: {why}"))
 }
 
@@ -152,6 +154,12 @@ pub(crate) struct Settings {
     pub(crate) proxy: Option<(&'static str, String)>,
     /// The longest token that will ever be sent.
     pub(crate) longest_token: usize,
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
 }
 
 /// The way to the service: an agent with its pool of connections, and how requests look.
@@ -191,23 +199,42 @@ impl Transport {
         let mut value = HeaderValue::try_from(value).map_err(|e| unusable("access_token", &e))?;
         value.set_sensitive(true);
 
-        let mut request = Request::new(());
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(AUTHORIZATION, value);
-        Ok(Prepared(request))
+        let mut prepared = self.prepare_anonymous();
+        prepared.0.headers_mut().insert(AUTHORIZATION, value);
+        Ok(prepared)
     }
 
-    /// Sends a GET and reads its answer into `buffer`.
-    pub(crate) fn get(
+    /// The request that asks without a token, but for its address.
+    pub(crate) fn prepare_anonymous(&self) -> Prepared {
+        let mut request = Request::new(());
+        *request.headers_mut() = self.headers.clone();
+        Prepared(request)
+    }
+
+    /// Sends a request and hands its answer to `read`. An error knows whether the request may have left.
+    pub(crate) fn send<R>(
         &self,
         prepared: &Prepared,
-        target: Target,
+        message: Message<'_>,
         limits: Limits,
-        buffer: &mut Buffer,
-    ) -> Result<Answer> {
+        read: impl FnOnce(Answer<'_>) -> R,
+    ) -> Result<R> {
         let mut request = prepared.0.clone();
-        *request.uri_mut() = target.0;
-        self.run(self.limit(request, limits), buffer).map_err(|e| self.failure(e))
+        match message {
+            Message::Get(target) => {
+                *request.uri_mut() = target.0;
+                self.run(self.limit(request, limits), read).map_err(|e| self.failure(e, true))
+            }
+            Message::Post(target, body) => {
+                *request.method_mut() = Method::POST;
+                *request.uri_mut() = target.0;
+                request.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+                let (parts, ()) = self.limit(request, limits).into_parts();
+                let mut body = WatchedBody { bytes: body, taken: false };
+                let request = Request::from_parts(parts, SendBody::from_reader(&mut body));
+                self.run(request, read).map_err(|e| self.failure(e, body.taken))
+            }
+        }
     }
 
     /// The address of an endpoint.
@@ -230,29 +257,40 @@ impl Transport {
         config.build()
     }
 
-    fn run(&self, request: Request<()>, buffer: &mut Buffer) -> std::result::Result<Answer, ureq::Error> {
-        let (parts, mut body) = self.agent.run(request)?.into_parts();
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers };
-        match buffer.fill(&mut body) {
-            // The status says enough, and with what came of the body more than the broken connection would.
-            Err(_) if !parts.status.is_success() => Ok(answer),
-            Err(e) => Err(e.into()),
-            Ok(()) => Ok(answer),
+    fn run<R>(
+        &self,
+        request: Request<impl AsSendBody>,
+        read: impl FnOnce(Answer<'_>) -> R,
+    ) -> std::result::Result<R, ureq::Error> {
+        let mut response = self.agent.run(request)?;
+        let mut buffer = Buffer::new();
+        let filled = buffer.fill(response.body_mut());
+        // Where the status is an error, it and what came of the body say more than a connection that broke then.
+        if response.status().is_success() {
+            filled?;
         }
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        Ok(read(Answer { status, headers, body: buffer.bytes() }))
     }
 
-    fn failure(&self, error: ureq::Error) -> Error {
+    fn failure(&self, error: ureq::Error, taken: bool) -> Error {
         let host = match self.agent.config().proxy() {
             Some(proxy) => format!("{} through the proxy {}:{}", self.base.authority, proxy.host(), proxy.port()),
             None => self.base.authority.to_string(),
         };
-        failure(error, &host)
+        failure(error, &host, taken)
     }
 }
 
 /// Where a request goes. A clone is cheap, a new one is not.
 #[derive(Debug, Clone)]
 pub(crate) struct Target(Uri);
+
+/// What is sent.
+pub(crate) enum Message<'a> {
+    Get(Target),
+    Post(Target, &'a [u8]),
+}
 
 /// A request that lacks only its address.
 #[derive(Debug)]
@@ -267,14 +305,29 @@ pub(crate) struct Limits {
     pub(crate) fresh: bool,
 }
 
-/// An answer's head; its body is in the buffer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    headers: HeaderMap,
+/// A body that knows whether any of it was taken to be sent. Before that, the service cannot have acted on the request.
+struct WatchedBody<'a> {
+    bytes: &'a [u8],
+    taken: bool,
 }
 
-impl Answer {
+impl Read for WatchedBody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.taken = true;
+        self.bytes.read(buffer)
+    }
+}
+
+/// What the service answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    headers: &'a HeaderMap,
+    /// One byte longer than may be read, if it went on.
+    pub(crate) body: &'a [u8],
+}
+
+impl Answer<'_> {
     /// The header `Retry-After` where it is in whole seconds; a date is not read.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -287,18 +340,18 @@ impl Answer {
 }
 
 /// Where an answer's body is read to: no heap for a usual one, and never more than the limit and one byte.
-pub(crate) struct Buffer {
+struct Buffer {
     usual: [u8; 512],
     long: Vec<u8>,
     len: usize,
 }
 
 impl Buffer {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self { usual: [0; 512], long: Vec::new(), len: 0 }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         if self.long.is_empty() { &self.usual[..self.len] } else { &self.long[..self.len] }
     }
 
@@ -445,8 +498,8 @@ mod tls {
     }
 }
 
-/// Says what became of a request that has no answer.
-fn failure(error: ureq::Error, host: &str) -> Error {
+/// Says what became of a request that has no answer. `taken` is whether ureq had come to send what makes it one.
+fn failure(error: ureq::Error, host: &str, taken: bool) -> Error {
     use ureq::Error as E;
 
     let (kind, sent) = match &error {
@@ -485,7 +538,7 @@ fn failure(error: ureq::Error, host: &str) -> Error {
         E::Io(e) => Arc::new(e),
         other => Arc::new(other),
     };
-    Error::Transport(TransportError::new(kind, what, sent, Some(source)))
+    Error::Transport(TransportError::new(kind, what, sent && taken, Some(source)))
 }
 
 fn doing(phase: Timeout) -> &'static str {

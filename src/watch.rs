@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::client::{Client, Failure};
 use crate::error::{Error, Result, TransportErrorKind};
 use crate::task::{Progress, Status};
 use crate::transport::Limits;
@@ -303,7 +303,7 @@ fn verdict(error: &Error) -> Verdict {
 /// Whom the engine asks.
 trait Ask {
     /// One request.
-    fn ask(&self, task_id: u64, limits: Limits) -> Result<Progress>;
+    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure>;
     /// The time a request may take where no deadline is nearer.
     fn timeout(&self) -> Duration;
 }
@@ -312,7 +312,7 @@ trait Ask {
 struct Asker<'a>(&'a Client);
 
 impl Ask for Asker<'_> {
-    fn ask(&self, task_id: u64, limits: Limits) -> Result<Progress> {
+    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
         self.0.ask(task_id, limits)
     }
 
@@ -361,6 +361,8 @@ struct Task {
     place: u32,
     /// The last request ended with its connection, so the next one is its replay.
     replay: bool,
+    /// The last request had its token refused, so the next one goes with another.
+    new_token: bool,
     /// It is due so late because the service asked for it.
     held: bool,
 }
@@ -463,7 +465,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         self.polls = self.polls.saturating_add(1);
         match self.asker.ask(task.id, limits) {
             Ok(progress) => self.answered(task, progress),
-            Err(error) => self.failed(task, error),
+            Err(failure) => self.failed(task, failure),
         }
     }
 
@@ -476,9 +478,12 @@ impl<A: Ask, C: Clock> Engine<A, C> {
             self.sleep_until(due);
             return Some(self.limits(task, None));
         };
-        if self.polls == 0 {
+        // The first poll comes at once, and where it is the only one its replay belongs to it.
+        let only = deadline == started;
+        if self.polls == 0 || (only && (task.replay || task.new_token)) {
+            self.sleep_until(due);
             let left = deadline.saturating_sub(now);
-            return Some(self.limits(task, Some(left).filter(|left| !left.is_zero())));
+            return Some(self.limits(task, (!only).then_some(left)));
         }
         if due.saturating_add(LAST_POLL) <= deadline {
             self.sleep_until(due);
@@ -504,19 +509,25 @@ impl<A: Ask, C: Clock> Engine<A, C> {
 
     fn answered(&mut self, task: &mut Task, progress: Progress) -> Option<Update> {
         let changed = task.last != Some(progress);
-        (task.last, task.errors, task.replay) = (Some(progress), 0, false);
+        (task.last, task.errors) = (Some(progress), 0);
+        (task.replay, task.new_token) = (false, false);
         self.passed_over = None;
         self.schedule(task, if changed { Said::Changed } else { Said::Same }, Duration::ZERO);
         changed.then_some(Update { task_id: task.id, result: Ok(progress) })
     }
 
-    fn failed(&mut self, task: &mut Task, error: Error) -> Option<Update> {
-        // A pooled connection that the server has closed meanwhile. The task is still due, so its turn is the next.
+    fn failed(&mut self, task: &mut Task, Failure { error, token_replaced }: Failure) -> Option<Update> {
+        // Neither a pooled connection that the server has closed meanwhile nor a token that has been replaced counts,
+        // once. The task is still due, so its turn is the next.
         if error.is_closed() && !task.replay {
             task.replay = true;
             return None;
         }
-        task.replay = false;
+        if token_replaced && !task.new_token {
+            task.new_token = true;
+            return None;
+        }
+        (task.replay, task.new_token) = (false, false);
         task.errors += 1;
         let asked_for = error.retry_after().unwrap_or_default();
         if error.is_rate_limited() {
@@ -558,7 +569,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
 fn distinct(task_ids: Vec<u64>) -> BinaryHeap<Task> {
     let task = |(place, id)| {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        Task { id, due: 0, pause: 0, last: None, errors: 0, place, replay: false, held: false }
+        Task { id, due: 0, pause: 0, last: None, errors: 0, place, replay: false, new_token: false, held: false }
     };
     let mut tasks: Vec<Task> = task_ids.into_iter().enumerate().map(task).collect();
     tasks.sort_unstable_by_key(|task| (task.id, task.place));

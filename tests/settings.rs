@@ -47,7 +47,10 @@ fn access_tokens() {
     const ASCII: &str = "it may only hold visible ASCII characters";
 
     let no_token = Client::builder().base_url(LOOPBACK).build();
-    assert_eq!(refused("access_token", no_token), "it is missing; a token comes from POST /api/v1/access_token");
+    assert_eq!(
+        refused("access_token", no_token),
+        "it is missing, and so are credentials; a token comes from POST /api/v1/access_token"
+    );
     let too_long = "x".repeat(4097);
     for (token, reason) in [
         ("", "it is empty; a token comes from POST /api/v1/access_token"),
@@ -457,7 +460,8 @@ fn child_reads_its_environment() {
 
 #[test]
 fn the_environment_gives_token_and_base_url() {
-    const NO_TOKEN: &str = "setting `PAN123_ACCESS_TOKEN`: it is not set; a token comes from POST /api/v1/access_token";
+    const NO_TOKEN: &str =
+        "setting `PAN123_ACCESS_TOKEN`: it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
 
     let token = ("PAN123_ACCESS_TOKEN", "secret");
     assert_eq!(in_environment(&[]), NO_TOKEN);

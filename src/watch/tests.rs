@@ -43,11 +43,11 @@ struct Fake {
 }
 
 impl Ask for Fake {
-    fn ask(&self, task_id: u64, limits: Limits) -> Result<Progress> {
+    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
         self.polls.borrow_mut().push(Poll { at: self.clock.now(), task_id, time: limits.time, fresh: limits.fresh });
         let (takes, answer) = (self.script.borrow_mut())(task_id);
         self.clock.sleep(takes.min(limits.time.unwrap_or(self.timeout())));
-        answer
+        answer.map_err(Failure::from)
     }
 
     fn timeout(&self) -> Duration {
@@ -450,6 +450,9 @@ impl Answer {
     }
 }
 
+/// Of which task, when it was there, and what it was.
+type Given = (u64, Duration, Result<Progress>);
+
 fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         8 => (0_i64..5, 0_u8..4).prop_map(|(status, percent)| Answer::Progress(status, percent)),
@@ -471,7 +474,7 @@ proptest! {
         rate in prop_oneof![Just(5.0), Just(0.7), 1.0..50.0],
         tolerate in 0_u32..10,
     ) {
-        let given: Rc<RefCell<Vec<(u64, Duration, Result<Progress>)>>> = Rc::default();
+        let given: Rc<RefCell<Vec<Given>>> = Rc::default();
         let (log, mut next) = (Rc::clone(&given), 0);
         let clock = FakeClock::default();
         let polls: Rc<RefCell<Vec<Poll>>> = Rc::default();

@@ -1,0 +1,233 @@
+//! A process that is killed at any step of the file's writing leaves a cache that the next one reads or replaces.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// Set in a child: where it stops, and in which folder it writes.
+const STOP_AT: &str = "PAN123_TEST_STOP_AT";
+const FOLDER: &str = "PAN123_TEST_FOLDER";
+
+/// Between the fork and the exec of another test's child, that child holds every lock of this process.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const OLD: &str = "old-token-old-token-old-token";
+const NEW: &str = "new-token-new-token-new-token";
+
+/// Says where it is and waits to be killed, if this is where the parent wants it to be.
+pub(super) fn reached(step: &str) {
+    if std::env::var(STOP_AT).is_ok_and(|stop| stop == step) {
+        // Not by `eprintln!`, which is for who reads the tests.
+        writeln!(io::stderr(), "reached {step}").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// A new folder for one test, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pan123-offline-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn cache(&self) -> Cache {
+        cache(&self.0)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn cache(folder: &Path) -> Cache {
+    Cache::new(folder.join("token"), "https://service".into(), "id".into())
+}
+
+fn token(text: &str) -> AccessToken {
+    AccessToken::from(text)
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = Folder::new("round-trip");
+    let cache = folder.cache();
+    assert!(cache.read().unwrap().is_none());
+    cache.write(&token(OLD)).unwrap();
+    cache.write(&token(NEW)).unwrap();
+    assert_eq!(cache.read().unwrap(), Some(token(NEW)));
+    assert_eq!(folder.names(), ["token"]);
+}
+
+#[test]
+fn what_is_not_its_own_counts_as_none() {
+    let folder = Folder::new("foreign");
+    let cache = folder.cache();
+    cache.write(&token(OLD)).unwrap();
+    let whole = fs::read(&cache.path).unwrap();
+    for other in [
+        Cache::new(cache.path.clone(), "https://other".into(), "id".into()),
+        Cache::new(cache.path.clone(), "https://service".into(), "other".into()),
+    ] {
+        assert!(other.read().unwrap().is_none());
+    }
+    let long = [whole.as_slice(), &vec![b' '; LONGEST_FILE as usize]].concat();
+    for text in [&b""[..], b"{}", b"null", b"\xff\xfe", &whole[1..], &[whole.as_slice(), b"}"].concat(), &long] {
+        fs::write(&cache.path, text).unwrap();
+        assert!(cache.read().unwrap().is_none(), "{}", String::from_utf8_lossy(text));
+    }
+    for end in 0..whole.len() {
+        fs::write(&cache.path, &whole[..end]).unwrap();
+        assert!(cache.read().unwrap().is_none(), "the first {end} bytes");
+    }
+    cache.write(&token(NEW)).unwrap();
+    assert_eq!(cache.read().unwrap(), Some(token(NEW)));
+}
+
+#[test]
+fn killed_at_any_step() {
+    for (step, left) in [("removed", OLD), ("created", OLD), ("written", OLD), ("synced", OLD), ("renamed", NEW)] {
+        let folder = Folder::new(&format!("killed-{step}"));
+        folder.cache().write(&token(OLD)).unwrap();
+        kill_a_writer_at(step, &folder.0);
+
+        let cache = folder.cache();
+        assert_eq!(cache.read().unwrap(), Some(token(left)), "{step}");
+        // The dead process's lock is free, and what it left behind is in nobody's way.
+        let lock = cache.lock(PATIENCE).unwrap();
+        cache.write(&token("a-third-token")).unwrap();
+        drop(lock);
+        assert_eq!(cache.read().unwrap(), Some(token("a-third-token")), "{step}");
+        assert_eq!(folder.names(), ["token", "token.lock"], "{step}");
+    }
+}
+
+/// Runs this program again as [`child_writes`], and kills it where it stops.
+fn kill_a_writer_at(step: &str, folder: &Path) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "auth::cache::tests::child_writes", "--ignored", "--nocapture"])
+        .env(STOP_AT, step)
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap() == format!("reached {step}")), "the child never got there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+#[ignore = "the child of `killed_at_any_step`"]
+fn child_writes() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let cache = cache(Path::new(&folder));
+    let _lock = cache.lock(PATIENCE).unwrap();
+    cache.write(&token(NEW)).unwrap();
+}
+
+#[test]
+fn a_lock_is_waited_for_and_given_up() {
+    let folder = Folder::new("locked");
+    let cache = folder.cache();
+    let held = cache.lock(PATIENCE).unwrap();
+    let error = folder.cache().lock(Duration::from_millis(30)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("the token cache {} is locked by another process that does not let go", cache.path.display())
+    );
+    drop(held);
+    folder.cache().lock(PATIENCE).unwrap();
+}
+
+#[test]
+fn what_is_no_file_is_an_error() {
+    let folder = Folder::new("no-file");
+    let cache = folder.cache();
+    fs::create_dir(&cache.path).unwrap();
+    let error = cache.read().unwrap_err();
+    assert_eq!(error.to_string(), format!("the token cache {} cannot be read", cache.path.display()));
+    assert_eq!(error::Error::source(&error).unwrap().to_string(), "it is not a regular file");
+    assert!(cache.write(&token(NEW)).is_err());
+    assert_eq!(folder.names(), ["token"], "no token is left lying about");
+
+    let nowhere = self::cache(&folder.0.join("missing"));
+    assert!(nowhere.read().unwrap().is_none());
+    assert_eq!(
+        nowhere.lock(Duration::ZERO).unwrap_err().to_string(),
+        format!("the token cache {} cannot be locked", nowhere.path.display())
+    );
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_file_is_its_owners_only() {
+        let folder = Folder::new("mode");
+        let cache = folder.cache();
+        fs::write(&cache.path, "{}").unwrap();
+        fs::set_permissions(&cache.path, fs::Permissions::from_mode(0o666)).unwrap();
+        let _lock = cache.lock(PATIENCE).unwrap();
+        cache.write(&token(NEW)).unwrap();
+        assert_eq!((mode(&cache.path), mode(&cache.beside(".lock"))), (0o600, 0o600));
+    }
+
+    /// From its first byte on: a child is stopped when the file has just been made.
+    #[test]
+    fn so_is_the_temporary_one() {
+        let folder = Folder::new("temporary-mode");
+        kill_a_writer_at("created", &folder.0);
+        assert_eq!(mode(&folder.cache().beside(".tmp")), 0o600);
+    }
+
+    #[test]
+    fn links_are_not_followed_when_writing() {
+        let folder = Folder::new("links");
+        let cache = folder.cache();
+        let (target, other) = (folder.0.join("target"), folder.0.join("other"));
+        fs::write(&target, "precious").unwrap();
+        fs::write(&other, "precious, too").unwrap();
+        symlink(&target, &cache.path).unwrap();
+        symlink(&other, cache.beside(".tmp")).unwrap();
+        cache.write(&token(NEW)).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious, too");
+        assert!(fs::symlink_metadata(&cache.path).unwrap().is_file());
+        assert_eq!(cache.read().unwrap(), Some(token(NEW)));
+    }
+
+    /// To open a pipe would take for ever.
+    #[test]
+    fn a_pipe_is_not_opened() {
+        let folder = Folder::new("pipe");
+        let cache = folder.cache();
+        assert!(Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
+        assert!(cache.read().is_err());
+        cache.write(&token(NEW)).unwrap();
+        assert_eq!(cache.read().unwrap(), Some(token(NEW)));
+    }
+}

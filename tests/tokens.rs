@@ -1,0 +1,437 @@
+//! Tokens issued for credentials: when, how often, and how they are shared.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use pan123_offline::testing::{Reply, Request, Service, TRACE_ID};
+use pan123_offline::{Client, ClientBuilder, Credentials, Error, ErrorCode, Progress, Status, TransportErrorKind};
+use support::{RUNNING, TASK, all_texts};
+
+const ID: &str = "client-id";
+const SECRET: &str = "client-secret-that-must-not-show";
+const TOKEN_PATH: &str = "/api/v1/access_token";
+
+/// A stand-in that takes no token but those it has issued.
+fn service() -> Service {
+    let service = support::service();
+    service.credentials(ID, SECRET);
+    service
+}
+
+fn credentials() -> Credentials {
+    Credentials::new(ID, SECRET)
+}
+
+fn builder(service: &Service, credentials: Credentials) -> ClientBuilder {
+    Client::builder().credentials(credentials).base_url(service.base_url()).retries(0).timeout(Duration::from_secs(20))
+}
+
+fn client(service: &Service, credentials: Credentials) -> Client {
+    builder(service, credentials).build().unwrap()
+}
+
+fn token_requests(service: &Service) -> Vec<Request> {
+    service.requests().into_iter().filter(|request| request.path == TOKEN_PATH).collect()
+}
+
+/// A new folder for one test, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pan123-offline-tokens-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("token")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_token_is_asked_for_when_it_is_needed_and_kept() {
+    let service = service();
+    let client = client(&service, credentials());
+    assert_eq!(service.request_count(), 0);
+    for _ in 0..5 {
+        assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    }
+    assert_eq!((service.tokens_issued(), service.request_count()), (1, 6));
+    assert!(client.token_cache_error().is_none());
+
+    let request = &token_requests(&service)[0];
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.header("Authorization"), None);
+    assert_eq!(request.header("Platform"), Some("open_platform"));
+    assert_eq!(request.header("Content-Type"), Some("application/json"));
+    assert_eq!(request.body, format!(r#"{{"clientID":"{ID}","clientSecret":"{SECRET}"}}"#).into_bytes());
+}
+
+#[test]
+fn a_token_that_was_kicked_out_is_replaced_once() {
+    let service = service();
+    let client = client(&service, credentials());
+    client.get_process(TASK).unwrap();
+    service.revoke_tokens();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert_eq!((service.tokens_issued(), service.request_count()), (2, 5), "a refusal, a token, a replay");
+    // Within the same minute there is no other.
+    service.revoke_tokens();
+    for _ in 0..3 {
+        let error = client.get_process(TASK).unwrap_err();
+        assert!(error.is_unauthorized() && !error.is_transient());
+    }
+    assert_eq!(service.tokens_issued(), 2);
+}
+
+#[test]
+fn a_service_that_answers_401_for_ever() {
+    let refusal = || Reply::code(401, "token is invalid");
+    // Only its business calls, then the request for a token, too; as a code, then as an HTTP status.
+    for (only_business, reply) in [
+        (true, refusal()),
+        (true, refusal().status(401)),
+        (true, Reply::new(401)),
+        (false, refusal()),
+        (false, refusal().status(401)),
+    ] {
+        let service = service();
+        let is_api = !reply.is_empty() && reply != Reply::new(401);
+        service.reply_with(move |request| (!only_business || request.path != TOKEN_PATH).then(|| reply.clone()));
+        let client = builder(&service, credentials()).retries(5).build().unwrap();
+        for _ in 0..10 {
+            let error = client.get_process(TASK).unwrap_err();
+            assert!(error.is_unauthorized(), "{error:?}");
+            if is_api {
+                assert_eq!((error.code(), error.trace_id()), (Some(ErrorCode::UNAUTHORIZED), Some(TRACE_ID)));
+            }
+        }
+        let asked = token_requests(&service).len();
+        assert!((1..=2).contains(&asked), "{asked} requests for a token");
+    }
+}
+
+#[test]
+fn a_given_token_is_used_as_it_is() {
+    let service = service();
+    let client = support::client(&service);
+    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
+    assert_eq!((service.request_count(), service.tokens_issued()), (1, 0));
+}
+
+#[test]
+fn wrong_credentials() {
+    let service = service();
+    let client = client(&service, Credentials::new(ID, "another secret"));
+    for _ in 0..4 {
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
+        assert!(error.to_string().contains("client id or secret is wrong"), "{error}");
+    }
+    assert!(service.request_count() <= 2, "nobody gets banned over it");
+}
+
+#[test]
+fn what_passes_is_retried_on_the_way_to_a_token() {
+    let service = service();
+    service.reply_next(Reply::new(503).header("Retry-After", "0"));
+    let client = builder(&service, credentials()).retries(1).build().unwrap();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
+}
+
+#[test]
+fn an_answer_without_a_usable_token() {
+    for (body, text) in [
+        (r#"{"code":0,"message":"ok","data":{}}"#, "a field is missing, twice there, or of another type"),
+        (r#"{"code":0,"message":"ok","data":{"accessToken":""}}"#, "its `accessToken` is unusable: it is empty"),
+        (
+            r#"{"code":0,"message":"ok","data":{"accessToken":"a\r\nX: y"}}"#,
+            "its `accessToken` is unusable: it may only",
+        ),
+    ] {
+        let service = service();
+        service.reply_next(Reply::json(body));
+        let error = client(&service, credentials()).get_process(TASK).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+        assert_eq!(service.request_count(), 1);
+    }
+}
+
+#[test]
+fn threads_wait_for_the_one_issue_under_way() {
+    let service = service();
+    let client = client(&service, credentials());
+    let answer =
+        r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
+    let slow = Reply::json(answer).delay(Duration::from_millis(200));
+    service.require_token("a-token-of-many");
+    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(client.get_process(TASK).unwrap(), RUNNING));
+        }
+    });
+    assert_eq!(token_requests(&service).len(), 1);
+}
+
+/// All threads have their token refused at the same time, some of them late.
+#[test]
+fn a_late_refusal_of_an_older_token_costs_no_other() {
+    let service = service();
+    let client = client(&service, credentials());
+    client.get_process(TASK).unwrap();
+    service.revoke_tokens();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+                }
+            });
+        }
+    });
+    assert_eq!(service.tokens_issued(), 2);
+}
+
+#[test]
+fn a_wait_for_another_threads_token_is_bounded() {
+    let service = service();
+    let stall = |request: &Request| (request.path == TOKEN_PATH).then(|| Reply::new(200).stall_at(0));
+    service.reply_with(stall);
+    let client = builder(&service, credentials()).timeout(Duration::from_secs(1)).build().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let error = client.get_process(TASK).unwrap_err();
+                assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout), "{error:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_token_kicked_out_while_500_tasks_are_watched() {
+    const TASKS: u64 = 500;
+    let service = service();
+    for task in 0..TASKS {
+        let running = (0..4).map(|step| Progress::new(Status::InProgress, step * 20));
+        service.task(task, running.chain([Progress::new(Status::Succeeded, 100)]));
+    }
+    let client = client(&service, credentials());
+    let interval = Duration::from_millis(1);
+    let watch = client.watch(0..TASKS).polls_per_second(f64::INFINITY).intervals(interval, interval);
+    let mut succeeded = 0;
+    for (number, update) in watch.enumerate() {
+        if number == 1000 {
+            service.revoke_tokens();
+        }
+        let progress = update.result.clone().unwrap();
+        succeeded += u64::from(progress.status == Status::Succeeded);
+    }
+    assert_eq!((succeeded, service.tokens_issued()), (TASKS, 2));
+}
+
+#[test]
+fn a_cache_file_is_shared_between_runs() {
+    let (service, folder) = (service(), Folder::new("shared"));
+    for _ in 0..4 {
+        let client = client(&service, credentials().cache_file(folder.file()));
+        client.get_process(TASK).unwrap();
+        assert!(client.token_cache_error().is_none());
+    }
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+#[test]
+fn a_cache_of_somebody_else_is_replaced() {
+    let (service, elsewhere, folder) = (service(), service(), Folder::new("foreign"));
+    client(&elsewhere, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+    assert_eq!((elsewhere.tokens_issued(), service.tokens_issued()), (1, 1));
+
+    service.credentials("another", SECRET);
+    let another = Credentials::new("another", SECRET).cache_file(folder.file());
+    client(&service, another).get_process(TASK).unwrap();
+    assert_eq!(service.tokens_issued(), 2);
+}
+
+#[test]
+fn a_damaged_cache_is_replaced() {
+    let (service, folder) = (service(), Folder::new("damaged"));
+    for (number, text) in ["", "{", "\u{0}\u{0}", r#"{"access_token":"half"}"#].into_iter().enumerate() {
+        fs::write(folder.file(), text).unwrap();
+        for _ in 0..2 {
+            client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+        }
+        assert_eq!(service.tokens_issued(), number + 1);
+    }
+    // A token in it that cannot be sent is none, either.
+    let whole = fs::read_to_string(folder.file()).unwrap();
+    let (start, _) = whole.split_once(r#""access_token":""#).unwrap();
+    fs::write(folder.file(), format!(r#"{start}"access_token":"a\nb"}}"#)).unwrap();
+    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+    assert!(service.requests().iter().all(|request| request.header("X").is_none()));
+}
+
+#[test]
+fn a_refused_token_is_looked_up_in_the_cache_before_another_is_asked_for() {
+    let (service, folder) = (service(), Folder::new("newer"));
+    let (first, second) = (
+        client(&service, credentials().cache_file(folder.file())),
+        client(&service, credentials().cache_file(folder.file())),
+    );
+    first.get_process(TASK).unwrap();
+    second.get_process(TASK).unwrap();
+    service.revoke_tokens();
+    first.get_process(TASK).unwrap();
+    second.get_process(TASK).unwrap();
+    assert_eq!(service.tokens_issued(), 2, "the second client takes the first one's");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_fails_no_call() {
+    let (service, folder) = (service(), Folder::new("unusable"));
+    let missing = client(&service, credentials().cache_file(folder.0.join("missing").join("token")));
+    missing.get_process(TASK).unwrap();
+    let error = missing.token_cache_error().unwrap();
+    assert!(error.to_string().ends_with("cannot be locked"), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+
+    let a_folder = client(&service, credentials().cache_file(&folder.0));
+    a_folder.get_process(TASK).unwrap();
+    assert!(a_folder.token_cache_error().unwrap().to_string().ends_with("cannot be written"));
+    assert_eq!(service.tokens_issued(), 2);
+}
+
+/// Another process holds the lock and never lets go.
+#[test]
+fn a_lock_that_is_never_released_fails_no_call() {
+    let (service, folder) = (service(), Folder::new("hung"));
+    let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
+    lock.lock().unwrap();
+    let client =
+        builder(&service, credentials().cache_file(folder.file())).timeout(Duration::from_secs(3)).build().unwrap();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert!(
+        client.token_cache_error().unwrap().to_string().ends_with("is locked by another process that does not let go")
+    );
+    assert!(!folder.file().exists(), "what is locked is not written");
+}
+
+#[test]
+fn the_secret_is_nowhere() {
+    let service = service();
+    let echo = format!("you sent {SECRET}");
+    for reply in [Reply::code(1, &echo), Reply::new(500).body(echo.as_str()), Reply::json(echo.as_str())] {
+        service.reply_next(reply);
+        let client = client(&service, credentials());
+        let error = client.get_process(TASK).unwrap_err();
+        assert!(!all_texts(&error).contains(SECRET), "{}", all_texts(&error));
+        assert!(!format!("{client:?} {:?}", builder(&service, credentials())).contains(SECRET));
+    }
+    assert_eq!(
+        format!("{:?}", credentials()),
+        r#"Credentials { client_id: "client-id", client_secret: "[redacted]", cache_file: None }"#
+    );
+}
+
+#[test]
+fn credentials_that_cannot_work() {
+    for (credentials, text) in [
+        (Credentials::new("", SECRET), "setting `credentials`: it is empty"),
+        (Credentials::new(ID, ""), "setting `credentials`: it is empty"),
+        (Credentials::new(ID, "x\n"), "setting `credentials`: it has blanks or line breaks around it; trim it"),
+    ] {
+        assert_eq!(Client::builder().credentials(credentials).build().unwrap_err().to_string(), text);
+    }
+}
+
+/// Set for a child: what it shall report to the parent, on standard output.
+const CHILD: &str = "PAN123_TEST_CHILD";
+
+/// Runs this program again as [`child_asks`], with nothing of `PAN123_` in its environment but this.
+fn child(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_asks", "--ignored", "--nocapture"]);
+    for name in ["ACCESS_TOKEN", "CLIENT_ID", "CLIENT_SECRET", "TOKEN_CACHE", "BASE_URL"] {
+        command.env_remove(format!("PAN123_{name}"));
+    }
+    command.env(CHILD, "1").envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+#[ignore = "the child of other tests"]
+fn child_asks() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    match Client::from_env().and_then(|client| client.get_process(TASK)) {
+        Ok(progress) => eprintln!("outcome: {progress}"),
+        Err(error) => eprintln!("outcome: {error}"),
+    }
+}
+
+fn outcome(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines().find_map(|line| line.strip_prefix("outcome: ")).unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn eight_processes_at_once_ask_for_one_token() {
+    let (service, folder) = (service(), Folder::new("processes"));
+    let (base, file) = (service.base_url(), folder.file());
+    let variables = [
+        ("PAN123_CLIENT_ID", ID),
+        ("PAN123_CLIENT_SECRET", SECRET),
+        ("PAN123_BASE_URL", &base),
+        ("PAN123_TOKEN_CACHE", path(&file)),
+    ];
+    let children: Vec<_> = (0..8).map(|_| child(&variables).spawn().unwrap()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(outcome(&output.stderr), RUNNING.to_string());
+    }
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_environment_gives_credentials() {
+    let service = service();
+    let base = service.base_url();
+    let run = |variables: &[(&str, &str)]| {
+        let mut all = vec![("PAN123_BASE_URL", base.as_str())];
+        all.extend(variables);
+        outcome(&child(&all).output().unwrap().stderr)
+    };
+    let (id, secret) = (("PAN123_CLIENT_ID", ID), ("PAN123_CLIENT_SECRET", SECRET));
+    assert_eq!(run(&[id, secret]), RUNNING.to_string());
+    assert_eq!(service.tokens_issued(), 1);
+    assert_eq!(run(&[id]), "setting `PAN123_CLIENT_SECRET`: it is not set, but PAN123_CLIENT_ID is");
+    assert_eq!(run(&[secret]), "setting `PAN123_CLIENT_ID`: it is not set, but PAN123_CLIENT_SECRET is");
+    assert_eq!(
+        run(&[("PAN123_CLIENT_ID", " x"), secret]),
+        "setting `PAN123_CLIENT_ID`: it has blanks or line breaks around it; trim it"
+    );
+    // A token goes before them.
+    assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));
+    assert_eq!(service.tokens_issued(), 1);
+}
