@@ -11,18 +11,23 @@
 //! use pan123_offline::{Client, Status};
 //!
 //! let client = Client::builder().access_token(token).base_url(base_url).build()?;
-//! let progress = client.get_process(403316)?;
+//! let progress = client.get_process(403316)?; // ask once …
 //! assert_eq!((progress.status, progress.percent), (Status::Succeeded, 100));
+//! client.wait(403316).run()?; // … or wait for the end
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`Client::watch`] follows any number of tasks at once, [`Client::create_task`] makes new ones, and [`Credentials`]
+//! get the token for it all and share it between processes.
 //!
 //! # What to know
 //!
 //! | | |
 //! |---|---|
-//! | Token | `Client::new("…")`, or `PAN123_ACCESS_TOKEN` with [`Client::from_env`]. It shows up in no `Debug`, no error and no log; ureq's own `log` records at level trace are the exception, which dump whole requests. |
+//! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It shows up in no `Debug`, no error and no log; ureq's own `log` records at level trace are the exception, which dump whole requests. |
 //! | Time | A call takes 30 s at most, its retries included: [`ClientBuilder::timeout`]. The look-up of the host's name alone is bounded by the system's resolver. |
 //! | Retries | Two, of what passes: code or HTTP 429, HTTP 5xx from a gateway, a timeout, a failed connection. Never 401 and 403. |
+//! | Waiting | A task is asked again after 1 s to 15 s; all polls together keep to 5 a second: [`Watch`]. |
 //! | Limits | An answer's head may have 8 KiB; 64 KiB of a body are read. |
 //! | Redirects | Not followed: the token would go along or get lost. |
 //! | Addresses | `https`, or `http` to a loopback address. |
@@ -42,7 +47,7 @@
 //! | `rustls` | yes | TLS by rustls with Mozilla's root certificates compiled in; needs a C compiler to build |
 //! | `native-tls` | | TLS by the system's library, with the system's root certificates |
 //! | `platform-verifier` | | rustls, with certificates judged as the operating system does |
-//! | `testing` | | [`testing`](crate#features): a stand-in for the service on loopback, for your own tests; only std |
+//! | `testing` | | module `testing`: a stand-in for the service on loopback, for your own tests; only std |
 //!
 //! Without a TLS feature the crate builds without a C compiler, and `build()` refuses https.
 //!

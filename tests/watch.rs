@@ -148,7 +148,7 @@ impl End {
             43 => Self::GivenUp(|| html(502)),
             53 => Self::GivenUp(|| passing(Reply::code(429, "too many requests"))),
             63 => Self::GivenUp(|| html(200)),
-            _ if task_id % 7 == 0 => Self::Of(Progress::new(Status::Failed, 99)),
+            _ if task_id.is_multiple_of(7) => Self::Of(Progress::new(Status::Failed, 99)),
             _ => Self::Of(DONE),
         }
     }
@@ -182,7 +182,7 @@ impl End {
 fn script(task_id: u64) -> Vec<Progress> {
     let End::Of(end) = End::expected(task_id) else { return Vec::new() };
     let statuses = [Status::InProgress, Status::Retrying, Status::Unknown(9), Status::InProgress];
-    let times = 1 + usize::from(task_id % 3 == 0);
+    let times = 1 + usize::from(task_id.is_multiple_of(3));
     let steps = (0..task_id % 4).flat_map(|step| {
         let progress = Progress::new(statuses[(task_id / 4 + step) as usize % 4], 20 * step as u8);
         std::iter::repeat_n(progress, times)

@@ -18,7 +18,6 @@ const NEW: &str = "new-token-new-token-new-token";
 /// Says where it is and waits to be killed, if this is where the parent wants it to be.
 pub(super) fn reached(step: &str) {
     if std::env::var(STOP_AT).is_ok_and(|stop| stop == step) {
-        // Not by `eprintln!`, which is for who reads the tests.
         writeln!(io::stderr(), "reached {step}").unwrap();
         loop {
             std::thread::park();
