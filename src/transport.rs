@@ -27,6 +27,9 @@ pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
 const LONGEST_HEAD: usize = INPUT_BUFFER - 1;
 const INPUT_BUFFER: usize = 8 * 1024;
 
+/// The least time for sending, where there is enough for that.
+const SHORTEST_SEND: Duration = Duration::from_millis(50);
+
 const LONGEST_URL: usize = 8 * 1024;
 
 /// A pooled connection serves a poll every 30 s, and is left alone before the usual idle limit of a gateway, 60 s.
@@ -388,7 +391,9 @@ struct Phases {
 
 impl Phases {
     fn split(time: Duration, connect_timeout: Duration) -> Self {
-        let (connect, send, body) = ((time / 4).min(connect_timeout), time / 20, time / 5);
+        let (connect, body) = ((time / 4).min(connect_timeout), time / 5);
+        // To hand some bytes to the system takes no time but what a busy machine takes to come to it.
+        let send = (time / 20).max(SHORTEST_SEND.min(time / 5));
         Self { connect, send, body, head: time - connect - send - body }
     }
 }
@@ -571,5 +576,32 @@ fn io_kind(error: &std::io::Error) -> (Kind, bool) {
         // std gives a failed look-up no kind of its own.
         _ if error.to_string().starts_with("failed to lookup address") => (Kind::Dns, false),
         _ => (Kind::Other, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phases_of_a_request_add_up_to_its_time() {
+        let ms = Duration::from_millis;
+        for (time, connect_timeout, [connect, send, head, body]) in [
+            (30_000, 10_000, [7_500, 1_500, 15_000, 6_000]),
+            (30_000, 1_000, [1_000, 1_500, 21_500, 6_000]),
+            (60_000, 10_000, [10_000, 3_000, 35_000, 12_000]),
+            (1_000, 10_000, [250, 50, 500, 200]),
+            (200, 10_000, [50, 40, 70, 40]),
+            (20, 10_000, [5, 4, 7, 4]),
+            (0, 10_000, [0, 0, 0, 0]),
+        ] {
+            let phases = Phases::split(ms(time), ms(connect_timeout));
+            let expected = Phases { connect: ms(connect), send: ms(send), head: ms(head), body: ms(body) };
+            assert_eq!(phases, expected, "{time} ms");
+            assert_eq!(connect + send + head + body, time);
+        }
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let Phases { connect, send, head, body } = Phases::split(year, year);
+        assert_eq!(connect + send + head + body, year);
     }
 }

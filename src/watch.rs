@@ -57,7 +57,8 @@ impl Update {
 ///
 /// All polls together keep to a rate. One poll is one request; where a pooled connection turns out to be closed, it
 /// goes once more in its next turn. The client's `retries` do not apply: what passes slows a task down and is asked
-/// again, and so is an answer that cannot be decoded. A permanent error ends its task alone. A ban, or a 401 that
+/// again, and so is an answer that cannot be decoded. `Retry-After` is obeyed, up to a day; a longer one ends the task
+/// as a permanent error does, which ends its task alone. A ban, or a 401 that
 /// stays, ends every task with that error, without another request.
 ///
 /// A setting that cannot work is the end of every task: [`Error::Config`].
@@ -521,10 +522,12 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         // once. The task is still due, so its turn is the next.
         if error.is_closed() && !task.replay {
             task.replay = true;
+            self.passed_over = Some(error);
             return None;
         }
         if token_replaced && !task.new_token {
             task.new_token = true;
+            self.passed_over = Some(error);
             return None;
         }
         (task.replay, task.new_token) = (false, false);

@@ -427,12 +427,13 @@ fn a_wait_is_a_for_loop() {
 fn a_wait_that_runs_out_of_time_leaves_its_task_alone() {
     let service = service();
     let client = client(&service);
-    let timeout = ms(400);
+    let timeout = Duration::from_secs(1);
     let error = client.wait(TASK).timeout(timeout).intervals(ms(20), ms(50)).run().unwrap_err();
-    let Error::WaitTimeout { task_id, last, elapsed, polls, cause, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((*task_id, *last, *polls as usize), (TASK, Some(RUNNING), service.request_count()));
-    assert!(*elapsed >= timeout && cause.is_none(), "{error:?}");
-    assert!(*polls >= 2, "there is a last one at the deadline");
+    let Error::WaitTimeout { task_id, last, elapsed, polls, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((*task_id, *last), (TASK, Some(RUNNING)));
+    assert!(*elapsed >= timeout, "{error:?}");
+    // On a slow machine the short time of the last one, at the deadline, may be over before it is sent.
+    assert!(*polls >= 2 && service.request_count() <= *polls as usize, "{error:?}");
     assert_eq!(
         error.to_string(),
         format!(
@@ -448,7 +449,7 @@ fn a_wait_that_runs_out_of_time_leaves_its_task_alone() {
 
     // The iterator says so, too, and then no more.
     service.task(TASK, [RUNNING]);
-    let mut iter = client.wait(TASK).timeout(ms(50)).into_iter();
+    let mut iter = client.wait(TASK).timeout(Duration::ZERO).into_iter();
     assert_eq!(iter.next().unwrap().unwrap(), RUNNING);
     assert!(iter.next().unwrap().unwrap_err().is_timeout());
     assert!(iter.next().is_none() && iter.next().is_none());
@@ -464,7 +465,7 @@ fn zero_asks_once_and_for_ever_is_no_panic() {
     let service = service();
     let client = client(&service);
     let error = client.wait(TASK).timeout(Duration::ZERO).run().unwrap_err();
-    assert!(matches!(error, Error::WaitTimeout { polls: 1, last: Some(RUNNING), .. }), "{error:?}");
+    assert!(matches!(error, Error::WaitTimeout { polls: 1, last: Some(RUNNING), cause: None, .. }), "{error:?}");
     assert_eq!(service.request_count(), 1);
     service.task(TASK, [DONE]);
     assert_eq!(client.wait(TASK).timeout(Duration::ZERO).run().unwrap(), DONE);
@@ -505,7 +506,8 @@ fn a_wait_ends_although_the_server_is_silent() {
         let error = client.wait(TASK).timeout(ms(500)).run().unwrap_err();
         assert!(started.elapsed() < PATIENCE, "{what}: {:?}", started.elapsed());
         let Error::WaitTimeout { last, polls, cause, .. } = &error else { panic!("{what}: {error:?}") };
-        assert_eq!((*last, *polls as usize), (None, service.request_count()), "{what}");
+        // On a slow machine the short time of the last one may be over before it is sent.
+        assert!(last.is_none() && service.request_count() <= *polls as usize, "{what}: {error:?}");
         assert!(cause.as_ref().is_some_and(|cause| cause.is_timeout()), "{what}: {error:?}");
         assert!(error.to_string().ends_with(" polls; no poll was answered"), "{error}");
     }

@@ -389,6 +389,17 @@ fn a_retry_after_forbids_the_last_poll() {
 }
 
 #[test]
+fn a_wait_tells_the_error_its_last_poll_ended_with() {
+    for error in [closed(), http(502), http(200)] {
+        let text = error.to_string();
+        let mut fixture = Fixture::one(vec![Ok(running(3)), Err(error)]).timeout(SECOND);
+        let end = fixture.updates().pop().unwrap().result.unwrap_err();
+        let Error::WaitTimeout { cause: Some(cause), polls: 2, .. } = end else { panic!("{end:?}") };
+        assert_eq!(cause.to_string(), text);
+    }
+}
+
+#[test]
 fn the_rate_forbids_the_last_poll() {
     let answers = vec![Ok(running(3))];
     let mut fixture = Fixture::one(answers).timeout(5 * SECOND).set(|settings| settings.polls_per_second = 0.1);
