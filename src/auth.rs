@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use self::cache::Cache;
 pub use self::cache::TokenCacheError;
-use crate::envelope;
-use crate::error::{DecodeError, Error, Result, TransportError, TransportErrorKind};
+use crate::envelope::{self, Object};
+use crate::error::{DecodeError, Error, Result, Sent, TransportError, TransportErrorKind};
 use crate::transport::{Answer, Limits, Message, Prepared, Transport};
 
 /// The longest token that is taken, in bytes; the service's own have some hundred.
@@ -326,7 +326,7 @@ impl Issuer {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let what = "timed out waiting for the token that another thread asks for; raise `timeout`";
-                let error = TransportError::new(TransportErrorKind::Timeout, what.to_owned(), false, None);
+                let error = TransportError::new(TransportErrorKind::Timeout, what.to_owned(), Sent::No, None);
                 return Err(Error::Transport(error));
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -415,7 +415,7 @@ impl Attempt<'_> {
         let limits = Limits { time: Some(self.left()), fresh: true };
         let message = Message::Post(self.transport.target(ACCESS_TOKEN)?, &body);
         let read = |answer: Answer<'_>| read_answer(answer, client_secret);
-        let NewToken { access_token } =
+        let Object(NewToken { access_token }) =
             self.transport.send(&self.transport.prepare_anonymous(), message, limits, read)??;
         let token = AccessToken::from(access_token);
         match token.flaw() {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::{self, AccessToken, Auth, TokenCacheError};
 use crate::builder::ClientBuilder;
+use crate::envelope::Object;
 use crate::error::{Error, Result};
 use crate::task::{Created, NewTask, Progress};
 use crate::transport::{Answer, Limits, Message, Target, Transport};
@@ -94,10 +95,10 @@ impl Client {
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
         let body = task.to_body()?;
         let target = self.0.transport.target(CREATE)?;
-        let created: Created = self.0.call(Repeat::Never, |started, limits| {
+        let created = self.0.call(Repeat::Never, |started, limits| {
             self.0.exchange(Message::Post(target.clone(), &body), started, limits)
-        })?;
-        Ok(created.task_id)
+        });
+        created.map(|Object(Created { task_id })| task_id).map_err(Error::of_creation)
     }
 
     /// Waits for the end of one task. Nothing is asked before [`Wait::run`] or the first step of its iterator.

@@ -1,6 +1,5 @@
 //! The envelope around every answer, and its decoding: bytes in, result out.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned, IgnoredAny, Visitor};
@@ -41,7 +40,7 @@ impl<T: DeserializeOwned> Envelope<T> {
     /// # Errors
     /// [`Error::Decode`] if it is not a JSON object with a `code`, or if the code is 0 and `data` is not a `T`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
-        read(body).map(Self::from)
+        read(body)
     }
 }
 
@@ -77,7 +76,7 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T>
     if !(200..=299).contains(&status) {
         // `data` does not count here, so whatever it is, the code and the message come through.
         return Err(match read::<IgnoredAny>(body) {
-            Ok(wire) => Envelope::from(wire).into_error(Some(status)),
+            Ok(envelope) => envelope.into_error(Some(status)),
             Err(_) => Error::Http(HttpError::new(status, body)),
         });
     }
@@ -85,11 +84,15 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T>
         let reason = format!("its body is longer than {} KiB", LONGEST_BODY / 1024);
         return Err(Error::Decode(DecodeError::new(reason, body, None)));
     }
-    let wire = read::<T>(body)?;
-    match wire.data {
-        Some(data) if wire.code.is_ok() => Ok(data),
-        None if wire.code.is_ok() => Err(missing_data(body)),
-        _ => Err(Envelope::from(wire).into_error(Some(status))),
+    // The usual answer, in one pass and without a copy of its texts.
+    if let Ok(Good { code: ErrorCode::OK, data: Some(data) }) = from_json(body) {
+        return Ok(data);
+    }
+    let envelope = read::<T>(body)?;
+    match envelope.data {
+        Some(data) if envelope.code.is_ok() => Ok(data),
+        None if envelope.code.is_ok() => Err(missing_data(body)),
+        _ => Err(envelope.into_error(Some(status))),
     }
 }
 
@@ -97,67 +100,39 @@ fn missing_data(body: &[u8]) -> Error {
     Error::Decode(DecodeError::new("its `code` is 0 and its `data` is missing", body, None))
 }
 
-/// An envelope as it comes, its texts still in the body where they can be.
+/// What an answer needs to be a success.
 #[derive(Deserialize)]
-#[serde(rename = "Envelope", bound(deserialize = "T: Deserialize<'de>"))]
-struct Wire<'a, T> {
+#[serde(rename = "Envelope")]
+struct Good<T> {
     code: ErrorCode,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
     data: Option<T>,
-    #[serde(borrow, rename = "x-traceID")]
-    trace_id: Option<Text<'a>>,
 }
 
-// Inside an `Option`, serde borrows a `Cow` only where it sits in a type of its own.
+/// An envelope as the document has it.
 #[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+#[serde(rename = "Envelope")]
+struct Wire<T> {
+    code: ErrorCode,
+    message: Option<String>,
+    data: Option<T>,
+    #[serde(rename = "x-traceID")]
+    trace_id: Option<String>,
+}
 
-impl<T> From<Wire<'_, T>> for Envelope<T> {
-    fn from(wire: Wire<'_, T>) -> Self {
-        let owned = |text: Text<'_>| text.0.into_owned();
-        Self {
-            code: wire.code,
-            message: wire.message.map(owned).unwrap_or_default(),
-            data: wire.data.filter(|_| wire.code.is_ok()),
-            trace_id: wire.trace_id.map(owned),
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Envelope<T>> {
+    match from_json::<Wire<T>>(body) {
+        Ok(Wire { code, message, data, trace_id }) => {
+            Ok(Envelope { code, message: message.unwrap_or_default(), data: data.filter(|_| code.is_ok()), trace_id })
         }
+        Err(failure) => read_leniently(body).ok_or_else(|| {
+            Error::Decode(DecodeError::new(complaint(&failure, without_mark(body)), body, Some(failure)))
+        }),
     }
 }
 
-/// One pass over the usual body, a second look only where that fails.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<Wire<'_, T>> {
-    from_json(body).or_else(|failure| match read_error(body) {
-        Some(wire) => Ok(wire),
-        None => Err(Error::Decode(DecodeError::new(complaint(&failure, without_mark(body)), body, Some(failure)))),
-    })
-}
-
-/// Reads one JSON object, and nothing behind it. A byte-order mark before it is skipped.
-pub(crate) fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
-    let json = without_mark(body);
-    // To look at all bytes once costs less than to have serde_json look at each string's.
-    match std::str::from_utf8(json) {
-        Ok(text) => object(serde_json::Deserializer::from_str(text)),
-        Err(_) => object(serde_json::Deserializer::from_slice(json)),
-    }
-}
-
-fn object<'a, T: Deserialize<'a>, R: serde_json::de::Read<'a>>(
-    mut deserializer: serde_json::Deserializer<R>,
-) -> serde_json::Result<T> {
-    let value = T::deserialize(ObjectOnly(&mut deserializer))?;
-    deserializer.end().map(|()| value)
-}
-
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
-}
-
-/// The second look: what is odd beside the code of an error must not hide the error. Field by field, each the only one
-/// that is read; serde_json skips over the others, whatever they are.
-fn read_error<T>(json: &[u8]) -> Option<Wire<'static, T>> {
+/// A second look: what is odd beside the code must not hide it. Field by field, each the only one that is read;
+/// serde_json skips over the others, whatever they are.
+fn read_leniently<T: DeserializeOwned>(body: &[u8]) -> Option<Envelope<T>> {
     #[derive(Deserialize)]
     struct Code {
         code: ErrorCode,
@@ -172,28 +147,50 @@ fn read_error<T>(json: &[u8]) -> Option<Wire<'static, T>> {
         trace_id: String,
     }
 
-    let json = String::from_utf8_lossy(json);
-    let json = json.as_bytes();
-    let Code { code } = from_json(json).ok().filter(|Code { code }| !code.is_ok())?;
-    let owned = |text: String| Text(Cow::Owned(text));
-    let message = from_json(json).ok().map(|Message { message }| owned(message));
-    let trace_id = from_json(json).ok().map(|TraceId { trace_id }| owned(trace_id));
-    Some(Wire { code, message, data: None, trace_id })
+    let text = String::from_utf8_lossy(body);
+    let Code { code } = from_json(text.as_bytes()).ok()?;
+    // Of a success all must be right that is asked for.
+    let data = if code.is_ok() { from_json::<Good<T>>(body).ok()?.data } else { None };
+    let message = from_json(text.as_bytes()).map_or_else(|_| String::new(), |Message { message }| message);
+    let trace_id = from_json(text.as_bytes()).ok().map(|TraceId { trace_id }| trace_id);
+    Some(Envelope { code, message, data, trace_id })
+}
+
+/// Reads one JSON object, and nothing behind it. A byte-order mark before it is skipped.
+pub(crate) fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    // To look at all bytes once costs less than to have serde_json look at each string's.
+    let text = std::str::from_utf8(without_mark(body)).map_err(de::Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let Object(value) = Object::deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| value)
+}
+
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// What is wrong with a body, in a word; the details are serde_json's, as the source.
 fn complaint(failure: &serde_json::Error, json: &[u8]) -> &'static str {
     match failure.classify() {
-        Category::Eof if json.is_empty() => "it is empty",
+        _ if json.is_empty() => "it is empty",
+        _ if std::str::from_utf8(json).is_err() => "it is not UTF-8",
         Category::Eof => "it breaks off",
         Category::Data => "a field is missing, twice there, or of another type",
-        Category::Syntax | Category::Io if std::str::from_utf8(json).is_err() => "it is not UTF-8",
         Category::Syntax | Category::Io => "it is not JSON",
     }
 }
 
+/// A derived struct that is read from a JSON object only.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        T::deserialize(ObjectOnly(deserializer)).map(Self)
+    }
+}
+
 /// Lets a derived struct be read from a JSON object only. On its own it would take an array, too, field by field.
-pub(crate) struct ObjectOnly<D>(pub(crate) D);
+struct ObjectOnly<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
     type Error = D::Error;

@@ -87,23 +87,24 @@ impl Error {
     }
 
     /// Whether the request may have reached the service although no clear answer came back: a connection that broke
-    /// or timed out after something was sent, HTTP 500, 502 or 504 without an envelope, or an answer that cannot be
-    /// decoded. Of a call that is not idempotent this means: look before you do it again.
+    /// or timed out after something was sent, HTTP 5xx that does not say otherwise (501, 503 and 505 do), or an answer
+    /// that cannot be decoded. Of a call that is not idempotent this means: look before you do it again.
     pub fn may_have_been_sent(&self) -> bool {
         match self {
-            Self::Transport(e) => e.sent,
-            Self::Http(e) => e.sent && matches!(e.status, 500 | 502 | 504),
-            Self::Decode(e) => e.sent,
-            Self::Config(_) | Self::Api(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
+            Self::Transport(e) => e.sent != Sent::No,
+            Self::Http(e) => e.sent != Sent::No && is_ambiguous_status(e.status),
+            Self::Decode(e) => e.sent != Sent::No,
+            Self::Api(e) => matches!(e.http_status, Some(502 | 504)),
+            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
         }
     }
 
     /// Whether the service may have acted on the request: not if it was turned away, or never reached it.
     pub(crate) fn may_have_been_processed(&self) -> bool {
         match self {
-            Self::Transport(TransportError { sent, .. })
-            | Self::Http(HttpError { sent, .. })
-            | Self::Decode(DecodeError { sent, .. }) => *sent && !self.is_rate_limited(),
+            Self::Transport(TransportError { sent: Sent::No, .. })
+            | Self::Http(HttpError { sent: Sent::No, .. })
+            | Self::Decode(DecodeError { sent: Sent::No, .. }) => false,
             _ => !self.is_rate_limited(),
         }
     }
@@ -158,11 +159,20 @@ impl Error {
     }
 
     /// Marks the error of a request that had to be made before the one that counts.
-    pub(crate) fn before_sending(mut self) -> Self {
+    pub(crate) fn before_sending(self) -> Self {
+        self.with_sent(Sent::No)
+    }
+
+    /// Marks the error of a request for a new task: where it is not clear what became of it, the error says so.
+    pub(crate) fn of_creation(self) -> Self {
+        if self.may_have_been_sent() { self.with_sent(Sent::MayExist) } else { self }
+    }
+
+    fn with_sent(mut self, now: Sent) -> Self {
         match &mut self {
             Self::Transport(TransportError { sent, .. })
             | Self::Http(HttpError { sent, .. })
-            | Self::Decode(DecodeError { sent, .. }) => *sent = false,
+            | Self::Decode(DecodeError { sent, .. }) => *sent = now,
             _ => {}
         }
         self
@@ -212,6 +222,29 @@ impl StdError for Error {
     }
 }
 
+/// Whether the request behind an error may have reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    No,
+    Yes,
+    /// It was for a new task, which may exist now.
+    MayExist,
+}
+
+impl Sent {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::No | Self::Yes => "",
+            Self::MayExist => "; the task may exist, look before you create it again",
+        }
+    }
+}
+
+/// HTTP statuses of the server's side that do not say whether anything was done.
+fn is_ambiguous_status(status: u16) -> bool {
+    (500..=599).contains(&status) && !matches!(status, 501 | 503 | 505)
+}
+
 /// HTTP statuses that a gateway answers with and that pass.
 fn is_transient_status(status: u16) -> bool {
     status == 429 || (500..=599).contains(&status)
@@ -241,13 +274,12 @@ pub struct TransportError {
     kind: TransportErrorKind,
     /// What was going on, with the host: the sentence of `Display`.
     what: String,
-    /// Whether bytes of the request may have left.
-    sent: bool,
+    sent: Sent,
     source: Option<Cause>,
 }
 
 impl TransportError {
-    pub(crate) fn new(kind: TransportErrorKind, what: String, sent: bool, source: Option<Cause>) -> Self {
+    pub(crate) fn new(kind: TransportErrorKind, what: String, sent: Sent, source: Option<Cause>) -> Self {
         Self { kind, what, sent, source }
     }
 
@@ -259,7 +291,8 @@ impl TransportError {
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.what)?;
+        f.write_str(self.sent.advice())
     }
 }
 
@@ -310,13 +343,12 @@ pub struct HttpError {
     pub retry_after: Option<Duration>,
     /// How the body begins, at most 256 characters; bytes that are not UTF-8 are replaced.
     pub body: String,
-    /// Whether the request that counts had been sent.
-    sent: bool,
+    sent: Sent,
 }
 
 impl HttpError {
     pub(crate) fn new(status: u16, body: &[u8]) -> Self {
-        Self { status, retry_after: None, body: excerpt(body), sent: true }
+        Self { status, retry_after: None, body: excerpt(body), sent: Sent::Yes }
     }
 }
 
@@ -332,35 +364,42 @@ impl fmt::Display for HttpError {
             500..=599 => "the service or a gateway before it is in trouble, ask again later",
             _ => "this did not come from the documented service, check the base URL and any proxy",
         })?;
+        f.write_str(self.sent.advice())?;
         quote(f, &self.body)
     }
 }
 
 impl StdError for HttpError {}
 
-/// A 2xx answer that is not the documented envelope.
+/// A 2xx answer that is not the documented envelope, or a callback that is not the documented one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct DecodeError {
+    /// What should have been decoded.
+    what: &'static str,
     /// What is wrong with it.
     pub reason: String,
     /// How the body begins, at most 256 characters; bytes that are not UTF-8 are replaced.
     pub body: String,
-    /// Whether the request that counts had been sent.
-    sent: bool,
+    sent: Sent,
     source: Option<Cause>,
 }
 
 impl DecodeError {
     pub(crate) fn new(reason: impl Into<String>, body: &[u8], source: Option<serde_json::Error>) -> Self {
         let source = source.map(|cause| Arc::new(cause) as Cause);
-        Self { reason: reason.into(), body: excerpt(body), sent: true, source }
+        Self { what: "answer", reason: reason.into(), body: excerpt(body), sent: Sent::Yes, source }
+    }
+
+    /// The same for what the service sends on its own.
+    pub(crate) fn of_callback(reason: &str, body: &[u8], source: serde_json::Error) -> Self {
+        Self { what: "callback", sent: Sent::No, ..Self::new(reason, body, Some(source)) }
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the answer is not the documented one: {}", self.reason)?;
+        write!(f, "the {} is not the documented one: {}{}", self.what, self.reason, self.sent.advice())?;
         quote(f, &self.body)
     }
 }

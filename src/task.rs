@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::envelope::{self, ObjectOnly};
+use crate::envelope::{self, Object};
 use crate::error::{DecodeError, Error, Result};
 
 /// How far a task is, as [`Client::get_process`](crate::Client::get_process) answers.
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for Progress {
             process: f64,
         }
 
-        let wire = Wire::deserialize(ObjectOnly(deserializer))?;
+        let Object(wire) = Object::<Wire>::deserialize(deserializer)?;
         Ok(Self {
             status: Status::from(wire.status),
             // `as` saturates at 0 and 255 and cuts the fraction off.
@@ -164,36 +165,47 @@ impl NewTask {
 
     /// The request's body, if the task can work.
     pub(crate) fn to_body(&self) -> Result<Vec<u8>> {
-        let web = |setting, url: &str| {
-            let host = ["http://", "https://"].into_iter().find_map(|scheme| {
-                let (start, rest) = url.split_at_checked(scheme.len())?;
-                start.eq_ignore_ascii_case(scheme).then_some(rest)
-            });
-            match host {
-                Some(host) if !host.is_empty() && !host.starts_with(['/', '?', '#']) => Ok(()),
-                _ => Err(Error::config(setting, "it is not an http or https address")),
-            }
-        };
-        web("url", &self.url)?;
+        check_web_address("url", &self.url)?;
         if let Some(url) = &self.callback_url {
-            web("callback_url", url)?;
+            check_web_address("callback_url", url)?;
         }
-        if let Some(name) = &self.file_name {
-            let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-            if !ending.is_some_and(|ending| IMAGES.contains(&ending.as_str())) {
-                let reason = format!("it must end in one of .{}", IMAGES.join(", ."));
-                return Err(Error::config("file_name", reason));
-            }
+        if self.directory.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::config("directory", "it is empty"));
+        }
+        if let Some((name, ending)) = self.file_name.as_ref().map(|name| name.rsplit_once('.').unwrap_or((name, "")))
+            && (name.is_empty() || !IMAGES.contains(&ending.to_ascii_lowercase().as_str()))
+        {
+            let reason = format!("it must be a name that ends in one of .{}", IMAGES.join(", ."));
+            return Err(Error::config("file_name", reason));
         }
         serde_json::to_vec(self).map_err(|e| Error::config("url", format!("the task cannot be sent: {e}")))
+    }
+}
+
+fn check_web_address(setting: &'static str, url: &str) -> Result<()> {
+    let host = ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = url.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let no_host = |character: char| matches!(character, '/' | '?' | '#') || character.is_whitespace();
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with(no_host) && !host.contains(char::is_control) => Ok(()),
+        _ => Err(Error::config(setting, "it is not an http or https address")),
     }
 }
 
 /// What the service answers when it has created a task.
 #[derive(Deserialize)]
 pub(crate) struct Created {
-    #[serde(rename = "taskID")]
+    #[serde(rename = "taskID", deserialize_with = "number_or_string")]
     pub(crate) task_id: u64,
+}
+
+/// The service is not of one mind about how it writes ids, and this one must not be lost.
+fn number_or_string<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    number.ok_or_else(|| serde::de::Error::custom("`taskID` is no whole number"))
 }
 
 /// What the service POSTs to a task's [`callback_url`](NewTask::callback_url) when the task ends. Only here it says why
@@ -232,33 +244,28 @@ impl Callback {
             status: i64,
             // The document's sample has one spelling, its prose the other.
             #[serde(rename = "failReason")]
-            fail_reason: Option<String>,
+            fail_reason: Option<Value>,
             #[serde(rename = "fileReason")]
-            file_reason: Option<String>,
+            file_reason: Option<Value>,
             #[serde(rename = "fileID")]
-            file_id: Option<Id>,
-        }
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Id {
-            Number(i64),
-            Text(String),
+            file_id: Option<Value>,
         }
 
         let wire: Wire = envelope::from_json(body).map_err(|failure| {
-            let reason = "it is no callback, which is an object with `url` and `status`";
-            Error::Decode(DecodeError::new(reason, body, Some(failure)))
+            let reason = "it must be an object with `url` and `status`";
+            Error::Decode(DecodeError::of_callback(reason, body, failure))
         })?;
-        let given = |text: &String| !text.is_empty();
-        let file_id = wire.file_id.map(|id| match id {
-            Id::Number(number) => number.to_string(),
-            Id::Text(text) => text,
-        });
+        // What is odd beside the status must not hide it.
+        let text = |value: Option<Value>| match value {
+            Some(Value::String(text)) if !text.is_empty() => Some(text),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
         Ok(Self {
             url: wire.url,
             status: CallbackStatus::from(wire.status),
-            fail_reason: wire.fail_reason.filter(given).or(wire.file_reason.filter(given)),
-            file_id: file_id.filter(given),
+            fail_reason: text(wire.fail_reason).or_else(|| text(wire.file_reason)),
+            file_id: text(wire.file_id),
         })
     }
 }

@@ -17,7 +17,7 @@ use ureq::{Agent, AsSendBody, Body, Proxy, ProxyProtocol, SendBody, Timeout};
 
 use crate::auth::AccessToken;
 use crate::envelope::LONGEST_BODY;
-use crate::error::{Error, Result, TransportError, TransportErrorKind as Kind};
+use crate::error::{Error, Result, Sent, TransportError, TransportErrorKind as Kind};
 
 /// What [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent) hands out.
 pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
@@ -226,7 +226,7 @@ impl Transport {
         match message {
             Message::Get(target) => {
                 *request.uri_mut() = target.0;
-                self.run(self.limit(request, limits), read).map_err(|e| self.failure(e, true))
+                self.run(self.limit(request, limits), read).map_err(|e| self.failure(e, None))
             }
             Message::Post(target, body) => {
                 *request.method_mut() = Method::POST;
@@ -235,7 +235,7 @@ impl Transport {
                 let (parts, ()) = self.limit(request, limits).into_parts();
                 let mut body = WatchedBody { bytes: body, taken: false };
                 let request = Request::from_parts(parts, SendBody::from_reader(&mut body));
-                self.run(request, read).map_err(|e| self.failure(e, body.taken))
+                self.run(request, read).map_err(|e| self.failure(e, Some(body.taken)))
             }
         }
     }
@@ -270,13 +270,13 @@ impl Transport {
         let filled = buffer.fill(response.body_mut());
         // Where the status is an error, it and what came of the body say more than a connection that broke then.
         if response.status().is_success() {
-            filled?;
+            filled.map_err(|e| broken_off(e.into()))?;
         }
         let (status, headers) = (response.status().as_u16(), response.headers());
         Ok(read(Answer { status, headers, body: buffer.bytes() }))
     }
 
-    fn failure(&self, error: ureq::Error, taken: bool) -> Error {
+    fn failure(&self, error: ureq::Error, taken: Option<bool>) -> Error {
         let host = match self.agent.config().proxy() {
             Some(proxy) => format!("{} through the proxy {}:{}", self.base.authority, proxy.host(), proxy.port()),
             None => self.base.authority.to_string(),
@@ -503,8 +503,9 @@ mod tls {
     }
 }
 
-/// Says what became of a request that has no answer. `taken` is whether ureq had come to send what makes it one.
-fn failure(error: ureq::Error, host: &str, taken: bool) -> Error {
+/// Says what became of a request that has no answer. Whether any of a body was `taken` to be sent is known for sure; for
+/// a request without one, the kind of the error has to tell.
+fn failure(error: ureq::Error, host: &str, taken: Option<bool>) -> Error {
     use ureq::Error as E;
 
     let (kind, sent) = match &error {
@@ -543,7 +544,17 @@ fn failure(error: ureq::Error, host: &str, taken: bool) -> Error {
         E::Io(e) => Arc::new(e),
         other => Arc::new(other),
     };
-    Error::Transport(TransportError::new(kind, what, sent && taken, Some(source)))
+    let sent = if taken.unwrap_or(sent) { Sent::Yes } else { Sent::No };
+    Error::Transport(TransportError::new(kind, what, sent, Some(source)))
+}
+
+/// Why a body could not be read. Beside time limits, I/O and what is not HTTP, all that ureq can say is in effect that
+/// no more of it came.
+fn broken_off(error: ureq::Error) -> ureq::Error {
+    match error {
+        known @ (ureq::Error::Timeout(_) | ureq::Error::Io(_) | ureq::Error::Protocol(_)) => known,
+        other => ureq::Error::Io(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, other)),
+    }
 }
 
 fn doing(phase: Timeout) -> &'static str {

@@ -173,6 +173,7 @@ fn json(request: &RequestView<'_>) -> Result<Value, Refusal> {
 }
 
 fn is_web_address(url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     host.is_some_and(|host| !host.is_empty())
 }

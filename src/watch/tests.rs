@@ -118,7 +118,7 @@ fn api(code: i64) -> Error {
 }
 
 fn transport(kind: TransportErrorKind) -> Error {
-    Error::Transport(crate::error::TransportError::new(kind, "a fault".into(), true, None))
+    Error::Transport(crate::error::TransportError::new(kind, "a fault".into(), crate::error::Sent::Yes, None))
 }
 
 fn closed() -> Error {
