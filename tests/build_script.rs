@@ -1,0 +1,37 @@
+//! From a build script: a package whose `build.rs` asks the stand-in for a task and compiles the answer in.
+
+use std::path::Path;
+use std::process::Command;
+
+use pan123_offline::testing::Service;
+use pan123_offline::{Progress, Status};
+
+#[test]
+fn a_build_script_asks_for_a_task() {
+    let service = Service::start().unwrap();
+    service.task(403316, [Progress::new(Status::Succeeded, 100)]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixture = root.join("tests/fixtures/build-script");
+    // Nothing is downloaded: what the fixture needs, this package has, in the same versions.
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build-script");
+    let _ = std::fs::remove_dir_all(&copy);
+    std::fs::create_dir_all(copy.join("src")).unwrap();
+    for file in ["build.rs", "src/main.rs"] {
+        std::fs::copy(fixture.join(file), copy.join(file)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(fixture.join("Cargo.toml")).unwrap();
+    std::fs::write(copy.join("Cargo.toml"), manifest.replace("../../..", root.to_str().unwrap())).unwrap();
+    std::fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
+
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--offline"])
+        .current_dir(&copy)
+        .env("CARGO_TARGET_DIR", copy.join("target"))
+        .env("PAN123_ACCESS_TOKEN", "token")
+        .env("PAN123_BASE_URL", service.base_url())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "100\n");
+    assert_eq!(service.request_count(), 1);
+}
