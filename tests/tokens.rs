@@ -311,7 +311,8 @@ fn a_cache_that_cannot_be_used_fails_no_call() {
     assert!(error.to_string().ends_with("cannot be locked"), "{error}");
     assert!(std::error::Error::source(&error).is_some());
 
-    let a_folder = client(&service, credentials().cache_file(&folder.0));
+    fs::create_dir(folder.file()).unwrap();
+    let a_folder = client(&service, credentials().cache_file(folder.file()));
     a_folder.get_process(TASK).unwrap();
     assert!(a_folder.token_cache_error().unwrap().to_string().ends_with("cannot be written"));
     assert_eq!(service.tokens_issued(), 2);
