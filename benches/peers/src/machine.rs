@@ -1,0 +1,48 @@
+//! Where and with what a table was made.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The crates whose versions a reader wants to know.
+const CRATES: [&str; 10] = [
+    "pan123-offline",
+    "ureq",
+    "reqwest",
+    "curl",
+    "curl-sys",
+    "attohttpc",
+    "minreq",
+    "httparse",
+    "rustls",
+    "serde_json",
+];
+
+pub fn print() {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap();
+    let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let cores = std::thread::available_parallelism().unwrap();
+    let [date, linux, rustc] = [("date", "+%F"), ("uname", "-r"), ("rustc", "--version")].map(said);
+    println!("{date}; {}, {cores} cores; Linux {linux}", model.unwrap_or("unknown CPU"));
+    println!("{rustc}; {}\n", versions().join(", "));
+}
+
+/// Where the package of these benches lies.
+pub fn package() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn said((program, argument): (&str, &str)) -> String {
+    let output = Command::new(program).arg(argument).output();
+    output.map_or("unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// From the lock file.
+fn versions() -> Vec<String> {
+    let lock = fs::read_to_string(package().join("Cargo.lock")).unwrap();
+    let version = |name: &str| {
+        let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \"")).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    CRATES.iter().map(|name| format!("{name} {}", version(name))).collect()
+}
