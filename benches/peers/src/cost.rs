@@ -35,9 +35,9 @@ const PROGRAMS: [Program; 12] = [
     program("floor, rustls", "floor", None),
 ];
 
-/// Where those are in the list that the others are compared with.
-const UREQ: usize = 4;
-const REQWEST: usize = 5;
+/// What the others are compared with: what their users write who follow the READMEs.
+const UREQ: &str = "ureq, rustls";
+const REQWEST: &str = "reqwest, its default features";
 
 /// What one clean build took.
 struct Build {
@@ -49,47 +49,55 @@ struct Build {
     size: f64,
 }
 
-pub fn report(rounds: usize) {
+/// Builds the programs whose names begin with one of these, or all if there are none.
+pub fn report(rounds: usize, names: &[&str]) {
     let fetched = peer::cargo("fetch").status().unwrap();
     assert!(fetched.success(), "the packages could not be fetched");
-    let [mut dev, mut release] = [PROGRAMS.map(|_| Vec::new()), PROGRAMS.map(|_| Vec::new())];
-    for _ in 0..rounds {
-        for (i, program) in PROGRAMS.iter().enumerate() {
+    let chosen = |program: &&Program| names.is_empty() || names.iter().any(|name| program.name.starts_with(name));
+    let programs: Vec<_> = PROGRAMS.iter().filter(chosen).collect();
+    let builds: Vec<_> = programs.iter().map(|_| (Vec::new(), Vec::new())).collect();
+    let builds = (0..rounds).fold(builds, |mut builds, _| {
+        for (program, (dev, release)) in programs.iter().zip(&mut builds) {
             eprintln!("{}", program.name);
-            dev[i].push(program.build("debug", &[]));
-            release[i].push(program.build("release", &["--release", "--config", "profile.release.strip=true"]));
+            dev.push(program.build("debug", &[]));
+            release.push(program.build("release", &["--release", "--config", "profile.release.strip=true"]));
         }
-    }
+        builds
+    });
+    let dev = |value: fn(&Build) -> f64| medians(builds.iter().map(|(dev, _)| dev), value);
+    let release = |value: fn(&Build) -> f64| medians(builds.iter().map(|(_, release)| release), value);
     let columns = [
-        ("packages below it", false, PROGRAMS.map(|program| program.packages() as f64)),
-        ("dev: CPU s", true, medians(&dev, |build| build.cpu)),
-        ("dev: wall s", false, medians(&dev, |build| build.wall)),
-        ("release: CPU s", true, medians(&release, |build| build.cpu)),
-        ("release: wall s", false, medians(&release, |build| build.wall)),
-        ("stripped, KiB", true, medians(&release, |build| build.size)),
+        ("packages below it", false, programs.iter().map(|program| program.packages() as f64).collect()),
+        ("dev: CPU s", true, dev(|build| build.cpu)),
+        ("dev: wall s", false, dev(|build| build.wall)),
+        ("release: CPU s", true, release(|build| build.cpu)),
+        ("release: wall s", false, release(|build| build.wall)),
+        ("stripped, KiB", true, release(|build| build.size)),
     ];
     machine::print();
-    print(&columns);
+    print(&programs, &columns);
     println!("\nMedians of {rounds} clean build(s) of each program in each profile, in turns.");
 }
 
-fn medians(builds: &[Vec<Build>; PROGRAMS.len()], value: fn(&Build) -> f64) -> [f64; PROGRAMS.len()] {
-    builds.each_ref().map(|builds| median(builds.iter().map(value).collect()))
+fn medians<'a>(builds: impl Iterator<Item = &'a Vec<Build>>, value: fn(&Build) -> f64) -> Vec<f64> {
+    builds.map(|builds| median(builds.iter().map(value).collect())).collect()
 }
 
 /// Columns with a heading, and with or without the shares of what two of the peers take.
-fn print(columns: &[(&str, bool, [f64; PROGRAMS.len()])]) {
+fn print(programs: &[&Program], columns: &[(&str, bool, Vec<f64>)]) {
     let mut heading = vec![""];
     for (name, shares, _) in columns {
         heading.push(name);
         heading.extend(["of ureq", "of reqwest"].iter().filter(|_| *shares));
     }
     let mut table = Table::new(heading);
-    for (i, program) in PROGRAMS.iter().enumerate() {
+    let place = |name: &str| programs.iter().position(|program| program.name == name);
+    for (i, program) in programs.iter().enumerate() {
         let mut cells = vec![program.name.to_owned()];
         for (_, shares, values) in columns {
             cells.push(number(values[i], usize::from(values[i].fract() != 0.0)));
-            cells.extend([UREQ, REQWEST].iter().filter(|_| *shares).map(|peer| number(values[i] / values[*peer], 2)));
+            let share = |peer: Option<usize>| peer.map_or(String::new(), |peer| number(values[i] / values[peer], 2));
+            cells.extend([UREQ, REQWEST].iter().filter(|_| *shares).map(|peer| share(place(peer))));
         }
         table.row(cells);
     }

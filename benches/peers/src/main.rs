@@ -15,11 +15,11 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["calls"] => calls::report(calls::Effort::FULL),
         ["calls", "--quick"] => calls::report(calls::Effort::QUICK),
-        ["cost"] => cost::report(1),
-        ["cost", rounds] => cost::report(rounds.parse().expect("the number of rounds")),
+        ["cost"] => cost::report(1, &[]),
+        ["cost", rounds, ref names @ ..] => cost::report(rounds.parse().expect("the number of rounds"), names),
         ["serve", certificate] => server::serve(certificate),
         _ => {
-            eprintln!("usage: peers calls [--quick] | cost [ROUNDS]");
+            eprintln!("usage: peers calls [--quick] | cost [ROUNDS [NAME…]]");
             std::process::exit(2);
         }
     }
