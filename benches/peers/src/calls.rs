@@ -29,6 +29,7 @@ impl Effort {
 
 pub fn report(effort: Effort) {
     let peers = NAMES.map(Peer::build);
+    let one_core = machine::keep_to_one_core();
     let mut server = Server::start();
     let mut table = Table::new([""].into_iter().chain(NAMES).chain(["how"]));
 
@@ -44,7 +45,8 @@ pub fn report(effort: Effort) {
     table.print();
     let own = &peers[0];
     let [http, tls] = [Scheme::Http, Scheme::Https].map(|scheme| connections(own, &mut server, scheme, 10_000));
-    println!("\nConnections for 10,000 calls of {}: {http} over HTTP, {tls} over TLS.", own.name);
+    println!("\nClients and server share one core: {}.", if one_core { "yes" } else { "no, taskset is missing" });
+    println!("Connections for 10,000 calls of {}: {http} over HTTP, {tls} over TLS.", own.name);
 }
 
 fn row(table: &mut Table, name: &str, values: Values, decimals: usize, how: &str) {

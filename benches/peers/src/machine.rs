@@ -27,6 +27,18 @@ pub fn print() {
     println!("{rustc}; {}\n", versions().join(", "));
 }
 
+/// Keeps this process and all that it starts from now on to one core; whether that worked.
+///
+/// A client and a server that wake up each other's idle core for every message take several times as long, and mostly
+/// that is what one would measure.
+pub fn keep_to_one_core() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let last = cores.trim().rsplit([',', '-']).next().unwrap();
+    let done = Command::new("taskset").args(["-c", "-p", last, &std::process::id().to_string()]).output();
+    done.is_ok_and(|output| output.status.success())
+}
+
 /// Where the package of these benches lies.
 pub fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
