@@ -3,7 +3,7 @@
 //! [`Watch`] follows any number of tasks on the calling thread; [`Wait`] is the same for one task, with a deadline.
 //! Both yield first and sleep on the next call, so that nobody sees stale progress.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
@@ -94,7 +94,7 @@ impl<'a> Watch<'a> {
 
     /// How many tasks are still followed.
     pub fn pending(&self) -> usize {
-        self.0.tasks.len()
+        self.0.open.len()
     }
 
     /// How many tasks have had their end.
@@ -347,8 +347,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A task that has not had its end. 64 bytes, its id included.
-#[derive(Debug)]
+/// A task that is followed. With its place in the heap, 64 bytes beside its id.
+#[derive(Debug, Clone, Copy)]
 struct Task {
     id: u64,
     /// When it may be asked again, in nanoseconds of the clock: half of a `Duration`.
@@ -358,8 +358,6 @@ struct Task {
     last: Option<Progress>,
     /// Errors in a row.
     errors: u32,
-    /// Among tasks due at the same moment, the one given first goes first.
-    place: u32,
     /// The last request ended with its connection, so the next one is its replay.
     replay: bool,
     /// The last request had its token refused, so the next one goes with another.
@@ -368,26 +366,9 @@ struct Task {
     held: bool,
 }
 
-// The heap's greatest is the one due first.
-impl Ord for Task {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.due, other.place).cmp(&(self.due, self.place))
-    }
-}
-
-impl PartialOrd for Task {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Task {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Task {}
+/// When a task is due, and where it stands in the list: of those due at the same moment, the one given first goes
+/// first. Small, because a heap moves its items about.
+type Due = Reverse<(u64, u32)>;
 
 #[derive(Debug)]
 struct Engine<A, C> {
@@ -396,7 +377,9 @@ struct Engine<A, C> {
     settings: Settings,
     /// From the settings; `None` until they have been checked.
     spacing: Option<Duration>,
-    tasks: BinaryHeap<Task>,
+    tasks: Vec<Task>,
+    /// Those of them that have not had their end.
+    open: BinaryHeap<Due>,
     finished: usize,
     /// No poll before this: the rate, or a 429 that holds all tasks.
     not_before: Duration,
@@ -413,12 +396,15 @@ struct Engine<A, C> {
 
 impl<A: Ask, C: Clock> Engine<A, C> {
     fn new(asker: A, clock: C, task_ids: Vec<u64>) -> Self {
+        let tasks = distinct(task_ids);
+        let open: Vec<Due> = (0..tasks.len()).map(|place| Reverse((0, place as u32))).collect();
         Self {
             asker,
             clock,
             settings: Settings::default(),
             spacing: None,
-            tasks: distinct(task_ids),
+            tasks,
+            open: open.into(),
             finished: 0,
             not_before: Duration::ZERO,
             end: None,
@@ -436,16 +422,18 @@ impl<A: Ask, C: Clock> Engine<A, C> {
 
     fn next(&mut self) -> Option<Update> {
         loop {
-            let mut task = self.tasks.pop()?;
-            if let Some(update) = self.step(&mut task) {
-                if update.is_end() {
-                    self.finished += 1;
-                } else {
-                    self.tasks.push(task);
-                }
-                return Some(update);
+            let Reverse((_, place)) = self.open.pop()?;
+            let mut task = self.tasks[place as usize];
+            let update = self.step(&mut task);
+            if update.as_ref().is_some_and(Update::is_end) {
+                self.finished += 1;
+                return update;
             }
-            self.tasks.push(task);
+            self.tasks[place as usize] = task;
+            self.open.push(Reverse((task.due, place)));
+            if update.is_some() {
+                return update;
+            }
         }
     }
 
@@ -568,16 +556,25 @@ impl<A: Ask, C: Clock> Engine<A, C> {
     }
 }
 
-/// A heap of tasks that are all due at once, in the order given; of the same task the first.
-fn distinct(task_ids: Vec<u64>) -> BinaryHeap<Task> {
-    let task = |(place, id)| {
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        Task { id, due: 0, pause: 0, last: None, errors: 0, place, replay: false, new_token: false, held: false }
+/// Tasks that are all due at once, in the order given; of the same task the first.
+fn distinct(task_ids: Vec<u64>) -> Vec<Task> {
+    // Until they are in order again, `due` is the place that a task was given.
+    let task = |(place, id)| Task {
+        id,
+        due: place,
+        pause: 0,
+        last: None,
+        errors: 0,
+        replay: false,
+        new_token: false,
+        held: false,
     };
-    let mut tasks: Vec<Task> = task_ids.into_iter().enumerate().map(task).collect();
-    tasks.sort_unstable_by_key(|task| (task.id, task.place));
+    let mut tasks: Vec<Task> = (0..).zip(task_ids).map(task).collect();
+    tasks.sort_unstable_by_key(|task| (task.id, task.due));
     tasks.dedup_by_key(|task| task.id);
-    tasks.into()
+    tasks.sort_unstable_by_key(|task| task.due);
+    tasks.iter_mut().for_each(|task| task.due = 0);
+    tasks
 }
 
 /// 584 years fit; more is as good as that.

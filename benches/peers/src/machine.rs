@@ -21,7 +21,8 @@ const CRATES: [&str; 10] = [
 pub fn print() {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap();
     let model = cpus.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    let cores = std::thread::available_parallelism().unwrap();
+    // Not those that this process may use: by now that can be one.
+    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
     let [date, linux, rustc] = [("date", "+%F"), ("uname", "-r"), ("rustc", "--version")].map(said);
     println!("{date}; {}, {cores} cores; Linux {linux}", model.unwrap_or("unknown CPU"));
     println!("{rustc}; {}\n", versions().join(", "));
