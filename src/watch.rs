@@ -92,6 +92,34 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// As [`next()`](Iterator::next), but waits no longer than this for the next poll's turn: `None` is the end if
+    /// nothing is [`pending()`](Self::pending), else there was nothing to tell in that time. Zero asks what is due by
+    /// now. For a program with other things to look after: a deadline, a signal, a display.
+    ///
+    /// A request that has begun is not cut short; it may take the client's `timeout`.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
+    /// # use std::time::Duration;
+    /// # let service = Service::start()?;
+    /// # service.task(403316, [Progress::new(Status::InProgress, 40)]);
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// # let interrupted = || true;
+    /// let mut watch = client.watch([403316]);
+    /// while watch.pending() > 0 {
+    ///     if let Some(update) = watch.next_timeout(Duration::from_millis(100)) {
+    ///         println!("{}: {:?}", update.task_id, update.result);
+    ///     }
+    ///     if interrupted() {
+    ///         break; // the tasks go on at the service
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Update> {
+        self.0.next_timeout(timeout)
+    }
+
     /// How many tasks are still followed.
     pub fn pending(&self) -> usize {
         self.0.open.len()
@@ -421,23 +449,52 @@ impl<A: Ask, C: Clock> Engine<A, C> {
     }
 
     fn next(&mut self) -> Option<Update> {
-        loop {
-            let Reverse((_, place)) = self.open.pop()?;
-            let mut task = self.tasks[place as usize];
-            let update = self.step(&mut task);
-            if update.as_ref().is_some_and(Update::is_end) {
-                self.finished += 1;
-                return update;
-            }
-            self.tasks[place as usize] = task;
-            self.open.push(Reverse((task.due, place)));
-            if update.is_some() {
-                return update;
+        while !self.open.is_empty() {
+            if let Some(update) = self.poll() {
+                return Some(update);
             }
         }
+        None
     }
 
-    /// Polls the task that is due first, once its time has come. `None` if that is nothing to tell.
+    fn next_timeout(&mut self, timeout: Duration) -> Option<Update> {
+        let mut now = self.clock.now();
+        let until = now.saturating_add(timeout);
+        while let Some(turn) = self.next_turn() {
+            // The last request may have taken all the time there was.
+            if turn.max(now) > until {
+                self.sleep_until(until);
+                return None;
+            }
+            if let Some(update) = self.poll() {
+                return Some(update);
+            }
+            now = self.clock.now();
+        }
+        None
+    }
+
+    /// When the next poll is due, or the next end without one; `None` if nothing is open.
+    fn next_turn(&self) -> Option<Duration> {
+        let Reverse((due, _)) = self.open.peek()?;
+        Some(if self.end.is_some() { Duration::ZERO } else { self.not_before.max(Duration::from_nanos(*due)) })
+    }
+
+    /// What became of the task that is due first. `None` if there is nothing to tell, or nothing open.
+    fn poll(&mut self) -> Option<Update> {
+        let Reverse((_, place)) = self.open.pop()?;
+        let mut task = self.tasks[place as usize];
+        let update = self.step(&mut task);
+        if update.as_ref().is_some_and(Update::is_end) {
+            self.finished += 1;
+        } else {
+            self.tasks[place as usize] = task;
+            self.open.push(Reverse((task.due, place)));
+        }
+        update
+    }
+
+    /// Asks for a task, once its time has come. `None` if that is nothing to tell.
     fn step(&mut self, task: &mut Task) -> Option<Update> {
         let end = |error| Some(Update { task_id: task.id, result: Err(error) });
         if let Some(error) = &self.end {

@@ -218,6 +218,63 @@ fn polls_of_all_tasks_are_evenly_spaced_in_the_order_given() {
 }
 
 #[test]
+fn a_timeout_waits_no_longer_and_loses_nothing() {
+    let percents = [0, 0, 7, 100];
+    let mut answers = percents.into_iter();
+    let mut fixture = Fixture::new([1], move |_| {
+        let percent = answers.next().unwrap();
+        (SECOND / 10, Ok(if percent == 100 { done() } else { running(percent) }))
+    });
+    let mut told = Vec::new();
+    // Each step takes half a second, or what a request takes beyond it.
+    while fixture.engine.next_turn().is_some() {
+        let update = fixture.engine.next_timeout(SECOND / 2);
+        let percent = update.map(|update| update.result.unwrap().percent);
+        told.push((fixture.clock.now().as_millis(), percent));
+    }
+    let expected = [
+        (100, Some(0)),
+        (600, None),
+        (1200, None), // the second poll, due at 1100, told nothing
+        (1700, None),
+        (2200, None),
+        (2800, Some(7)),
+        (3300, None),
+        (3900, Some(100)),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(fixture.times(), [0, 1100, 2700, 3800]);
+    assert!(fixture.engine.next_timeout(SECOND).is_none());
+    assert_eq!(fixture.clock.now().as_millis(), 3900, "it slept although nothing is open");
+}
+
+#[test]
+fn a_timeout_of_zero_asks_what_is_due() {
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(0)))).set(|s| s.polls_per_second = 1.0);
+    assert!(fixture.engine.next_timeout(Duration::ZERO).is_some());
+    assert!(fixture.engine.next_timeout(Duration::ZERO).is_none());
+    assert_eq!(fixture.times(), [0]);
+    fixture.engine.next_timeout(Duration::MAX).unwrap();
+    assert_eq!(fixture.times().len(), 2);
+}
+
+#[test]
+fn a_timeout_is_over_after_a_request_that_took_longer() {
+    let mut fixture = Fixture::new(1..=9, |_| (2 * SECOND, Err(http(502))));
+    assert!(fixture.engine.next_timeout(SECOND).is_none());
+    assert_eq!(fixture.times(), [0], "all are due, yet the time is over");
+}
+
+#[test]
+fn with_a_timeout_a_ban_ends_everything_at_once() {
+    let mut fixture = Fixture::new([1, 2, 3], |_| (Duration::ZERO, Err(api(403))));
+    for _ in 0..3 {
+        assert!(fixture.engine.next_timeout(Duration::ZERO).is_some_and(|update| update.is_end()));
+    }
+    assert_eq!(fixture.times(), [0]);
+}
+
+#[test]
 fn nothing_to_watch() {
     let mut fixture = Fixture::new([], |_| unreachable!()).set(|settings| settings.polls_per_second = f64::NAN);
     assert!(fixture.engine.next().is_none());
