@@ -39,7 +39,7 @@ pub enum Error {
         /// How far it was.
         progress: Progress,
     },
-    /// A [`Wait`](crate::Wait) ran out of time. The task goes on at the service.
+    /// A [`Wait`](crate::Wait) or [`Watch`](crate::Watch) ran out of time. The task goes on at the service.
     #[non_exhaustive]
     WaitTimeout {
         /// Which task.
@@ -48,9 +48,9 @@ pub enum Error {
         last: Option<Progress>,
         /// The time since the first poll.
         elapsed: Duration,
-        /// How many requests were made.
+        /// How many requests were made, for all tasks of a watch together.
         polls: u32,
-        /// The error that the last poll ended with, if it did; also in [`source()`](StdError::source).
+        /// The error that the task's last poll ended with, if it did; also in [`source()`](StdError::source).
         cause: Option<Box<Error>>,
     },
 }

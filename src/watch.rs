@@ -4,7 +4,7 @@
 //! Both yield first and sleep on the next call, so that nobody sees stale progress.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 
@@ -92,32 +92,14 @@ impl<'a> Watch<'a> {
         self
     }
 
-    /// As [`next()`](Iterator::next), but waits no longer than this for the next poll's turn: `None` is the end if
-    /// nothing is [`pending()`](Self::pending), else there was nothing to tell in that time. Zero asks what is due by
-    /// now. For a program with other things to look after: a deadline, a signal, a display.
+    /// How long to watch, the time of the requests included; then every task that is still open ends with
+    /// [`Error::WaitTimeout`], and goes on at the service. Default: no limit.
     ///
-    /// A request that has begun is not cut short; it may take the client's `timeout`.
-    ///
-    /// ```
-    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
-    /// # use std::time::Duration;
-    /// # let service = Service::start()?;
-    /// # service.task(403316, [Progress::new(Status::InProgress, 40)]);
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// # let interrupted = || true;
-    /// let mut watch = client.watch([403316]);
-    /// while watch.pending() > 0 {
-    ///     if let Some(update) = watch.next_timeout(Duration::from_millis(100)) {
-    ///         println!("{}: {:?}", update.task_id, update.result);
-    ///     }
-    ///     if interrupted() {
-    ///         break; // the tasks go on at the service
-    ///     }
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Update> {
-        self.0.next_timeout(timeout)
+    /// No poll gets more time than is left. At the deadline one more task is asked, as with [`Wait::timeout`]. Zero
+    /// means to ask each task once, with the client's own timeout and at the rate that is set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout);
+        self
     }
 
     /// How many tasks are still followed.
@@ -413,13 +395,13 @@ struct Engine<A, C> {
     not_before: Duration,
     /// What ends every task that is left.
     end: Option<Error>,
-    /// For a [`Wait`]: how long from the first poll on.
+    /// How long from the first poll on; a [`Wait`] always has one.
     timeout: Option<Duration>,
     /// When the first poll was due.
     started: Option<Duration>,
     polls: u32,
-    /// The last error that was passed over, which a timeout then tells.
-    passed_over: Option<Error>,
+    /// For each task whose last poll ended with an error that was passed over, that error: a timeout then tells it.
+    passed_over: HashMap<u64, Error>,
 }
 
 impl<A: Ask, C: Clock> Engine<A, C> {
@@ -439,7 +421,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
             timeout: None,
             started: None,
             polls: 0,
-            passed_over: None,
+            passed_over: HashMap::new(),
         }
     }
 
@@ -449,52 +431,23 @@ impl<A: Ask, C: Clock> Engine<A, C> {
     }
 
     fn next(&mut self) -> Option<Update> {
-        while !self.open.is_empty() {
-            if let Some(update) = self.poll() {
-                return Some(update);
+        loop {
+            let Reverse((_, place)) = self.open.pop()?;
+            let mut task = self.tasks[place as usize];
+            let update = self.step(&mut task);
+            if update.as_ref().is_some_and(Update::is_end) {
+                self.finished += 1;
+                return update;
             }
-        }
-        None
-    }
-
-    fn next_timeout(&mut self, timeout: Duration) -> Option<Update> {
-        let mut now = self.clock.now();
-        let until = now.saturating_add(timeout);
-        while let Some(turn) = self.next_turn() {
-            // The last request may have taken all the time there was.
-            if turn.max(now) > until {
-                self.sleep_until(until);
-                return None;
-            }
-            if let Some(update) = self.poll() {
-                return Some(update);
-            }
-            now = self.clock.now();
-        }
-        None
-    }
-
-    /// When the next poll is due, or the next end without one; `None` if nothing is open.
-    fn next_turn(&self) -> Option<Duration> {
-        let Reverse((due, _)) = self.open.peek()?;
-        Some(if self.end.is_some() { Duration::ZERO } else { self.not_before.max(Duration::from_nanos(*due)) })
-    }
-
-    /// What became of the task that is due first. `None` if there is nothing to tell, or nothing open.
-    fn poll(&mut self) -> Option<Update> {
-        let Reverse((_, place)) = self.open.pop()?;
-        let mut task = self.tasks[place as usize];
-        let update = self.step(&mut task);
-        if update.as_ref().is_some_and(Update::is_end) {
-            self.finished += 1;
-        } else {
             self.tasks[place as usize] = task;
             self.open.push(Reverse((task.due, place)));
+            if update.is_some() {
+                return update;
+            }
         }
-        update
     }
 
-    /// Asks for a task, once its time has come. `None` if that is nothing to tell.
+    /// Polls the task that is due first, once its time has come. `None` if that is nothing to tell.
     fn step(&mut self, task: &mut Task) -> Option<Update> {
         let end = |error| Some(Update { task_id: task.id, result: Err(error) });
         if let Some(error) = &self.end {
@@ -524,9 +477,10 @@ impl<A: Ask, C: Clock> Engine<A, C> {
             self.sleep_until(due);
             return Some(self.limits(task, None));
         };
-        // The first poll comes at once, and where it is the only one its replay belongs to it.
+        // The first poll comes at once. Where each task has but one, its replay belongs to it.
         let only = deadline == started;
-        if self.polls == 0 || (only && (task.replay || task.new_token)) {
+        let unanswered = task.pause == 0;
+        if self.polls == 0 || (only && unanswered) {
             self.sleep_until(due);
             let left = deadline.saturating_sub(now);
             return Some(self.limits(task, (!only).then_some(left)));
@@ -555,9 +509,11 @@ impl<A: Ask, C: Clock> Engine<A, C> {
 
     fn answered(&mut self, task: &mut Task, progress: Progress) -> Option<Update> {
         let changed = task.last != Some(progress);
+        if task.errors > 0 || task.replay || task.new_token {
+            self.passed_over.remove(&task.id);
+        }
         (task.last, task.errors) = (Some(progress), 0);
         (task.replay, task.new_token) = (false, false);
-        self.passed_over = None;
         self.schedule(task, if changed { Said::Changed } else { Said::Same }, Duration::ZERO);
         changed.then_some(Update { task_id: task.id, result: Ok(progress) })
     }
@@ -567,12 +523,12 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         // once. The task is still due, so its turn is the next.
         if error.is_closed() && !task.replay {
             task.replay = true;
-            self.passed_over = Some(error);
+            self.passed_over.insert(task.id, error);
             return None;
         }
         if token_replaced && !task.new_token {
             task.new_token = true;
-            self.passed_over = Some(error);
+            self.passed_over.insert(task.id, error);
             return None;
         }
         (task.replay, task.new_token) = (false, false);
@@ -585,9 +541,10 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         let verdict = verdict(&error);
         if verdict == Verdict::SlowDown && task.errors < self.settings.tolerate {
             self.schedule(task, Said::Same, asked_for);
-            self.passed_over = Some(error);
+            self.passed_over.insert(task.id, error);
             return None;
         }
+        self.passed_over.remove(&task.id);
         if verdict == Verdict::EndAll {
             self.end = Some(error.clone());
         }
@@ -608,7 +565,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
             last: task.last,
             elapsed: self.clock.now().saturating_sub(self.started.unwrap_or_default()),
             polls: self.polls,
-            cause: self.passed_over.take().map(Box::new),
+            cause: self.passed_over.remove(&task.id).map(Box::new),
         }
     }
 }

@@ -218,63 +218,6 @@ fn polls_of_all_tasks_are_evenly_spaced_in_the_order_given() {
 }
 
 #[test]
-fn a_timeout_waits_no_longer_and_loses_nothing() {
-    let percents = [0, 0, 7, 100];
-    let mut answers = percents.into_iter();
-    let mut fixture = Fixture::new([1], move |_| {
-        let percent = answers.next().unwrap();
-        (SECOND / 10, Ok(if percent == 100 { done() } else { running(percent) }))
-    });
-    let mut told = Vec::new();
-    // Each step takes half a second, or what a request takes beyond it.
-    while fixture.engine.next_turn().is_some() {
-        let update = fixture.engine.next_timeout(SECOND / 2);
-        let percent = update.map(|update| update.result.unwrap().percent);
-        told.push((fixture.clock.now().as_millis(), percent));
-    }
-    let expected = [
-        (100, Some(0)),
-        (600, None),
-        (1200, None), // the second poll, due at 1100, told nothing
-        (1700, None),
-        (2200, None),
-        (2800, Some(7)),
-        (3300, None),
-        (3900, Some(100)),
-    ];
-    assert_eq!(told, expected);
-    assert_eq!(fixture.times(), [0, 1100, 2700, 3800]);
-    assert!(fixture.engine.next_timeout(SECOND).is_none());
-    assert_eq!(fixture.clock.now().as_millis(), 3900, "it slept although nothing is open");
-}
-
-#[test]
-fn a_timeout_of_zero_asks_what_is_due() {
-    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(0)))).set(|s| s.polls_per_second = 1.0);
-    assert!(fixture.engine.next_timeout(Duration::ZERO).is_some());
-    assert!(fixture.engine.next_timeout(Duration::ZERO).is_none());
-    assert_eq!(fixture.times(), [0]);
-    fixture.engine.next_timeout(Duration::MAX).unwrap();
-    assert_eq!(fixture.times().len(), 2);
-}
-
-#[test]
-fn a_timeout_is_over_after_a_request_that_took_longer() {
-    let mut fixture = Fixture::new(1..=9, |_| (2 * SECOND, Err(http(502))));
-    assert!(fixture.engine.next_timeout(SECOND).is_none());
-    assert_eq!(fixture.times(), [0], "all are due, yet the time is over");
-}
-
-#[test]
-fn with_a_timeout_a_ban_ends_everything_at_once() {
-    let mut fixture = Fixture::new([1, 2, 3], |_| (Duration::ZERO, Err(api(403))));
-    for _ in 0..3 {
-        assert!(fixture.engine.next_timeout(Duration::ZERO).is_some_and(|update| update.is_end()));
-    }
-    assert_eq!(fixture.times(), [0]);
-}
-
-#[test]
 fn nothing_to_watch() {
     let mut fixture = Fixture::new([], |_| unreachable!()).set(|settings| settings.polls_per_second = f64::NAN);
     assert!(fixture.engine.next().is_none());
@@ -454,6 +397,64 @@ fn a_wait_tells_the_error_its_last_poll_ended_with() {
         let Error::WaitTimeout { cause: Some(cause), polls: 2, .. } = end else { panic!("{end:?}") };
         assert_eq!(cause.to_string(), text);
     }
+}
+
+#[test]
+fn a_watch_ends_at_its_deadline() {
+    // The first task goes on, the second does not answer, the third has succeeded by then.
+    let mut fixture = Fixture::new([1, 2, 3], |id| {
+        let answer = match id {
+            1 => Ok(running(4)),
+            2 => Err(http(502)),
+            _ => Ok(done()),
+        };
+        (SECOND / 10, answer)
+    });
+    fixture = fixture.timeout(4 * SECOND).set(|s| s.intervals = (SECOND, SECOND));
+    let mut ends: Vec<_> = fixture.updates().into_iter().filter(Update::is_end).collect();
+    assert_eq!(fixture.clock.now(), 4 * SECOND + SECOND / 10, "the last poll is at the deadline");
+    ends.sort_by_key(|end| end.task_id);
+    let [first, second, third] = &ends[..] else { panic!("{ends:?}") };
+    let Err(Error::WaitTimeout { task_id: 1, last, elapsed, polls, cause: None, .. }) = &first.result else {
+        panic!("{first:?}")
+    };
+    assert_eq!((*last, *elapsed), (Some(running(4)), fixture.clock.now()));
+    assert_eq!(*polls as usize, fixture.times().len());
+    let Err(Error::WaitTimeout { task_id: 2, last: None, cause: Some(cause), .. }) = &second.result else {
+        panic!("{second:?}")
+    };
+    assert_eq!(cause.to_string(), http(502).to_string());
+    assert_eq!(third.result.as_ref().unwrap(), &done());
+}
+
+#[test]
+fn what_was_passed_over_is_forgotten_after_an_answer() {
+    for error in [closed(), http(502)] {
+        let answers = vec![Ok(running(3)), Err(error), Ok(running(3))];
+        let mut fixture = Fixture::one(answers).timeout(5 * SECOND);
+        let end = fixture.updates().pop().unwrap().result.unwrap_err();
+        assert!(matches!(end, Error::WaitTimeout { cause: None, .. }), "{end:?}");
+    }
+    let mut fixture = Fixture::one(vec![Err(http(502)), Err(http(404))]);
+    fixture.updates();
+    assert!(fixture.engine.passed_over.is_empty());
+}
+
+#[test]
+fn a_watch_of_zero_asks_each_task_once() {
+    let mut closes = true;
+    let mut fixture = Fixture::new([1, 2, 3], move |id| {
+        let answer = if id == 2 && std::mem::take(&mut closes) { Err(closed()) } else { Ok(running(4)) };
+        (Duration::ZERO, answer)
+    })
+    .timeout(Duration::ZERO);
+    let ends = fixture.updates().into_iter().filter(Update::is_end).count();
+    assert_eq!(ends, 3);
+    // At the rate, and a closed connection is replaced.
+    assert_eq!(fixture.times(), [0, 200, 400, 600]);
+    let mut asked: Vec<_> = fixture.polls.borrow().iter().map(|poll| (poll.task_id, poll.time)).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, [(1, None), (2, None), (2, None), (3, None)]);
 }
 
 #[test]
