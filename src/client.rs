@@ -138,6 +138,19 @@ impl Client {
         Watch::new(self, task_ids.into_iter().collect())
     }
 
+    /// The token that calls go with: the one that was given, or what the [credentials](crate::Credentials) get, from
+    /// their cache file or from the service, if there is none yet. For a login ahead of the first call, and for calls
+    /// that are not this crate's. Whether the service still takes it shows only in a call.
+    ///
+    /// # Errors
+    /// As [`get_process`](Self::get_process), of the request for a token.
+    pub fn access_token(&self) -> Result<AccessToken> {
+        self.0.call(Repeat::Harmless, |started, limits| {
+            let token = self.0.auth.first(&self.0.transport, self.0.until(started, limits))?;
+            Ok(AccessToken::from(token.secret()))
+        })
+    }
+
     /// Why the file of [`Credentials::cache_file`](crate::Credentials::cache_file) could not be used the last time a
     /// token was needed. `None` if it could, or if there is none.
     pub fn token_cache_error(&self) -> Option<TokenCacheError> {
@@ -193,6 +206,11 @@ impl Inner {
         }
     }
 
+    /// When a request that was begun then must have ended.
+    fn until(&self, started: Instant, limits: Limits) -> Instant {
+        started + limits.time.unwrap_or(self.timeout)
+    }
+
     /// One request with the token there is, and what its answer says. A token that is refused is replaced.
     fn exchange<T: DeserializeOwned>(
         &self,
@@ -200,7 +218,7 @@ impl Inner {
         started: Instant,
         mut limits: Limits,
     ) -> std::result::Result<T, Failure> {
-        let until = started + limits.time.unwrap_or(self.timeout);
+        let until = self.until(started, limits);
         let token = match self.auth.current() {
             Some(token) => token,
             None => {

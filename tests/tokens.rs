@@ -80,6 +80,36 @@ fn a_token_is_asked_for_when_it_is_needed_and_kept() {
 }
 
 #[test]
+fn the_token_ahead_of_the_first_call() {
+    let service = service();
+    let folder = Folder::new("ahead");
+    let credentials = credentials().cache_file(folder.file());
+    let client = client(&service, credentials.clone());
+    let token = client.access_token().unwrap();
+    assert_eq!(client.access_token().unwrap(), token);
+    client.get_process(TASK).unwrap();
+    assert_eq!((service.tokens_issued(), service.request_count()), (1, 2));
+    let authorization = format!("Bearer {}", token.secret());
+    assert_eq!(service.requests()[1].header("Authorization"), Some(&authorization[..]));
+
+    // Another run has it from the cache file; one that was given is itself; a refusal is an error.
+    assert_eq!(builder(&service, credentials).build().unwrap().access_token().unwrap(), token);
+    assert_eq!(support::client(&service).access_token().unwrap().secret(), support::TOKEN);
+    let wrong = builder(&service, Credentials::new(ID, "another secret")).build().unwrap();
+    assert_eq!(wrong.access_token().unwrap_err().code(), Some(ErrorCode::from(1)));
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+#[test]
+fn a_failure_that_passes_is_retried_for_a_token_ahead_too() {
+    let service = service();
+    service.reply_next(Reply::new(502)).reply_next(Reply::nothing());
+    let client = builder(&service, credentials()).retries(2).build().unwrap();
+    client.access_token().unwrap();
+    assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
+}
+
+#[test]
 fn a_token_that_was_kicked_out_is_replaced_once() {
     let service = service();
     let client = client(&service, credentials());
