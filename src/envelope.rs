@@ -89,10 +89,10 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T>
         return Ok(data);
     }
     let envelope = read::<T>(body)?;
-    match envelope.data {
-        Some(data) if envelope.code.is_ok() => Ok(data),
-        None if envelope.code.is_ok() => Err(missing_data(body)),
-        _ => Err(envelope.into_error(Some(status))),
+    if envelope.code.is_ok() {
+        envelope.data.ok_or_else(|| missing_data(body))
+    } else {
+        Err(envelope.into_error(Some(status)))
     }
 }
 

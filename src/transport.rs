@@ -591,28 +591,4 @@ fn io_kind(error: &std::io::Error) -> (Kind, bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_phases_of_a_request_add_up_to_its_time() {
-        let ms = Duration::from_millis;
-        for (time, connect_timeout, [connect, send, head, body]) in [
-            (30_000, 10_000, [7_500, 1_500, 15_000, 6_000]),
-            (30_000, 1_000, [1_000, 1_500, 21_500, 6_000]),
-            (60_000, 10_000, [10_000, 3_000, 35_000, 12_000]),
-            (1_000, 10_000, [250, 50, 500, 200]),
-            (200, 10_000, [50, 40, 70, 40]),
-            (20, 10_000, [5, 4, 7, 4]),
-            (0, 10_000, [0, 0, 0, 0]),
-        ] {
-            let phases = Phases::split(ms(time), ms(connect_timeout));
-            let expected = Phases { connect: ms(connect), send: ms(send), head: ms(head), body: ms(body) };
-            assert_eq!(phases, expected, "{time} ms");
-            assert_eq!(connect + send + head + body, time);
-        }
-        let year = Duration::from_secs(365 * 24 * 60 * 60);
-        let Phases { connect, send, head, body } = Phases::split(year, year);
-        assert_eq!(connect + send + head + body, year);
-    }
-}
+mod tests;

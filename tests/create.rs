@@ -275,6 +275,7 @@ fn a_file_name_needs_the_ending_of_an_image() {
         let text = "setting `file_name`: it must be a name that ends in one of .png, .gif, .jpeg, .jpg, .tif, .tiff, .webp, .svg, .bmp";
         refused(&service, &client, &task().file_name(name), text);
     }
+    refused(&service, &client, &task().directory(""), "setting `directory`: it is empty");
 }
 
 #[test]
@@ -355,6 +356,9 @@ fn fails_once(what: &str, fault: Reply, expected: &str, may_have_been_sent: bool
     let error = client.create_task(&task()).expect_err(what);
     assert_eq!(layer(&error), expected, "{what}: {error:?}");
     assert_eq!(error.may_have_been_sent(), may_have_been_sent, "{what}: {error:?}");
+    let advice = "; the task may exist, look before you create it again";
+    let advised = error.to_string().contains(advice);
+    assert_eq!(advised, may_have_been_sent && !matches!(error, Error::Api(_)), "{what}: {error}");
     assert_eq!((creations(&service), service.request_count()), (1, 2), "{what}");
     // The client is none the worse for it.
     client.create_task(&task()).unwrap();

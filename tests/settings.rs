@@ -115,6 +115,7 @@ fn base_urls_that_cannot_work() {
             "HTTP://example.com",
             "`HTTP://example.com` would send the access token in the clear; only a loopback address may be http",
         ),
+        (&format!("https://{}.example.com", "a".repeat(8192)), "it is longer than 8192 bytes"),
         ("", "`` is not a URL: empty string"),
         ("not a URL", "`not a URL` is not a URL: invalid uri character"),
         ("https://exam ple.com", "`https://exam ple.com` is not a URL: invalid uri character"),
@@ -500,6 +501,9 @@ fn an_environment_that_is_not_utf8() {
 
     let bad = OsStr::from_bytes(b"secret\xff");
     assert_eq!(outcome(&[("PAN123_ACCESS_TOKEN", bad)]), "setting `PAN123_ACCESS_TOKEN`: it is not UTF-8");
+    let text = "setting `PAN123_CLIENT_SECRET`: it is not UTF-8";
+    assert_eq!(outcome(&[("PAN123_CLIENT_ID", OsStr::new("id")), ("PAN123_CLIENT_SECRET", bad)]), text);
+    assert_eq!(outcome(&[("PAN123_CLIENT_SECRET", bad)]), text);
     let token = ("PAN123_ACCESS_TOKEN", OsStr::new("secret"));
     assert_eq!(outcome(&[token, ("PAN123_BASE_URL", bad)]), "setting `PAN123_BASE_URL`: it is not UTF-8");
     assert_eq!(outcome(&[token, ("HTTPS_PROXY", bad)]), "setting `HTTPS_PROXY`: it is not UTF-8");

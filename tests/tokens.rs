@@ -94,7 +94,9 @@ fn the_token_ahead_of_the_first_call() {
 
     // Another run has it from the cache file; one that was given is itself; a refusal is an error.
     assert_eq!(builder(&service, credentials).build().unwrap().access_token().unwrap(), token);
-    assert_eq!(support::client(&service).access_token().unwrap().secret(), support::TOKEN);
+    let given = support::client(&service);
+    assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
+    assert!(given.token_cache_error().is_none());
     let wrong = builder(&service, Credentials::new(ID, "another secret")).build().unwrap();
     assert_eq!(wrong.access_token().unwrap_err().code(), Some(ErrorCode::from(1)));
     assert_eq!(service.tokens_issued(), 1);
@@ -250,6 +252,26 @@ fn a_wait_for_another_threads_token_is_bounded() {
             });
         }
     });
+}
+
+#[test]
+fn who_has_less_time_does_not_wait_for_another_threads_token() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
+    let client = builder(&service, credentials()).timeout(Duration::from_secs(4)).build().unwrap();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| client.get_process(TASK).unwrap_err());
+        while service.request_count() == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let error = client.wait(TASK).timeout(Duration::from_millis(100)).run().unwrap_err();
+        assert!(!slow.is_finished());
+        let Error::WaitTimeout { cause: Some(cause), .. } = &error else { panic!("{error:?}") };
+        assert_eq!(cause.to_string(), "timed out waiting for the token that another thread asks for; raise `timeout`");
+        assert!(cause.is_timeout() && !cause.may_have_been_sent());
+        assert!(slow.join().unwrap().is_timeout());
+    });
+    assert_eq!(service.request_count(), 1);
 }
 
 #[test]

@@ -424,6 +424,19 @@ fn a_wait_is_a_for_loop() {
 }
 
 #[test]
+fn a_watch_that_runs_out_of_time_says_what_is_known_of_each_task() {
+    let service = service();
+    service.task(TASK + 1, [DONE]);
+    let client = client(&service);
+    let watch = client.watch([TASK, TASK + 1]).polls_per_second(f64::INFINITY).timeout(ms(300));
+    let updates: Vec<_> = watch.intervals(ms(20), ms(50)).collect();
+    let [running, done, end] = &updates[..] else { panic!("{updates:?}") };
+    assert_eq!((running.task_id, running.result.as_ref().unwrap()), (TASK, &RUNNING));
+    assert_eq!((done.task_id, done.result.as_ref().unwrap()), (TASK + 1, &DONE));
+    let Err(Error::WaitTimeout { task_id: TASK, last: Some(RUNNING), .. }) = &end.result else { panic!("{end:?}") };
+}
+
+#[test]
 fn a_wait_that_runs_out_of_time_leaves_its_task_alone() {
     let service = service();
     let client = client(&service);
