@@ -429,11 +429,11 @@ fn a_watch_ends_at_its_deadline() {
 
 #[test]
 fn what_was_passed_over_is_forgotten_after_an_answer() {
-    for error in [closed(), http(502)] {
-        let answers = vec![Ok(running(3)), Err(error), Ok(running(3))];
-        let mut fixture = Fixture::one(answers).timeout(5 * SECOND);
+    // The last poll, at the deadline, is the one after the error.
+    for (error, deadline) in [(closed(), SECOND * 13 / 10), (http(502), SECOND * 2)] {
+        let mut fixture = Fixture::one(vec![Ok(running(3)), Err(error), Ok(running(3))]).timeout(deadline);
         let end = fixture.updates().pop().unwrap().result.unwrap_err();
-        assert!(matches!(end, Error::WaitTimeout { cause: None, .. }), "{end:?}");
+        assert!(matches!(end, Error::WaitTimeout { polls: 3, cause: None, .. }), "{end:?}");
     }
     let mut fixture = Fixture::one(vec![Err(http(502)), Err(http(404))]);
     fixture.updates();
@@ -476,6 +476,15 @@ fn zero_means_to_ask_once_with_the_clients_own_time() {
 }
 
 /// Each answer takes longer than there is time.
+#[test]
+fn a_poll_has_settings_of_its_own_only_if_it_needs_them() {
+    for (timeout, time) in [(29, Some(29 * SECOND)), (30, None), (31, None)] {
+        let mut fixture = Fixture::one(vec![Ok(done())]).timeout(timeout * SECOND);
+        fixture.updates();
+        assert_eq!(fixture.polls.borrow()[0].time, time);
+    }
+}
+
 #[test]
 fn the_time_of_requests_counts() {
     let mut fixture =
