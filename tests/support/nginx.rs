@@ -1,0 +1,256 @@
+//! An nginx of one test: its own configuration, certificate and port, in a folder of its own.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::certificates::{self, Identity};
+
+/// So long that only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often the port may be taken that was free a moment ago.
+const ATTEMPTS: usize = 10;
+
+/// What an nginx is to do beside the usual: HTTP/1.1 on both sides, connections kept alive on both.
+pub(crate) struct Setup<'a> {
+    /// Where the service is.
+    pub(crate) upstream: SocketAddr,
+    /// More words of `listen`.
+    pub(crate) listen: &'a str,
+    /// Directives of the block `http`.
+    pub(crate) http: &'a str,
+    /// Directives of the block `server`, which go before those of `http`.
+    pub(crate) server: &'a str,
+}
+
+impl<'a> Setup<'a> {
+    pub(crate) fn usual(upstream: SocketAddr) -> Self {
+        Self { upstream, listen: "", http: "", server: "" }
+    }
+
+    fn configuration(&self, port: u16) -> String {
+        let Self { upstream, listen, http, server } = self;
+        // One worker at a time, so that its process id tells the time before a reload from the time after it.
+        format!(
+            "daemon off;
+            master_process on;
+            worker_processes 1;
+            pid nginx.pid;
+            error_log error.log notice;
+            events {{}}
+            http {{
+                log_format entry '$connection $pid $status $request_method $server_protocol';
+                access_log access.log entry;
+                client_body_temp_path client_body;
+                proxy_temp_path proxy;
+                fastcgi_temp_path fastcgi;
+                uwsgi_temp_path uwsgi;
+                scgi_temp_path scgi;
+                server_tokens off;
+                keepalive_requests 1000;
+                proxy_http_version 1.1;
+                proxy_set_header Connection '';
+                upstream service {{ server {upstream}; keepalive 8; }}
+                {http}
+                server {{
+                    listen 127.0.0.1:{port} ssl {listen};
+                    ssl_certificate certificate.pem;
+                    ssl_certificate_key key.pem;
+                    {server}
+                    location / {{ proxy_pass http://service; }}
+                }}
+            }}
+            "
+        )
+    }
+}
+
+/// A running nginx, a child of this process in the foreground. When dropped it is stopped, and its folder removed.
+pub(crate) struct Nginx {
+    child: Child,
+    port: u16,
+    folder: Folder,
+}
+
+/// A line of the access log, which is written when a request is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The number of its connection.
+    pub(crate) connection: u64,
+    /// The process id of the worker.
+    pub(crate) worker: u32,
+    pub(crate) status: u16,
+    pub(crate) method: String,
+    /// What the client spoke, like `HTTP/1.1`.
+    pub(crate) protocol: String,
+}
+
+impl Nginx {
+    /// With a certificate for 127.0.0.1 that holds.
+    pub(crate) fn start(setup: &Setup<'_>) -> Self {
+        Self::start_as(&certificates::issued("127.0.0.1", |_| {}), setup)
+    }
+
+    pub(crate) fn start_as(identity: &Identity, setup: &Setup<'_>) -> Self {
+        let started = (0..ATTEMPTS).find_map(|_| Self::try_start(identity, setup));
+        started.expect("a port that stays free")
+    }
+
+    /// `None` where another program has taken the port meanwhile.
+    fn try_start(identity: &Identity, setup: &Setup<'_>) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = Folder::new();
+        folder.write("certificate.pem", &identity.certificate);
+        folder.write("key.pem", &identity.key);
+        folder.write("nginx.conf", setup.configuration(port));
+        let child = folder.nginx().spawn().unwrap();
+        let mut nginx = Self { child, port, folder };
+        // It writes its process id once it listens.
+        until("nginx listens", || nginx.is_over() || nginx.folder.read("nginx.pid").ends_with('\n'));
+        if !nginx.is_over() {
+            return Some(nginx);
+        }
+        let log = nginx.folder.read("stderr") + &nginx.folder.read("error.log");
+        assert!(log.contains("Address already in use"), "nginx does not start: {log}");
+        None
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("https://{}", self.address())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The requests that are over, as far as they are written down.
+    pub(crate) fn log(&self) -> Vec<Entry> {
+        let text = self.folder.read("access.log");
+        let (whole_lines, _) = text.rsplit_once('\n').unwrap_or_default();
+        whole_lines.lines().map(Entry::parse).collect()
+    }
+
+    /// Ends it, and gives all requests that there were.
+    pub(crate) fn stop(mut self) -> Vec<Entry> {
+        self.end();
+        self.log()
+    }
+
+    /// Has it read its configuration anew, which gives it another worker.
+    #[track_caller]
+    pub(crate) fn reload(&self) {
+        assert!(self.signal("reload"), "{}", self.folder.read("stderr"));
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn reload_as(&self, setup: &Setup<'_>) {
+        self.folder.write("nginx.conf", setup.configuration(self.port));
+        self.reload();
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        self.folder.nginx().args(["-s", signal]).status().is_ok_and(|status| status.success())
+    }
+
+    fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Never panics, since it may run after a panic.
+    fn end(&mut self) {
+        let stopped = self.is_over() || (self.signal("stop") && comes(|| self.is_over()));
+        if !stopped {
+            // Not before, since this leaves its worker behind.
+            drop(self.child.kill().and_then(|()| self.child.wait()));
+        }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the error log of nginx:\n{}", self.folder.read("error.log"));
+        }
+        self.end();
+    }
+}
+
+impl Entry {
+    fn parse(line: &str) -> Self {
+        let words: [&str; 5] = line.split(' ').collect::<Vec<_>>().try_into().expect("a line of the access log");
+        let [connection, worker, status, method, protocol] = words;
+        Self {
+            connection: connection.parse().unwrap(),
+            worker: worker.parse().unwrap(),
+            status: status.parse().unwrap(),
+            method: method.to_owned(),
+            protocol: protocol.to_owned(),
+        }
+    }
+}
+
+/// Waits for what must come.
+#[track_caller]
+pub(crate) fn until(what: &str, done: impl FnMut() -> bool) {
+    assert!(comes(done), "waited in vain until {what}");
+}
+
+/// Whether it comes while there is patience.
+fn comes(mut done: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if done() {
+            return true;
+        }
+        if started.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A temporary folder, removed when it is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("pan123-gateway-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// What cannot be read is empty.
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_default()
+    }
+
+    /// The program, with this folder's configuration.
+    fn nginx(&self) -> Command {
+        // Debian's place for it is not in every user's search path.
+        let paths = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+        let program = std::env::split_paths(&paths).map(|path| path.join("nginx")).find(|path| path.exists());
+        let mut command = Command::new(program.expect("nginx is installed"));
+        let stderr = fs::File::options().create(true).append(true).open(self.0.join("stderr")).unwrap();
+        command.arg("-p").arg(&self.0).arg("-c").arg(self.0.join("nginx.conf"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
