@@ -392,7 +392,7 @@ impl Attempt<'_> {
 
     /// Asks the service: `POST /api/v1/access_token`.
     fn ask(&mut self, replacing: bool) -> Result<AccessToken> {
-        let result = self.request().map_err(Error::before_sending);
+        let result = self.request().map_err(|error| error.before_sending().without_quotes());
         // What passes is the business of the call's retries. Anything else was an answer, and is not asked for again.
         if !result.as_ref().is_err_and(Error::is_transient) {
             self.allowance.used(replacing, Instant::now());

@@ -58,13 +58,7 @@ impl<T> Envelope<T> {
     }
 
     fn into_error(self, http_status: Option<u16>) -> Error {
-        Error::Api(ApiError {
-            code: self.code,
-            message: self.message,
-            trace_id: self.trace_id,
-            http_status,
-            retry_after: None,
-        })
+        Error::Api(ApiError::new(self.code, self.message, self.trace_id, http_status))
     }
 }
 

@@ -94,7 +94,7 @@ impl Error {
             Self::Transport(e) => e.sent != Sent::No,
             Self::Http(e) => e.sent != Sent::No && is_ambiguous_status(e.status),
             Self::Decode(e) => e.sent != Sent::No,
-            Self::Api(e) => matches!(e.http_status, Some(502 | 504)),
+            Self::Api(e) => e.sent != Sent::No && matches!(e.http_status, Some(502 | 504)),
             Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
         }
     }
@@ -104,7 +104,8 @@ impl Error {
         match self {
             Self::Transport(TransportError { sent: Sent::No, .. })
             | Self::Http(HttpError { sent: Sent::No, .. })
-            | Self::Decode(DecodeError { sent: Sent::No, .. }) => false,
+            | Self::Decode(DecodeError { sent: Sent::No, .. })
+            | Self::Api(ApiError { sent: Sent::No, .. }) => false,
             _ => !self.is_rate_limited(),
         }
     }
@@ -163,6 +164,16 @@ impl Error {
         self.with_sent(Sent::No)
     }
 
+    /// Drops what an error quotes of an answer that may hold a new token, and a cause that may quote it, too.
+    pub(crate) fn without_quotes(mut self) -> Self {
+        match &mut self {
+            Self::Decode(e) => (e.body, e.source) = (String::new(), None),
+            Self::Http(e) if e.body.to_ascii_lowercase().contains("token") => e.body.clear(),
+            _ => {}
+        }
+        self
+    }
+
     /// Marks the error of a request for a new task: where it is not clear what became of it, the error says so.
     pub(crate) fn of_creation(self) -> Self {
         if self.may_have_been_sent() { self.with_sent(Sent::MayExist) } else { self }
@@ -172,7 +183,8 @@ impl Error {
         match &mut self {
             Self::Transport(TransportError { sent, .. })
             | Self::Http(HttpError { sent, .. })
-            | Self::Decode(DecodeError { sent, .. }) => *sent = now,
+            | Self::Decode(DecodeError { sent, .. })
+            | Self::Api(ApiError { sent, .. }) => *sent = now,
             _ => {}
         }
         self
@@ -424,9 +436,14 @@ pub struct ApiError {
     pub http_status: Option<u16>,
     /// The header `Retry-After`, where it came in seconds.
     pub retry_after: Option<Duration>,
+    sent: Sent,
 }
 
 impl ApiError {
+    pub(crate) fn new(code: ErrorCode, message: String, trace_id: Option<String>, http_status: Option<u16>) -> Self {
+        Self { code, message, trace_id, http_status, retry_after: None, sent: Sent::Yes }
+    }
+
     /// The code judges; the HTTP status only where it says 401, 403 or 429 by itself or where the code says nothing.
     fn is_transient(&self) -> bool {
         let final_status = matches!(self.http_status, Some(401 | 403));

@@ -48,6 +48,7 @@
 //! | `native-tls` | | TLS by the system's library, with the system's root certificates |
 //! | `platform-verifier` | | rustls, with certificates judged as the operating system does |
 //! | `testing` | | module `testing`: a stand-in for the service on loopback, for your own tests; only std |
+//! | `cli` | | the command `pan123-offline`, and what only it needs; nothing for a library |
 //!
 //! Without a TLS feature the crate builds without a C compiler, and `build()` refuses https.
 //!
@@ -55,6 +56,10 @@
 //!
 //! What the service does is from its own open-platform document, and, where the docs here say "seen", from what other
 //! clients of it met. The document does not say which HTTP status an error comes with; both ways work here.
+//!
+//! # Each fault, and what a caller sees
+//!
+#![doc = include_str!("faults.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at what fails"))]

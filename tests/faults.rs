@@ -1,0 +1,59 @@
+//! The fault table: `src/faults.md` says what a caller sees, and this makes each fault strike each call.
+//!
+//! Only on Linux: some faults are made by what its sockets do, a reset and a full backlog among them.
+#![cfg(all(feature = "rustls", target_os = "linux"))]
+
+#[path = "faults/call.rs"]
+mod call;
+#[path = "faults/front.rs"]
+mod front;
+#[path = "faults/rows.rs"]
+mod rows;
+#[path = "faults/scenario.rs"]
+mod scenario;
+mod support;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::sync::Mutex;
+
+use call::Call;
+use scenario::Row;
+
+const TABLE: &str = include_str!("../src/faults.md");
+
+/// Most of them wait for a time limit most of the time.
+const THREADS: usize = 16;
+
+#[test]
+fn the_table_says_what_a_caller_sees() {
+    let expected: Vec<_> = TABLE.lines().filter(|line| line.starts_with('|')).skip(2).map(str::to_owned).collect();
+    let seen = run_all(&rows::all());
+    let missing = |from: &[String], all: &[String], sign: char| -> Vec<_> {
+        from.iter().filter(|line| !all.contains(line)).map(|line| format!("{sign} {line}")).collect()
+    };
+    let differences = [missing(&expected, &seen, '-'), missing(&seen, &expected, '+')].concat().join("\n");
+    assert!(expected == seen, "the table should be:\n\n{}\n\nand differs so:\n\n{differences}\n", seen.join("\n"));
+}
+
+/// Runs each row for each call, and gives the table's lines.
+fn run_all(rows: &[Row]) -> Vec<String> {
+    let cells: Vec<_> = rows.iter().flat_map(|row| Call::ALL.map(|call| (row, call))).collect();
+    let next = Mutex::new(cells.iter().enumerate());
+    let seen = Mutex::new(vec![String::new(); cells.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((at, (row, call))) = { next.lock().unwrap().next() } {
+                    let cell = (row.cell)(*call);
+                    seen.lock().unwrap()[at] = cell;
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().unwrap();
+    rows.iter()
+        .zip(seen.chunks(Call::ALL.len()))
+        .map(|(Row { place, fault, .. }, cells)| format!("| {place} | {fault} | {} |", cells.join(" | ")))
+        .collect()
+}

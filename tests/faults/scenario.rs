@@ -1,0 +1,303 @@
+//! How a fault is set up, struck by a call, lifted, and followed by the same call.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use pan123_offline::Client;
+use pan123_offline::testing::{Reply, Service};
+use pan123_offline::ureq::tls::{Certificate, RootCerts, TlsConfig};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::call::{Call, notation};
+use crate::front::{Front, Strike, empty, full_listener, pass, read_most, write};
+use crate::support::{TASK, TOKEN, service};
+use crate::tls::TlsFront;
+
+/// One row of the table.
+pub(crate) struct Row {
+    pub(crate) place: &'static str,
+    pub(crate) fault: &'static str,
+    pub(crate) cell: Box<dyn Fn(Call) -> String + Send + Sync>,
+}
+
+impl Row {
+    fn new(place: &'static str, fault: &'static str, cell: impl Fn(Call) -> String + Send + Sync + 'static) -> Self {
+        Self { place, fault, cell: Box::new(cell) }
+    }
+}
+
+/// What is different about a scenario.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) timeout: Duration,
+    pub(crate) retries: u32,
+    /// The fault strikes one request only.
+    pub(crate) once: bool,
+    /// The client has made a call before.
+    pub(crate) pooled: bool,
+    pub(crate) tls: bool,
+    /// How much longer than usual the request is, where it can be.
+    pub(crate) padding: usize,
+}
+
+pub(crate) const USUAL: How =
+    How { timeout: Duration::from_secs(20), retries: 0, once: false, pooled: false, tls: false, padding: 0 };
+
+/// For faults that only the time limit ends: no shorter, since a part of it is all the time that sending may take.
+pub(crate) const IMPATIENT: How = How { timeout: Duration::from_secs(6), ..USUAL };
+
+impl How {
+    fn client(self, call: Call, base_url: &str, trust: Option<TlsConfig>) -> Client {
+        let builder = call.builder(base_url).timeout(self.timeout).retries(self.retries);
+        match trust {
+            Some(trust) => builder.configure_agent(|agent| agent.tls_config(trust)).build().unwrap(),
+            None => builder.build().unwrap(),
+        }
+    }
+}
+
+/// A stand-in that takes the one token there is, and those that it issues.
+fn backend() -> Service {
+    let service = service();
+    service.require_token(TOKEN);
+    service
+}
+
+fn free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+fn asked(service: &Service, call: Call) -> usize {
+    service.requests().iter().filter(|request| call.is_asked_by(request)).count()
+}
+
+/// Makes the call under the fault, and once more without it, since no fault may spoil the client.
+fn cell(call: Call, client: &Client, padding: usize, times: impl Fn() -> usize, lift: impl FnOnce()) -> String {
+    let before = times();
+    let result = call.make(client, padding);
+    let times = times() - before;
+    lift();
+    let next = call.make(client, 0);
+    let spoilt = if matches!(next, Ok(true)) { "" } else { ", AND THE NEXT CALL FAILS" };
+    notation(&result, times) + spoilt
+}
+
+/// Leaves a connection in the client's pool. One without a token gets there by a failure.
+fn fill_pool(call: Call, client: &Client, service: &Service) {
+    if call == Call::Token {
+        service.reply_next(Reply::new(503));
+    }
+    assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
+}
+
+fn address(front: &TlsFront) -> SocketAddr {
+    front.base_url().trim_start_matches("https://").parse().unwrap()
+}
+
+/// Faults that an answer makes. Several that come to the same share a row.
+pub(crate) fn answer(
+    place: &'static str,
+    fault: &'static str,
+    how: How,
+    replies: impl Fn(Call) -> Vec<Reply> + Send + Sync + 'static,
+) -> Row {
+    let cell = move |call: Call| {
+        let mut cells: Vec<_> = replies(call).into_iter().map(|reply| answer_cell(call, how, reply)).collect();
+        cells.dedup();
+        cells.join(" OR ")
+    };
+    Row::new(place, fault, cell)
+}
+
+fn answer_cell(call: Call, how: How, reply: Reply) -> String {
+    let service = backend();
+    let front = how.tls.then(|| TlsFront::start(service.address(), |_| {}));
+    let client = match &front {
+        Some(front) => how.client(call, &front.base_url(), Some(front.trust())),
+        None => how.client(call, &service.base_url(), None),
+    };
+    if how.pooled {
+        fill_pool(call, &client, &service);
+    }
+    let armed = Arc::new(AtomicBool::new(true));
+    let strikes = Arc::clone(&armed);
+    service.reply_with(move |request| {
+        let strike = call.is_asked_by(request)
+            && if how.once { strikes.swap(false, Ordering::SeqCst) } else { strikes.load(Ordering::SeqCst) };
+        strike.then(|| reply.clone())
+    });
+    let cell = cell(call, &client, how.padding, || asked(&service, call), || armed.store(false, Ordering::SeqCst));
+    assert!(front.is_none_or(|front| front.connections() > 0), "the call did not go over TLS");
+    cell
+}
+
+/// Faults of whole connections, each of which counts as one time asked.
+pub(crate) fn connection(
+    place: &'static str,
+    fault: &'static str,
+    how: How,
+    strike: fn(Call, TcpStream) -> Option<TcpStream>,
+) -> Row {
+    let cell = move |call: Call| {
+        let service = backend();
+        let tls = how.tls.then(|| TlsFront::start(service.address(), |_| {}));
+        let backend = tls.as_ref().map_or(service.address(), address);
+        let strike: Strike = Arc::new(move |stream| strike(call, stream));
+        let front = Front::start(free_port(), backend, strike);
+        let client = match &tls {
+            Some(tls) => how.client(call, &format!("https://{}", front.address()), Some(tls.trust())),
+            None => how.client(call, &format!("http://{}", front.address()), None),
+        };
+        cell(call, &client, how.padding, || front.connections(), || front.lift())
+    };
+    Row::new(place, fault, cell)
+}
+
+/// The port is free during the call, and a service's after it.
+pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
+    let cell = |call: Call| {
+        let service = backend();
+        let address = free_port().local_addr().unwrap();
+        let client = USUAL.client(call, &format!("http://{address}"), None);
+        let mut front = None;
+        let lift = || front = Some(passing(TcpListener::bind(address).unwrap(), service.address()));
+        cell(call, &client, 0, || 0, lift)
+    };
+    Row::new(place, fault, cell)
+}
+
+/// The backlog is full during the call, and emptied after it.
+pub(crate) fn full_backlog(place: &'static str, fault: &'static str) -> Row {
+    let cell = |call: Call| {
+        let service = backend();
+        let (listener, queued) = full_listener();
+        let client = IMPATIENT.client(call, &format!("http://{}", listener.local_addr().unwrap()), None);
+        let mut front = None;
+        let lift = || {
+            drop(queued);
+            empty(&listener);
+            front = Some(passing(listener, service.address()));
+        };
+        cell(call, &client, 0, || 0, lift)
+    };
+    Row::new(place, fault, cell)
+}
+
+fn passing(listener: TcpListener, backend: SocketAddr) -> Front {
+    let front = Front::start(listener, backend, Arc::new(|_| None));
+    front.lift();
+    front
+}
+
+/// The certificate is a stranger's during the call, and the right one after it.
+pub(crate) fn untrusted(place: &'static str, fault: &'static str) -> Row {
+    let cell = |call: Call| {
+        let service = backend();
+        let start = || TlsFront::start(service.address(), |_| {});
+        let (stranger, right) = (start(), start());
+        let to_stranger = address(&stranger);
+        let strike: Strike = Arc::new(move |stream| {
+            let _ = pass(stream, to_stranger);
+            None
+        });
+        let front = Front::start(free_port(), address(&right), strike);
+        let client = USUAL.client(call, &format!("https://{}", front.address()), Some(right.trust()));
+        cell(call, &client, 0, || front.connections(), || front.lift())
+    };
+    Row::new(place, fault, cell)
+}
+
+/// Faults of an idle connection in the client's pool: `first` is what the server says to the call that put it there,
+/// `then` what it does before the next one.
+pub(crate) fn idle(
+    place: &'static str,
+    fault: &'static str,
+    first: fn(Call) -> String,
+    then: fn(Call, TcpStream) -> Option<TcpStream>,
+) -> Row {
+    let cell = move |call: Call| {
+        let service = backend();
+        let (go, wait_for_go) = mpsc::channel();
+        let (done, wait_for_done) = mpsc::channel();
+        let wait_for_go = Mutex::new(wait_for_go);
+        let strike: Strike = Arc::new(move |mut stream| {
+            read_most(&mut stream);
+            write(&stream, first(call));
+            wait_for_go.lock().unwrap().recv().unwrap();
+            let held = then(call, stream);
+            done.send(()).unwrap();
+            held
+        });
+        let front = Front::start(free_port(), service.address(), strike);
+        let client = USUAL.client(call, &format!("http://{}", front.address()), None);
+        assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
+        front.lift();
+        go.send(()).unwrap();
+        wait_for_done.recv().unwrap();
+        // What was written is at the other socket by now, or nearly.
+        std::thread::sleep(Duration::from_millis(20));
+        cell(call, &client, 0, || asked(&service, call), || ())
+    };
+    Row::new(place, fault, cell)
+}
+
+/// The same over TLS: each answer in a TLS record of its own, both in one piece of the stream.
+pub(crate) fn idle_tls(
+    place: &'static str,
+    fault: &'static str,
+    first: fn(Call) -> String,
+    behind: fn(Call) -> String,
+) -> Row {
+    let cell = move |call: Call| {
+        let service = backend();
+        let right = TlsFront::start(service.address(), |_| {});
+        let (config, certificate) = own_tls();
+        let strike: Strike = Arc::new(move |stream| {
+            let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+            assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
+            for answer in [first(call), behind(call)] {
+                tls.conn.writer().write_all(answer.as_bytes()).unwrap();
+            }
+            let mut records = Vec::new();
+            while tls.conn.wants_write() {
+                tls.conn.write_tls(&mut records).unwrap();
+            }
+            write(&tls.sock, records);
+            // Nobody answers a further request, but it finds its end.
+            let _ = tls.sock.read(&mut [0; 4096]);
+            None
+        });
+        let front = Front::start(free_port(), address(&right), strike);
+        let client =
+            USUAL.client(call, &format!("https://{}", front.address()), Some(both(&right.trust(), certificate)));
+        assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
+        front.lift();
+        cell(call, &client, 0, || asked(&service, call), || ())
+    };
+    Row::new(place, fault, cell)
+}
+
+/// What a TLS server of one's own needs, and what makes a client trust it.
+fn own_tls() -> (Arc<ServerConfig>, Certificate<'static>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap().der().clone();
+    let trusted = Certificate::from_der(&certificate).to_owned();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .unwrap();
+    (Arc::new(config), trusted)
+}
+
+fn both(one: &TlsConfig, other: Certificate<'static>) -> TlsConfig {
+    let RootCerts::Specific(roots) = one.root_certs() else { unreachable!("the front has a certificate of its own") };
+    let roots: Vec<_> = roots.iter().cloned().chain([other]).collect();
+    TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build()
+}
