@@ -2,8 +2,8 @@
 //!
 //! A token that was given is used as it is. With credentials one is asked for when it is first needed, and replaced
 //! when the service refuses it: once, by one thread, while the others wait for it. There is no timer, since only the
-//! service knows when a token ends; and no second replacement within a minute, since clients that ask in a loop have
-//! had their address banned.
+//! service knows when a token ends; no second replacement within a minute, since clients that ask in a loop have had
+//! their address banned; and pauses between requests that fail in passing.
 
 mod cache;
 
@@ -26,6 +26,9 @@ pub(crate) const LONGEST_TOKEN: usize = 4 * 1024;
 
 /// The shortest secret that is looked for in answers.
 const SHORTEST_SECRET: usize = 16;
+
+/// How many requests for a token may fail in passing one after another without a pause: those of one usual call.
+const FREE_FAILURES: u32 = 3;
 
 /// How soon after a replacement there may be another one.
 const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(60);
@@ -135,7 +138,10 @@ impl Credentials {
                 return Err(Error::config(name, "it has blanks or line breaks around it; trim it"));
             }
         }
-        Ok(())
+        match &self.cache_file {
+            Some(path) if path.as_os_str().is_empty() => Err(Error::config("cache_file", "it is empty")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -225,7 +231,9 @@ impl Auth {
 pub(crate) fn read_answer<T: DeserializeOwned>(answer: Answer<'_>, secret: &str) -> Result<T> {
     envelope::decode(answer.status, answer.body).map_err(|error| {
         let redacted = redact(answer.body, secret).and_then(|body| envelope::decode::<T>(answer.status, &body).err());
-        redacted.unwrap_or(error).with_retry_after(answer.retry_after())
+        let error = redacted.unwrap_or(error).with_retry_after(answer.retry_after());
+        // JSON has more than one way to write a letter.
+        if secret.len() < SHORTEST_SECRET { error } else { error.without(secret) }
     })
 }
 
@@ -253,8 +261,8 @@ struct State {
     /// How often one was, and what came of it the last time.
     rounds: u64,
     outcome: Option<Result<Option<Arc<Token>>>>,
-    /// The last answer of the service that was no token.
-    refusal: Option<Error>,
+    /// Why the last request for a token brought none, if it did not.
+    failure: Option<Error>,
     allowance: Allowance,
     cache_error: Option<TokenCacheError>,
 }
@@ -272,7 +280,7 @@ impl Issuer {
         let refused = || Error::config("credentials", "the service refused them less than a minute ago");
         match self.get(state, None, transport, until)? {
             Some(token) => Ok(token),
-            None => Err(self.lock().refusal.clone().unwrap_or_else(refused)),
+            None => Err(self.lock().failure.clone().unwrap_or_else(refused)),
         }
     }
 
@@ -296,24 +304,28 @@ impl Issuer {
             return self.wait(state, until);
         }
         state.busy = true;
-        let (allowance, generation) = (state.allowance, state.rounds + 1);
+        let (allowance, failure, generation) = (state.allowance, state.failure.clone(), state.rounds + 1);
         drop(state);
-        let mut attempt = Attempt { issuer: self, transport, until, allowance, cache_error: None };
+        let busy = Busy(self);
+        let mut attempt = Attempt { issuer: self, transport, until, allowance, failure, cache_error: None };
         let outcome = attempt
             .token(refused)
             .and_then(|text| text.map(|text| Token::new(text, generation, transport)).transpose());
 
-        let Attempt { allowance, cache_error, .. } = attempt;
+        let Attempt { allowance, failure, cache_error, .. } = attempt;
         let mut state = self.lock();
-        match &outcome {
-            Ok(Some(token)) => state.current = Some(Arc::clone(token)),
-            Err(error) if !error.is_transient() => state.refusal = Some(error.clone()),
-            _ => {}
+        if let Ok(Some(token)) = &outcome {
+            state.current = Some(Arc::clone(token));
         }
-        (state.busy, state.rounds, state.outcome) = (false, generation, Some(outcome.clone()));
-        (state.allowance, state.cache_error) = (allowance, cache_error);
-        self.changed.notify_all();
+        (state.allowance, state.failure, state.cache_error) = (allowance, failure, cache_error);
+        busy.ends(&mut state, outcome.clone());
         outcome
+    }
+
+    fn ended(&self, state: &mut State, outcome: Result<Option<Arc<Token>>>) {
+        (state.busy, state.outcome) = (false, Some(outcome));
+        state.rounds += 1;
+        self.changed.notify_all();
     }
 
     /// Waits for what another thread gets; its failure is this one's, too.
@@ -334,12 +346,31 @@ impl Issuer {
     }
 }
 
+/// What keeps other threads waiting, until it ends: by a panic in a user's middleware, too.
+struct Busy<'a>(&'a Issuer);
+
+impl Busy<'_> {
+    fn ends(self, state: &mut State, outcome: Result<Option<Arc<Token>>>) {
+        self.0.ended(state, outcome);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let what = "the thread that asked for a token panicked".to_owned();
+        let error = TransportError::new(TransportErrorKind::Other, what, Sent::No, None);
+        self.0.ended(&mut self.0.lock(), Err(Error::Transport(error)));
+    }
+}
+
 /// One thread's way to a token: from the cache, or from the service.
 struct Attempt<'a> {
     issuer: &'a Issuer,
     transport: &'a Transport,
     until: Instant,
     allowance: Allowance,
+    failure: Option<Error>,
     cache_error: Option<TokenCacheError>,
 }
 
@@ -351,7 +382,9 @@ impl Attempt<'_> {
             return Ok(Some(token));
         }
         if !self.allowance.allows(refused.is_some(), Instant::now()) {
-            return Ok(None);
+            // What failed in passing the last time may still pass, so it does not count as a refusal.
+            let passing = self.failure.clone().filter(Error::is_transient);
+            return passing.map_or(Ok(None), Err);
         }
         let Some(cache) = &self.issuer.cache else {
             return self.ask(refused.is_some()).map(Some);
@@ -392,11 +425,14 @@ impl Attempt<'_> {
 
     /// Asks the service: `POST /api/v1/access_token`.
     fn ask(&mut self, replacing: bool) -> Result<AccessToken> {
-        let result = self.request().map_err(|error| error.before_sending().without_quotes());
-        // What passes is the business of the call's retries. Anything else was an answer, and is not asked for again.
-        if !result.as_ref().is_err_and(Error::is_transient) {
-            self.allowance.used(replacing, Instant::now());
+        let result = self.request();
+        let now = Instant::now();
+        match &result {
+            Err(error) if error.is_transient() => self.allowance.failed(error.retry_after(), now),
+            _ => self.allowance.used(replacing, now),
         }
+        let result = result.map_err(|error| error.before_sending().without_quotes());
+        self.failure = result.as_ref().err().cloned();
         result
     }
 
@@ -434,25 +470,42 @@ struct NewToken {
     access_token: String,
 }
 
-/// How often the service may be asked for a token. Pure: the time is handed in.
+/// When the service may be asked for a token. Pure: the time is handed in.
 #[derive(Debug, Clone, Copy, Default)]
 struct Allowance {
     /// The first issue is free; whatever comes after it is a replacement.
     asked: bool,
     replaced: Option<Instant>,
+    /// Failures in a row that may pass, and until when the last one is waited out.
+    failures: u32,
+    not_before: Option<Instant>,
 }
 
 impl Allowance {
     fn allows(&self, replacing: bool, now: Instant) -> bool {
         let soon = self.replaced.is_some_and(|then| now.saturating_duration_since(then) < BETWEEN_REPLACEMENTS);
-        !(soon && (replacing || self.asked))
+        let waits = self.not_before.is_some_and(|moment| now < moment);
+        !waits && !(soon && (replacing || self.asked))
     }
 
+    /// A token was issued or refused.
     fn used(&mut self, replacing: bool, now: Instant) {
         if replacing || self.asked {
             self.replaced = Some(now);
         }
         self.asked = true;
+        (self.failures, self.not_before) = (0, None);
+    }
+
+    /// A request failed in passing. The first ones are the business of a call's retries. As each may have made a token
+    /// that nobody has, more of them are kept apart.
+    fn failed(&mut self, asked_for: Option<Duration>, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = match self.failures.checked_sub(FREE_FAILURES) {
+            None | Some(0) => Duration::ZERO,
+            Some(more) => Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(more - 1)),
+        };
+        self.not_before = now.checked_add(asked_for.unwrap_or_default().max(pause).min(BETWEEN_REPLACEMENTS));
     }
 }
 
@@ -478,6 +531,25 @@ mod tests {
         let mut allowance = Allowance::default();
         allowance.used(true, at(0));
         assert!(!allowance.allows(true, at(59)));
+
+        // After three failures that may pass there are pauses, of a minute at most.
+        let mut allowance = Allowance::default();
+        let mut now = 0.0;
+        for pause in [0.0, 0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
+            let at = |seconds| start + Duration::from_secs_f64(seconds);
+            assert!(allowance.allows(false, at(now)) && allowance.allows(true, at(now)), "{pause}");
+            allowance.failed(None, at(now));
+            if pause > 0.0 {
+                let soon = at(now + pause - 0.001);
+                assert!(!allowance.allows(false, soon) && !allowance.allows(true, soon), "{pause}");
+            }
+            now += pause;
+        }
+        allowance.used(false, at(1000));
+        allowance.failed(Some(Duration::from_secs(7)), at(1000));
+        assert!(!allowance.allows(true, at(1006)) && allowance.allows(true, at(1007)));
+        allowance.failed(Some(Duration::MAX), at(2000));
+        assert!(!allowance.allows(true, at(2059)) && allowance.allows(true, at(2060)));
 
         // A first issue that was refused may be tried once more.
         let mut allowance = Allowance::default();

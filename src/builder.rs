@@ -250,7 +250,8 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("login", &self.login)
-            .field("base_url", &self.base_url.value)
+            // `build()` refuses a password in it, which is there all the same until then.
+            .field("base_url", if self.base_url.value.contains('@') { &"[redacted]" } else { &self.base_url.value })
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("retries", &self.retries)

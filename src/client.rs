@@ -14,6 +14,9 @@ use crate::task::{Created, NewTask, Progress};
 use crate::transport::{Answer, Limits, Message, Target, Transport};
 use crate::watch::{Wait, Watch};
 
+/// A service that asks to be called again at once does not mean without end.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
 const CREATE: &str = "/api/v1/oss/offline/download";
 const PROCESS: &str = "/api/v1/oss/offline/download/process";
 
@@ -232,7 +235,9 @@ impl Inner {
             Ok(data) => return Ok(data),
             Err(error) => error,
         };
+        // A ban is one whatever else the answer says.
         let token_replaced = error.is_unauthorized()
+            && !error.is_banned()
             && Instant::now() < until
             && self.auth.replace(&token, &self.transport, until)?.is_some();
         Err(Failure { error, token_replaced })
@@ -253,18 +258,18 @@ impl Inner {
             attempt_started = Instant::now();
             let left = self.timeout.saturating_sub(attempt_started - started);
             limits = Limits { time: Some(left), fresh: repeat == Repeat::Never };
-            if failure.token_replaced && !token_replaced && !left.is_zero() {
+            let error = failure.error;
+            let may_repeat = repeat == Repeat::Harmless || !error.may_have_been_processed();
+            if failure.token_replaced && may_repeat && !token_replaced && !left.is_zero() {
                 token_replaced = true;
                 continue;
             }
-            let error = failure.error;
             // A pooled connection that the server has closed meanwhile shows only when it is used.
             if error.is_closed() && repeat == Repeat::Harmless && !replayed && !left.is_zero() {
                 replayed = true;
                 limits.fresh = true;
                 continue;
             }
-            let may_repeat = repeat == Repeat::Harmless || !error.may_have_been_processed();
             let Some(pause) = pause(&error, retries, self.retries, left).filter(|_| may_repeat) else {
                 return Err(error);
             };
@@ -283,7 +288,7 @@ fn pause(error: &Error, retries: u32, most: u32, left: Duration) -> Option<Durat
     }
     // 0.5 s, 1 s, 2 s …; no more than a day, where the exponent stops mattering.
     let backoff = || Duration::from_millis(500) * 2_u32.pow(retries.min(17));
-    let pause = error.retry_after().unwrap_or_else(backoff);
+    let pause = error.retry_after().unwrap_or_else(backoff).max(SHORTEST_PAUSE);
     (pause < left).then_some(pause)
 }
 

@@ -94,7 +94,8 @@ impl Error {
             Self::Transport(e) => e.sent != Sent::No,
             Self::Http(e) => e.sent != Sent::No && is_ambiguous_status(e.status),
             Self::Decode(e) => e.sent != Sent::No,
-            Self::Api(e) => e.sent != Sent::No && matches!(e.http_status, Some(502 | 504)),
+            // A code of success in an answer of failure says that it was.
+            Self::Api(e) => e.sent != Sent::No && (e.code.is_ok() || matches!(e.http_status, Some(502 | 504))),
             Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
         }
     }
@@ -106,7 +107,8 @@ impl Error {
             | Self::Http(HttpError { sent: Sent::No, .. })
             | Self::Decode(DecodeError { sent: Sent::No, .. })
             | Self::Api(ApiError { sent: Sent::No, .. }) => false,
-            _ => !self.is_rate_limited(),
+            Self::Api(e) if e.code.is_ok() => true,
+            _ => !(self.is_rate_limited() || self.is_unauthorized()),
         }
     }
 
@@ -151,8 +153,9 @@ impl Error {
     }
 
     /// Whether a connection ended before its answer was complete: what a pooled one does that the server has closed.
+    /// Not if it was that of a request for a token, which always has a fresh one.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed)
+        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.sent != Sent::No)
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
@@ -162,6 +165,18 @@ impl Error {
     /// Marks the error of a request that had to be made before the one that counts.
     pub(crate) fn before_sending(self) -> Self {
         self.with_sent(Sent::No)
+    }
+
+    /// Blots out a secret in the texts of the service.
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        if let Self::Api(e) = &mut self {
+            for text in std::iter::once(&mut e.message).chain(&mut e.trace_id) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "[redacted]");
+                }
+            }
+        }
+        self
     }
 
     /// Drops what an error quotes of an answer that may hold a new token, and a cause that may quote it, too.
@@ -502,7 +517,8 @@ fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     if text.is_empty() { Ok(()) } else { write!(f, "; it said: {}", Printable(text)) }
 }
 
-/// Foreign text, cut and with its control characters escaped: a server does not get to steer a terminal.
+/// Foreign text, cut and with its control characters escaped, those of the writing direction, too: a server does not
+/// get to steer a terminal.
 struct Printable<'a>(&'a str);
 
 impl fmt::Display for Printable<'_> {
@@ -510,7 +526,9 @@ impl fmt::Display for Printable<'_> {
         use fmt::Write;
 
         for character in self.0.chars().take(EXCERPT) {
-            if character.is_control() {
+            let turns =
+                matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if character.is_control() || turns {
                 write!(f, "{}", character.escape_default())?;
             } else {
                 f.write_char(character)?;

@@ -39,6 +39,8 @@ const MAX_IDLE: Duration = Duration::from_secs(50);
 macro_rules! with_phases {
     ($config:expr, $phases:expr) => {{
         let Phases { connect, send, head, body } = $phases;
+        // ureq makes a whole second of what is next to nothing.
+        let [connect, send, head, body] = [connect, send, head, body].map(|time| time.max(SHORTEST_PHASE));
         $config
             .timeout_global(None)
             .timeout_per_call(None)
@@ -378,6 +380,8 @@ impl Buffer {
         }
     }
 }
+
+const SHORTEST_PHASE: Duration = Duration::from_millis(1);
 
 /// How the time of one request is split among ureq's phases. Each is counted from the end of the one before it, so
 /// their sum is the bound. ureq's limits for a whole request would start a thread for each of them.

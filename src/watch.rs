@@ -535,7 +535,8 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         task.errors += 1;
         let asked_for = error.retry_after().unwrap_or_default();
         if error.is_rate_limited() {
-            let hold = error.retry_after().unwrap_or(HOLD);
+            // One that is longer ends its own task.
+            let hold = error.retry_after().filter(|wait| *wait <= LONGEST_RETRY_AFTER).unwrap_or(HOLD);
             self.not_before = self.not_before.max(self.clock.now().saturating_add(hold));
         }
         let verdict = verdict(&error);

@@ -365,6 +365,20 @@ fn fails_once(what: &str, fault: Reply, expected: &str, may_have_been_sent: bool
     assert_eq!(creations(&service), 2, "{what}");
 }
 
+/// An answer that contradicts itself: the status says no, the envelope says that there is a task.
+#[test]
+fn a_success_in_an_answer_of_failure() {
+    for status in [302, 401, 404, 429, 500, 502, 503] {
+        let service = service();
+        let client = with_credentials(&service).retries(2).build().unwrap();
+        client.get_process(TASK).unwrap();
+        service.reply_next(created(1).status(status));
+        let error = client.create_task(&task()).unwrap_err();
+        assert!(error.may_have_been_sent(), "{status}: {error:?}");
+        assert_eq!(creations(&service), 1, "{status}");
+    }
+}
+
 #[test]
 fn a_connection_that_breaks_after_sending() {
     let whole = created(1).header("Retry-After", "0");

@@ -35,6 +35,7 @@ fn debug_output_shows_no_token() {
         format!("{:#?}", builder(service.base_url())),
         format!("{:#?}", AccessToken::from(TOKEN)),
         format!("{:?}", Client::new(format!("{TOKEN}\n")).unwrap_err()),
+        format!("{:?}", builder(format!("https://user:{TOKEN}@example.com"))),
     ] {
         assert!(!text.contains(TOKEN), "{text}");
     }
@@ -57,6 +58,9 @@ fn errors_and_logs_show_no_token() {
         Reply::progress(RUNNING).cut_at(90),
         Reply::code(401, &echo),
         Reply::json(json(&format!(r#""code":1,"message":"m","x-traceID":"{echo}""#))),
+        // With its first letter written in another way.
+        Reply::json(json(&format!(r#""code":1,"message":"\u00{:x}{}""#, TOKEN.as_bytes()[0], &TOKEN[1..]))),
+        Reply::json(json(&format!(r#""code":1,"x-traceID":"\u00{:x}{}""#, TOKEN.as_bytes()[0], &TOKEN[1..]))),
         Reply::json(json(&format!(r#""code":"{TOKEN}""#))),
         Reply::json(json(&format!(r#""code":0,"data":{{"status":"{TOKEN}","process":1}}"#))),
         Reply::new(502).body(echo.as_str()),

@@ -275,6 +275,57 @@ fn who_has_less_time_does_not_wait_for_another_threads_token() {
 }
 
 #[test]
+fn a_cache_file_without_a_name_is_no_setting() {
+    let error = Client::builder().credentials(credentials().cache_file("")).build().unwrap_err();
+    assert_eq!(error.to_string(), "setting `cache_file`: it is empty");
+}
+
+/// The load balancer's ban counts, whatever else its answer says.
+#[test]
+fn a_ban_costs_no_new_token() {
+    for refusal in [Reply::code(403, "forbidden").status(401), Reply::code(401, "forbidden").status(403)] {
+        let service = service();
+        let client = client(&service, credentials());
+        client.get_process(TASK).unwrap();
+        service.reply_next(refusal);
+        assert!(client.get_process(TASK).unwrap_err().is_banned());
+        assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
+    }
+}
+
+#[test]
+fn requests_for_a_token_that_fail_in_passing_are_kept_apart() {
+    for fault in [Reply::new(504), Reply::nothing(), Reply::code(429, "too many")] {
+        let service = service();
+        service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| fault.clone()));
+        let client = client(&service, credentials());
+        for _ in 0..20 {
+            assert!(client.get_process(TASK).unwrap_err().is_transient());
+        }
+        // Three, and perhaps one more on a machine on which this takes a second.
+        assert!((3..=4).contains(&service.request_count()), "{}", service.request_count());
+    }
+}
+
+#[test]
+fn a_panic_in_a_middleware_keeps_nobody_waiting() {
+    use pan123_offline::ureq::middleware::MiddlewareNext;
+    use pan123_offline::ureq::{SendBody, http};
+
+    static PANICS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+    let service = service();
+    let middleware = |request: http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+        assert!(!PANICS.swap(false, std::sync::atomic::Ordering::SeqCst), "on purpose");
+        next.handle(request)
+    };
+    let client = builder(&service, credentials()).configure_agent(move |agent| agent.middleware(middleware));
+    let client = client.build().unwrap();
+    let panicked = std::thread::scope(|scope| scope.spawn(|| client.get_process(TASK)).join());
+    assert!(panicked.is_err());
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+}
+
+#[test]
 fn a_token_kicked_out_while_500_tasks_are_watched() {
     const TASKS: u64 = 500;
     let service = service();

@@ -86,6 +86,11 @@ impl Cache {
         };
         let temporary = self.beside(".tmp");
         let written = serde_json::to_vec(&entry).map_err(io::Error::from).and_then(|text| {
+            // A rename would replace a device or a pipe, too. A link is replaced, not followed.
+            match fs::symlink_metadata(&self.path) {
+                Ok(found) if !found.is_file() && !found.is_symlink() => return Err(irregular()),
+                _ => {}
+            }
             // One may be left of a process that was killed. A link is removed, not followed.
             match fs::remove_file(&temporary) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -112,6 +117,9 @@ impl Cache {
     pub(super) fn lock(&self, patience: Duration) -> Result<File, TokenCacheError> {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.beside(".lock");
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "its lock file is a link")));
+        }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true))).map_err(failed)?;
         let started = Instant::now();
         loop {
@@ -144,9 +152,13 @@ impl Cache {
 /// Opens a file that is one, or is not there yet: to open a pipe may take for ever.
 fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Ok(found) if !found.is_file() => Err(irregular()),
         _ => options.open(path),
     }
+}
+
+fn irregular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
 /// For its owner only, from its first byte on.

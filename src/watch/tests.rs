@@ -235,6 +235,16 @@ fn a_429_holds_all_tasks() {
 }
 
 #[test]
+fn a_429_that_asks_for_more_than_a_day_ends_its_own_task() {
+    let mut fixture = Fixture::new([1, 2], |id| match id {
+        1 => (Duration::ZERO, Err(http(429).with_retry_after(Some(SECOND * 86_401)))),
+        _ => (Duration::ZERO, Ok(done())),
+    });
+    let ends: Vec<_> = fixture.updates().iter().map(|update| update.result.is_ok()).collect();
+    assert_eq!((ends, fixture.times()), (vec![false, true], vec![0, 1000]));
+}
+
+#[test]
 fn a_retry_after_holds_its_own_task() {
     let mut first = Some(http(503).with_retry_after(Some(9 * SECOND)));
     let mut fixture = Fixture::new([1, 2], move |_| (Duration::ZERO, first.take().map_or(Ok(done()), Err)));

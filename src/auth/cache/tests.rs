@@ -226,7 +226,30 @@ mod unix {
         let cache = folder.cache();
         assert!(Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
         assert!(cache.read().is_err());
-        cache.write(&token(NEW)).unwrap();
-        assert_eq!(cache.read().unwrap(), Some(token(NEW)));
+    }
+
+    /// As `/dev/null` is one, which means "no cache" to whoever sets it.
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = Folder::new("special");
+        let cache = folder.cache();
+        assert!(Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
+        let error = cache.write(&token(NEW)).unwrap_err();
+        assert!(format!("{error:?}").contains("it is not a regular file"), "{error:?}");
+        assert!(fs::symlink_metadata(&cache.path).unwrap().file_type().is_fifo());
+        assert!(!cache.beside(".tmp").exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_a_link_is_not_followed() {
+        let folder = Folder::new("lock-link");
+        let cache = folder.cache();
+        let target = folder.0.join("target");
+        symlink(&target, cache.beside(".lock")).unwrap();
+        let error = cache.lock(Duration::ZERO).unwrap_err();
+        assert!(format!("{error:?}").contains("its lock file is a link"), "{error:?}");
+        assert!(!target.exists());
     }
 }
