@@ -401,7 +401,7 @@ fn codes() {
             "a message that would turn the writing direction",
             200,
             r#"{"code":987654,"message":"a\u202eb\u2066c"}"#,
-            { api(987654, "a\u{202e}b\u{2066}c") },
+            api(987654, "a\u{202e}b\u{2066}c"),
         )
         .text("the service answered code 987654; it said: a\\u{202e}b\\u{2066}c"),
         row("HTTP 202", 202, r#"{"code":987654}"#, api(987654, ""))
