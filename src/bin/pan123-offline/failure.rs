@@ -1,0 +1,122 @@
+//! How the command ends: exit codes, and what ends it early.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::io;
+
+use pan123_offline::{Error, TransportErrorKind};
+
+/// Of several things that happened, the last of these counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    Succeeded,
+    TaskFailed,
+    OutOfTime,
+    NotAsked,
+    Usage,
+    NotAuthorised,
+}
+
+impl End {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::Config(_) => Self::Usage,
+            Error::WaitTimeout { .. } => Self::OutOfTime,
+            error if error.is_unauthorized() || error.is_banned() => Self::NotAuthorised,
+            _ => Self::NotAsked,
+        }
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Succeeded => 0,
+            Self::TaskFailed => 1,
+            Self::Usage => 2,
+            Self::NotAuthorised => 3,
+            Self::OutOfTime => 4,
+            Self::NotAsked => 5,
+        }
+    }
+}
+
+/// What ends the command before it is through.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It cannot begin so.
+    Usage(String),
+    /// The service, or the way to it.
+    Service(Error),
+    /// Nothing can be printed.
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+pub(crate) fn usage(what: impl Into<String>) -> Failure {
+    Failure::Usage(what.into())
+}
+
+impl Failure {
+    /// As a program ends that a closed pipe kills: 128 and SIGPIPE.
+    const CLOSED_PIPE: u8 = 141;
+
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => End::Usage.code(),
+            Self::Service(error) => End::of(error).code(),
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
+            Self::Output(_) => End::NotAsked.code(),
+        }
+    }
+
+    /// What to say of it; a reader that went away needs no word.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Usage(what) => Some(what.clone()),
+            Self::Service(error) => Some(explain(error)),
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
+            Self::Output(error) => Some(format!("standard output: {error}")),
+        }
+    }
+}
+
+/// An error with its causes, and what to do about it.
+pub(crate) fn explain(error: &Error) -> String {
+    describe(error) + advice(error)
+}
+
+pub(crate) fn describe(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+pub(crate) fn advice(error: &Error) -> &'static str {
+    match error {
+        error if error.is_banned() => {
+            "\n  The service refuses this machine's address: stop asking, and have its support lift the ban."
+        }
+        error if error.is_unauthorized() => {
+            "\n  A token comes from the client id and secret that the open platform of 123pan shows: set \
+             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`, or set a new PAN123_ACCESS_TOKEN."
+        }
+        Error::Transport(e) if e.kind() == TransportErrorKind::Dns => {
+            "\n  Is this machine online? If it needs a proxy, set HTTPS_PROXY."
+        }
+        _ => "",
+    }
+}

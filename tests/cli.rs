@@ -1,0 +1,28 @@
+//! The command `pan123-offline`, as its users run it: the built program, against the stand-in.
+//!
+//! `cargo test --features cli --test cli`. Each run has an environment and a home of its own, ends by itself or is
+//! killed, and may print no secret: `cli/tool.rs` sees to that for every one of them.
+#![cfg(unix)]
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/ends.rs"]
+mod ends;
+#[path = "cli/input.rs"]
+mod input;
+#[cfg(target_os = "linux")]
+#[path = "cli/interrupt.rs"]
+mod interrupt;
+#[path = "cli/json.rs"]
+mod json;
+#[cfg(target_os = "linux")]
+#[path = "cli/screen.rs"]
+mod screen;
+#[path = "cli/settings.rs"]
+mod settings;
+mod support;
+#[cfg(target_os = "linux")]
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/tool.rs"]
+mod tool;

@@ -1,0 +1,268 @@
+//! The exit codes, what is said beside them, and which of several wins.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use pan123_offline::testing::{Reply, Service};
+use pan123_offline::{Progress, Status};
+
+use crate::support::{RUNNING, service};
+use crate::tool::{Run, Tool};
+
+const BAN: &str = r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
+
+/// A stand-in whose tasks each come to another end.
+fn service_of_ends() -> Service {
+    let service = Service::start().unwrap();
+    service.task(1, [Progress::new(Status::Succeeded, 100)]);
+    service.task(2, [Progress::new(Status::Failed, 20)]);
+    service.task(3, [RUNNING]);
+    service.reply_with(|request| match request.task_id()? {
+        4 => Some(Reply::code(5113, "traffic quota used up")),
+        5 => Some(Reply::code(401, "token is expired")),
+        6 => Some(Reply::json(BAN)),
+        _ => None,
+    });
+    service
+}
+
+#[track_caller]
+fn ends(arguments: &str, code: i32) -> Run {
+    let service = service_of_ends();
+    let run = Tool::of(&service).run(&format!("{arguments} --rate inf"));
+    run.ends(code);
+    run
+}
+
+#[test]
+fn success() {
+    ends("process 1 3", 0).is_quiet();
+    ends("wait 1", 0).is_quiet();
+}
+
+#[test]
+fn a_failed_task() {
+    ends("process 1 2 3", 1).is_quiet();
+    ends("wait 1 2", 1).is_quiet();
+}
+
+#[test]
+fn out_of_time() {
+    ends("wait 1 3 --timeout 0s", 4).says("3: task 3 did not end within").says("and goes on at the service");
+    ends("wait 3 --timeout 300ms", 4).says("it was in progress, 37 %");
+}
+
+#[test]
+fn a_refusal() {
+    ends("process 4", 5).says("4: the service answered code 5113: the traffic quota is used up");
+    ends("wait 4", 5).says("(trace id stand-in-0001)");
+    ends("process 9", 5).says("9: the service answered code 1").says("task not found");
+}
+
+#[test]
+fn not_authorised() {
+    for command in ["process", "wait"] {
+        let run = ends(&format!("{command} 5"), 3);
+        run.prints("").says("5: the service answered code 401").says("token is expired");
+        run.says("set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`");
+        run.says("or set a new PAN123_ACCESS_TOKEN");
+    }
+}
+
+#[test]
+fn what_to_do_is_said_once() {
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(Reply::code(401, "token is expired")));
+    let run = Tool::of(&service).run("wait 1 2 3 --rate inf");
+    run.ends(3).says("1: the service").says("2: the service").says("3: the service");
+    assert_eq!(run.stderr.matches("A token comes from").count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn banned() {
+    for command in ["process", "wait"] {
+        let run = ends(&format!("{command} 6"), 3);
+        run.prints("").says("forbidden client ip 203.0.113.7").says("stop asking");
+    }
+}
+
+#[test]
+fn nobody_listens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tool = Tool::of(&service()).with("PAN123_BASE_URL", format!("http://127.0.0.1:{port}"));
+    tool.run("process 1").ends(5).prints("").says("Connection refused");
+    tool.run("create http://a.example/1.png").ends(5).prints("").says("http://a.example/1.png: ");
+}
+
+#[test]
+fn a_gateway_in_trouble() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(502).header("Content-Type", "text/html").body("<h1>502</h1>")));
+    let run = Tool::of(&service).run("process 1");
+    run.ends(5).prints("").says("1: HTTP 502 without the service's envelope").says("<h1>502</h1>");
+}
+
+#[test]
+fn of_several_the_worst_counts() {
+    ends("wait 1 2 3 --timeout 0s", 4);
+    ends("wait 3 2 1 4 --timeout 0s", 5);
+    ends("process 2 4 1", 5);
+    ends("process 2 4 6", 3);
+    ends("wait 1 2 4 3 5", 3);
+}
+
+/// After a ban or a refused token nothing more is asked.
+#[test]
+fn a_ban_is_the_end() {
+    for id in [5, 6] {
+        let service = service_of_ends();
+        Tool::of(&service).run(&format!("process 1 {id} 2 3 --rate inf")).ends(3).prints("1\tsucceeded\t100 %\n");
+        assert_eq!(service.request_count(), 2);
+    }
+    let service = service_of_ends();
+    let run = Tool::of(&service).run("wait 3 6 1 2 --rate inf");
+    run.ends(3).prints("3\tin progress\t37 %\n").says("3: ").says("6: ").says("1: ").says("2: ");
+    assert_eq!(service.request_count(), 2);
+}
+
+#[test]
+fn a_ban_is_the_end_of_what_was_created_too() {
+    let service = Service::start().unwrap();
+    service.reply_with(|request| String::from_utf8_lossy(&request.body).contains("2.png").then(|| Reply::json(BAN)));
+    let urls = "http://a.example/1.png http://a.example/2.png http://a.example/3.png";
+    let run = Tool::of(&service).run(&format!("create {urls} --wait --rate inf"));
+    run.ends(3).prints("403316\thttp://a.example/1.png\n").says("203.0.113.7");
+    assert_eq!(service.request_count(), 2, "{:#?}", service.requests());
+}
+
+/// Usage: nothing is asked.
+#[test]
+fn usage() {
+    let service = service();
+    let tool = Tool::of(&service);
+    for (arguments, text) in [
+        ("", "Usage: "),
+        ("nonsense", "unrecognized subcommand 'nonsense'"),
+        ("process", "<ID>..."),
+        ("wait", "<ID>..."),
+        ("create", "<URL>..."),
+        ("process 403316 --token secret", "unexpected argument '--token'"),
+        ("process x", "`x` is no task id, which is a number"),
+        ("process -5", "unexpected argument '-5'"),
+        ("process -- -5", "`-5` is no task id"),
+        ("process 18446744073709551616", "`18446744073709551616` is no task id"),
+        ("process 1.5", "`1.5` is no task id"),
+        ("wait 1 --timeout soon", "invalid value 'soon' for '--timeout <TIME>'"),
+        ("wait 1 --timeout -1s", "unexpected argument '-1'"),
+        ("wait 1 --timeout 99999999999999999999s", "invalid value '99999999999999999999s' for '--timeout <TIME>'"),
+        ("process 1 --timeout 1s", "unexpected argument '--timeout'"),
+        ("process 1 --request-timeout 0s", "setting `timeout`"),
+        ("process 1 2 --rate 0", "invalid value '0' for '--rate <NUMBER>'"),
+        ("process 1 2 --rate=-1", "invalid value '-1' for '--rate <NUMBER>'"),
+        ("process 1 2 --rate NaN", "invalid value 'NaN' for '--rate <NUMBER>'"),
+        ("process 1 2 --rate 1e-300", "invalid value '1e-300' for '--rate <NUMBER>'"),
+        ("wait 1 2 --rate 1e-300", "invalid value '1e-300' for '--rate <NUMBER>'"),
+        ("process 1 2 --rate fast", "invalid value 'fast' for '--rate <NUMBER>'"),
+        ("create http://a.example/1.png http://a.example/2.png --file-name a.png", "--file-name is for one URL"),
+        ("create http://a.example/1.png --file-name a.exe", "setting `file_name`"),
+        ("create http://a.example/1.png --callback-url example.org", "setting `callback_url`"),
+        ("create ftp://a.example/1.png", "setting `url`: it is not an http or https address"),
+    ] {
+        tool.run(arguments).ends(2).prints("").says(text);
+    }
+    tool.run_args(&["process", "1 2"]).ends(2).prints("").says("`1 2` is no task id");
+    tool.run_args(&["process", ""]).ends(2).prints("").says("`` is no task id");
+    tool.run_args(&["process", "\u{1b}[2J"]).ends(2).prints("").says(r"`\u{1b}[2J` is no task id");
+    assert_eq!(service.request_count(), 0);
+}
+
+/// One URL that cannot work does not take the others with it, nor is it passed over in silence.
+#[test]
+fn a_url_that_cannot_work() {
+    let service = Service::start().unwrap();
+    let urls = "http://a.example/1.png\nnonsense\nhttp://a.example/3.png\n";
+    let run = Tool::of(&service).feed("create - --rate inf", urls);
+    run.ends(2)
+        .says("nonsense: setting `url`")
+        .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/3.png\n");
+    assert_eq!(service.request_count(), 2);
+}
+
+#[test]
+fn a_ban_after_a_url_that_cannot_work_is_the_end_too() {
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(Reply::json(BAN)));
+    Tool::of(&service)
+        .run("create nonsense http://a.example/1.png http://a.example/2.png --rate inf")
+        .ends(3)
+        .prints("");
+    assert_eq!(service.request_count(), 1);
+}
+
+#[test]
+fn the_largest_and_the_smallest() {
+    let service = Service::start().unwrap();
+    service.task(0, [Progress::new(Status::Succeeded, 100)]);
+    service.task(u64::MAX, [Progress::new(Status::Succeeded, 100)]);
+    let tool = Tool::of(&service);
+    let lines = "0\tsucceeded\t100 %\n18446744073709551615\tsucceeded\t100 %\n";
+    tool.run("process 0 18446744073709551615 --rate 1e300").ends(0).is_quiet().prints(lines);
+    // Times that no clock reaches.
+    tool.run("wait 0 18446744073709551615 --timeout 500000000000years --request-timeout 500000000000years")
+        .ends(0)
+        .prints(lines);
+}
+
+#[test]
+fn request_timeout_bounds_a_request() {
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(Reply::progress(RUNNING).delay(Duration::from_secs(300))));
+    let started = Instant::now();
+    let run = Tool::of(&service).run("process 403316 --request-timeout 500ms");
+    run.ends(5).prints("").says("403316: timed out waiting for the answer");
+    // Without the option it would be half a minute.
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// A server's words do not steer the terminal, wherever it puts them.
+#[test]
+fn hostile_words() {
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n\u{7f}";
+    let quoted = serde_json::Value::from(evil).to_string();
+    let replies = vec![
+        Reply::code(5066, evil),
+        Reply::json(format!(r#"{{"code":7,"message":"m","data":null,"x-traceID":{quoted}}}"#)),
+        Reply::json(format!(r#"{{"code":{quoted},"message":"m"}}"#)),
+        Reply::json(format!(r#"{{"code":0,"data":{{"status":{quoted},"process":1}}}}"#)),
+        Reply::json(format!(r#"{{"code":0,"data":{quoted}}}"#)),
+        Reply::new(404).body(evil),
+        Reply::new(302).header("Location", "http://127.0.0.1/\u{9b}31m"),
+        Reply::new(200).body(evil),
+        Reply::raw(format!("{evil}\r\n\r\n")),
+        Reply::raw(format!("HTTP/1.1 200 {evil}\r\nContent-Length: 0\r\n\r\n")),
+        Reply::raw(format!("HTTP/1.1 200 OK\r\n{evil}: {evil}\r\nContent-Length: 0\r\n\r\n")),
+        Reply::raw(format!("HTTP/1.1 404 OK\r\nContent-Length: {evil}\r\n\r\n")),
+    ];
+    for reply in replies {
+        let service = Service::start().unwrap();
+        service.reply_with({
+            let reply = reply.clone();
+            move |_| Some(reply.clone())
+        });
+        for arguments in ["process 1", "process 1 --json", "create http://a.example/1.png"] {
+            let run = Tool::of(&service).run(&format!("{arguments} --request-timeout 5s"));
+            assert_eq!(run.code(), 5, "{reply:?}: {run:#?}");
+            let steers = |character: char| character.is_control() && character != '\n';
+            assert!(!run.stdout.contains(steers) && !run.stderr.contains(steers), "{reply:?}: {run:#?}");
+        }
+    }
+}
+
+/// The user's own list may come from somebody else.
+#[test]
+fn hostile_addresses() {
+    let service = Service::start().unwrap();
+    let run = Tool::of(&service).feed("create -", "\u{1b}]0;owned\u{7}\n");
+    run.ends(2).prints("");
+    assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
+}

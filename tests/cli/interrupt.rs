@@ -1,0 +1,152 @@
+//! Ctrl-C and its like: the end at once, with what is known.
+
+use std::time::Duration;
+
+use pan123_offline::testing::{Reply, Service};
+use pan123_offline::{Progress, Status};
+
+use crate::input::{ids, service_of_any_task};
+use crate::support::{RUNNING, service};
+use crate::tool::{Running, TOOL, Tool, until};
+
+/// Longer than any test may take: whoever waits for it fails.
+const NEVER: Duration = Duration::from_secs(600);
+
+/// Task 1 succeeds, 2 fails, 3 runs, 4 does not exist; a request for task 9 hangs.
+fn service_that_hangs() -> Service {
+    let service = Service::start().unwrap();
+    service.task(1, [Progress::new(Status::Succeeded, 100)]);
+    service.task(2, [Progress::new(Status::Failed, 10)]);
+    service.task(3, [RUNNING]);
+    service.reply_with(|request| {
+        let hangs = request.task_id() == Some(9) || request.body.ends_with(b"9.png\",\"type\":1}");
+        hangs.then(|| Reply::progress(RUNNING).delay(NEVER))
+    });
+    service
+}
+
+/// Starts the tool as a terminal does, whatever the one who runs the tests has made of the signals.
+fn start(tool: &Tool, arguments: &str) -> Running {
+    let signals = "--default-signal=INT,TERM,HUP";
+    let arguments: Vec<_> = [signals, TOOL].into_iter().chain(arguments.split_whitespace()).collect();
+    Running::start(tool.command("env", &arguments), "")
+}
+
+fn start_until(service: &Service, arguments: &str, requests: usize) -> (Tool, Running) {
+    let tool = Tool::of(service);
+    let running = start(&tool, &format!("{arguments} --rate inf"));
+    assert!(until(|| service.request_count() >= requests));
+    (tool, running)
+}
+
+#[test]
+fn in_the_middle_of_a_request() {
+    for signal in ["INT", "TERM"] {
+        for command in ["process", "wait"] {
+            let service = service_that_hangs();
+            let (_tool, running) = start_until(&service, &format!("{command} 1 2 3 4 9 --request-timeout 1h"), 5);
+            running.signal(signal);
+            let run = running.end();
+            run.ends(130).prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n");
+            let known = "1 succeeded, 1 failed, 1 given up, 2 still open";
+            run.says(&format!("interrupted: {known}; the tasks go on at the service\n"));
+        }
+    }
+}
+
+#[test]
+fn between_two_requests() {
+    let service = service();
+    let tool = Tool::of(&service);
+    // The second is due in three hours.
+    let running = start(&tool, "process 403316 403317 --rate 0.0001");
+    assert!(until(|| service.request_count() == 1));
+    running.signal("INT");
+    // The answer to the first may be on its way still.
+    let run = running.end();
+    run.ends(130).says("still open; the tasks go on at the service");
+}
+
+#[test]
+fn while_tasks_are_created() {
+    let service = service_that_hangs();
+    let urls = "http://a.example/1.png http://a.example/2.png http://a.example/9.png";
+    let (_tool, running) = start_until(&service, &format!("create {urls} --request-timeout 1h"), 3);
+    running.signal("INT");
+    let run = running.end();
+    run.ends(130).prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n");
+    run.says("interrupted: 2 created; the tasks go on at the service");
+}
+
+#[test]
+fn in_json() {
+    let service = service_that_hangs();
+    let (_tool, running) = start_until(&service, "wait 1 9 --json --request-timeout 1h", 2);
+    running.signal("INT");
+    let run = running.end();
+    assert_eq!(run.ends(130).says("interrupted: 1 succeeded").json().len(), 1);
+}
+
+/// A reader that stands still holds up what is printed, but not the end.
+#[test]
+fn while_nobody_reads() {
+    let service = service_of_any_task();
+    let tool = Tool::of(&service);
+    let list = tool.write("ids", 0o600, ids(10_000));
+    let script = format!("exec {TOOL} wait --rate inf - < {}", list.display());
+    let running = Running::start_unread(tool.command("env", &["--default-signal=INT", "sh", "-c", &script]));
+    // Once nothing is asked for any more, the pipe is full.
+    let mut asked = 0;
+    assert!(until(|| {
+        std::thread::sleep(Duration::from_millis(300));
+        let before = std::mem::replace(&mut asked, service.request_count());
+        asked > 0 && asked == before
+    }));
+    assert!(asked < 10_000);
+    running.signal("INT");
+    running.end().ends(130).says("interrupted").says("the tasks go on at the service");
+}
+
+/// Under nohup a lost terminal is not the end, nor is Ctrl-C for what a script runs beside itself.
+#[test]
+fn a_signal_that_is_ignored_stays_so() {
+    for (ignored, end) in [("HUP", "TERM"), ("INT", "TERM")] {
+        let service = service();
+        let tool = Tool::of(&service);
+        let arguments = ["--default-signal", &format!("--ignore-signal={ignored}"), TOOL, "wait", "403316"];
+        let mut running = Running::start(tool.command("env", &arguments), "");
+        assert!(until(|| service.request_count() > 0));
+        running.signal(ignored);
+        // It asks on: two more requests are at least one whole pause after the signal.
+        let before = service.request_count();
+        assert!(until(|| service.request_count() >= before + 2 || running.has_ended()));
+        assert!(!running.has_ended(), "{ignored} ended it");
+        running.signal(end);
+        let code = running.end().code();
+        assert!([130, 143].contains(&code), "{code}");
+    }
+}
+
+/// One thread asks, and one waits for Ctrl-C; 10,000 tasks take less than 64 MiB.
+#[test]
+fn threads_and_memory() {
+    let service = Service::start().unwrap();
+    service.keep_requests(0).reply_with(|request| match request.task_id()? {
+        10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
+        _ => Some(Reply::progress(Progress::new(Status::Succeeded, 100))),
+    });
+    for command in ["process", "wait"] {
+        let tool = Tool::of(&service);
+        let before = service.request_count();
+        let running = tool.start(&format!("{command} - --rate inf --request-timeout 1h"), ids(10_000));
+        assert!(until(|| service.request_count() == before + 10_000));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        println!("{command}: {} KiB at most", number("VmHWM:"));
+        assert!(number("VmHWM:") < 64 * 1024, "{status}");
+        assert!(number("Threads:") <= 2, "{status}");
+    }
+}

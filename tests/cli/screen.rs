@@ -1,0 +1,83 @@
+//! What a terminal shows of the bytes that a program sends it, as far as progress bars go.
+
+/// A terminal of some rows, and what has scrolled out of it at the top.
+pub(crate) struct Screen {
+    height: usize,
+    width: usize,
+    /// From the first that scrolled out to the last that was touched.
+    lines: Vec<Vec<char>>,
+    /// Which of them is the first on the terminal.
+    top: usize,
+    row: usize,
+    column: usize,
+}
+
+impl Screen {
+    /// Shows this on an empty terminal.
+    pub(crate) fn showing(height: usize, width: usize, output: &str) -> Self {
+        let mut screen = Self { height, width, lines: vec![Vec::new()], top: 0, row: 0, column: 0 };
+        let mut rest = output;
+        while let Some(character) = rest.chars().next() {
+            rest = match rest.strip_prefix("\u{1b}[") {
+                Some(sequence) => screen.obey(sequence),
+                None => {
+                    screen.put(character);
+                    &rest[character.len_utf8()..]
+                }
+            };
+        }
+        screen
+    }
+
+    /// All lines, without the blanks at their ends.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned()).collect()
+    }
+
+    /// How many lines have left it at the top.
+    pub(crate) fn scrolled(&self) -> usize {
+        self.top
+    }
+
+    fn put(&mut self, character: char) {
+        match character {
+            '\r' => self.column = 0,
+            '\n' => self.line_feed(),
+            other => {
+                assert!(!other.is_control(), "{other:?} is for no terminal");
+                if self.column == self.width {
+                    self.column = 0;
+                    self.line_feed();
+                }
+                let line = &mut self.lines[self.row];
+                line.resize(line.len().max(self.column + 1), ' ');
+                line[self.column] = other;
+                self.column += 1;
+            }
+        }
+    }
+
+    fn line_feed(&mut self) {
+        self.row += 1;
+        if self.row == self.lines.len() {
+            self.lines.push(Vec::new());
+        }
+        self.top = self.top.max((self.row + 1).saturating_sub(self.height));
+    }
+
+    /// Does a control sequence; what follows it is the answer.
+    fn obey<'a>(&mut self, sequence: &'a str) -> &'a str {
+        let end = sequence.find(|character: char| character.is_ascii_alphabetic()).expect("a whole sequence");
+        let (parameter, last) = (&sequence[..end], &sequence[end..=end]);
+        let number = parameter.parse().unwrap_or(1);
+        match (last, parameter) {
+            ("A", _) => self.row = self.row.saturating_sub(number).max(self.top),
+            ("B", _) => (0..number).for_each(|_| self.line_feed()),
+            ("K", "2") => self.lines[self.row].clear(),
+            ("K", "" | "0") => self.lines[self.row].truncate(self.column),
+            ("m", _) | ("h" | "l", "?25") => {}
+            _ => panic!("ESC [ {parameter} {last} is for no progress bar"),
+        }
+        &sequence[end + 1..]
+    }
+}

@@ -1,0 +1,203 @@
+//! Where the account comes from: options, then variables, then the file, and what is refused on the way.
+
+use pan123_offline::testing::Service;
+use serde_json::json;
+
+use crate::support::{TOKEN, service};
+use crate::tool::{CLIENT_ID, Run, SECRET, Tool};
+
+/// The place of the configuration file, as `XDG_CONFIG_HOME` has it.
+const FILE: &str = "config/pan123-offline/config.json";
+
+/// The token that the last request came with.
+fn token_seen(service: &Service) -> String {
+    let requests = service.requests();
+    requests.last().unwrap().header("Authorization").unwrap().trim_start_matches("Bearer ").to_owned()
+}
+
+#[track_caller]
+fn refused(run: &Run, text: &str) {
+    run.ends(2).prints("").says(text);
+}
+
+#[test]
+fn options_then_variables_then_the_file() {
+    let service = service();
+    let file = json!({"access_token": "of-the-file", "base_url": service.base_url()});
+    let tool = Tool::new();
+    let config = tool.write("elsewhere.json", 0o600, file.to_string());
+    let option = tool.write("token", 0o644, "\tof-the-option\r\n");
+    let option = format!("process 403316 --token-file {}", option.display());
+
+    let tool = tool.with("PAN123_CONFIG", config);
+    tool.run("process 403316").ends(0).is_quiet();
+    assert_eq!(token_seen(&service), "of-the-file");
+
+    let tool = tool.with("PAN123_ACCESS_TOKEN", "of-the-variable");
+    tool.run("process 403316").ends(0).is_quiet();
+    assert_eq!(token_seen(&service), "of-the-variable");
+
+    tool.run(&option).ends(0).is_quiet();
+    assert_eq!(token_seen(&service), "of-the-option");
+}
+
+#[test]
+fn the_address_of_the_service_too() {
+    let [option, variable, file] = [service(), service(), service()];
+    let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
+    let config = tool.write("elsewhere.json", 0o600, json!({"base_url": file.base_url()}).to_string());
+    let arguments = format!("process 403316 --config {}", config.display());
+    tool.run(&arguments).ends(0);
+    let tool = tool.with("PAN123_BASE_URL", variable.base_url());
+    tool.run(&arguments).ends(0);
+    tool.run(&format!("{arguments} --base-url {}", option.base_url())).ends(0);
+    assert_eq!([&option, &variable, &file].map(Service::request_count), [1, 1, 1]);
+}
+
+/// The option names another file than the variable.
+#[test]
+fn the_file_that_is_named_counts() {
+    let service = service();
+    let tool = Tool::at(&service);
+    let first = tool.write("first.json", 0o600, r#"{"access_token":"first"}"#);
+    let second = tool.write("second.json", 0o600, r#"{"access_token":"second"}"#);
+    let tool = tool.with("PAN123_CONFIG", first);
+    tool.run("process 403316").ends(0);
+    assert_eq!(token_seen(&service), "first");
+    tool.run(&format!("process 403316 --config {}", second.display())).ends(0);
+    assert_eq!(token_seen(&service), "second");
+    refused(&tool.run("process 403316 --config none.json"), "the configuration file none.json: No such file");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_usual_file() {
+    let service = service();
+    service.credentials(CLIENT_ID, SECRET);
+    let tool = Tool::new();
+    let file = json!({
+        "client_id": CLIENT_ID,
+        "client_secret": SECRET,
+        "token_cache": tool.path("kept"),
+        "base_url": service.base_url(),
+    });
+    tool.write(FILE, 0o600, file.to_string());
+    tool.run("process 403316").ends(0).is_quiet();
+    tool.run("process 403316").ends(0).is_quiet();
+    assert!(tool.path("kept").exists());
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_others_may_read_is_refused() {
+    let service = service();
+    let tool = Tool::at(&service);
+    for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
+        let path = tool.write(FILE, mode, json!({"access_token": TOKEN}).to_string());
+        refused(&tool.run("process 403316"), &format!("a token may be in it: chmod 600 {}", path.display()));
+    }
+    assert_eq!(service.request_count(), 0);
+    tool.write(FILE, 0o400, json!({"access_token": TOKEN}).to_string());
+    tool.run("process 403316").ends(0).is_quiet();
+}
+
+/// What stands in the file is told by its place only: `shows_no_secret` holds for each run.
+#[test]
+fn a_file_that_is_not_as_it_should_be() {
+    let service = service();
+    let tool = Tool::at(&service);
+    for (text, what) in [
+        (format!("{TOKEN}\n"), "line 1, column 1: no JSON"),
+        (format!("{{\n  \"access_token\": \"{TOKEN}\n}}"), "line 3, column 0: no JSON"),
+        (format!("{{\"access_token\": {TOKEN}}}"), "no JSON"),
+        (format!("{{\"{TOKEN}\": 1}}"), "an unknown field, or a value that is no text"),
+        (format!("{{\"acess_token\": \"{TOKEN}\"}}"), "an unknown field, or a value that is no text"),
+        (format!("{{\"access_token\": [\"{TOKEN}\"]}}"), "an unknown field, or a value that is no text"),
+        (format!("\"{TOKEN}\""), "an unknown field, or a value that is no text"),
+        (String::new(), "no JSON"),
+        (format!("{{\"access_token\": \"{TOKEN}\"}}{}", " ".repeat(65 * 1024)), "is longer than 64 KiB"),
+        (json!({"access_token": format!("{TOKEN}\n")}).to_string(), "setting `access_token`"),
+        (json!({"access_token": ""}).to_string(), "setting `access_token`"),
+    ] {
+        let path = tool.write("config.json", 0o600, text);
+        let run = tool.run("process 403316 --config config.json");
+        refused(&run, what);
+        assert!(path.exists());
+    }
+    assert_eq!(service.request_count(), 0);
+}
+
+#[test]
+fn half_of_a_pair() {
+    let service = service();
+    let id = || Tool::at(&service).with("PAN123_CLIENT_ID", CLIENT_ID);
+    refused(&id().run("process 403316"), "there is a client id, but no client secret beside it");
+    refused(&id().run("login"), "there is a client id, but no client secret beside it");
+    refused(
+        &id().with("PAN123_CLIENT_SECRET", "").run("login"),
+        "there is a client id, but no client secret beside it",
+    );
+    let secret = Tool::at(&service).with("PAN123_CLIENT_SECRET", SECRET);
+    refused(&secret.run("process 403316"), "there is a client secret, but no client id beside it");
+
+    // The other half is not taken from elsewhere.
+    let tool = id();
+    tool.write("config.json", 0o600, json!({"client_secret": SECRET}).to_string());
+    refused(&tool.run("login --config config.json"), "there is a client id, but no client secret beside it");
+    assert_eq!(service.request_count(), 0);
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let service = service();
+    let empty = |tool: Tool| {
+        ["PAN123_ACCESS_TOKEN", "PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET", "PAN123_TOKEN_CACHE", "PAN123_CONFIG"]
+            .into_iter()
+            .fold(tool, |tool, name| tool.with(name, ""))
+    };
+    let tool = empty(Tool::at(&service));
+    refused(&tool.run("process 403316"), "there is no access token: set PAN123_ACCESS_TOKEN");
+    let token = tool.write("token", 0o600, TOKEN);
+    tool.run(&format!("process 403316 --token-file {}", token.display())).ends(0).is_quiet();
+}
+
+#[test]
+fn no_account() {
+    let run = Tool::new().run("process 403316");
+    refused(&run, "there is no access token: set PAN123_ACCESS_TOKEN, or PAN123_CLIENT_ID and PAN123_CLIENT_SECRET");
+    run.says("--token-file");
+}
+
+#[test]
+fn token_files() {
+    let service = service();
+    let tool = Tool::at(&service);
+    for (text, what) in [
+        (&b""[..], "setting `access_token`"),
+        (b" \n", "setting `access_token`"),
+        (b"\xff\xfe", "the token file token is not UTF-8"),
+        (&[b'x'; 65 * 1024], "token is longer than 64 KiB"),
+        (format!("{TOKEN}\n{TOKEN}\n").as_bytes(), "setting `access_token`"),
+    ] {
+        tool.write("token", 0o600, text);
+        refused(&tool.run("process 403316 --token-file token"), what);
+    }
+    refused(&tool.run("process 403316 --token-file none"), "the token file none: No such file");
+    refused(&tool.run("process 403316 --token-file ."), "Is a directory");
+    assert_eq!(service.request_count(), 0);
+
+    tool.write("token", 0o600, TOKEN);
+    tool.shell("cat token | pan123-offline process 403316 --token-file /dev/stdin", "").ends(0).is_quiet();
+    assert_eq!(token_seen(&service), TOKEN);
+}
+
+#[test]
+fn an_address_that_cannot_work() {
+    let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
+    for address in ["http://open-api.example", "ftp://127.0.0.1", "127.0.0.1:80", "http://", "\u{1b}[2J"] {
+        let run = tool.run_args(&["process", "403316", "--base-url", address]);
+        refused(&run, "setting `base_url`");
+        assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
+    }
+}

@@ -1,0 +1,303 @@
+//! Runs the tool: in an environment of its own, to its end, and never with a secret in what it prints.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use pan123_offline::testing::Service;
+use serde_json::Value;
+
+use crate::support::TOKEN;
+
+pub(crate) const CLIENT_ID: &str = "client-7";
+pub(crate) const SECRET: &str = "Kx93-secret-that-must-not-show";
+
+/// What no run may print: the token, the secret, and what the stand-in issues.
+const SECRETS: [&str; 3] = [TOKEN, SECRET, "stand-in-token-"];
+
+/// No run takes so long; one that does is killed, and its test fails.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The tool with its environment, and a home folder that goes when the test ends.
+pub(crate) struct Tool {
+    home: PathBuf,
+    environment: BTreeMap<&'static str, OsString>,
+}
+
+impl Tool {
+    /// Without an account.
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let home = std::env::temp_dir().join(format!("pan123-cli-{}-{number}", std::process::id()));
+        fs::create_dir(&home).unwrap();
+        let tool = Self { environment: BTreeMap::new(), home };
+        let folder = Path::new(TOOL).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let (config, cache) = (tool.path("config"), tool.path("cache"));
+        let home = tool.home.clone();
+        tool.with("PATH", path).with("HOME", home).with("XDG_CONFIG_HOME", config).with("XDG_CACHE_HOME", cache)
+    }
+
+    /// With a token for this stand-in, from the environment.
+    pub(crate) fn of(service: &Service) -> Self {
+        Self::at(service).with("PAN123_ACCESS_TOKEN", TOKEN)
+    }
+
+    /// For this stand-in, without an account.
+    pub(crate) fn at(service: &Service) -> Self {
+        Self::new().with("PAN123_BASE_URL", service.base_url())
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name, value.into());
+        self
+    }
+
+    pub(crate) fn with_credentials(self) -> Self {
+        self.with("PAN123_CLIENT_ID", CLIENT_ID).with("PAN123_CLIENT_SECRET", SECRET)
+    }
+
+    /// A path in the home folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
+    /// Writes a file into the home folder, and the folders before it.
+    pub(crate) fn write(&self, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    /// Runs it with these arguments, blanks between them, and nothing on standard input.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &str) -> Run {
+        self.feed(arguments, "")
+    }
+
+    #[track_caller]
+    pub(crate) fn run_args<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Run {
+        Running::start(self.command(TOOL, arguments), "").end()
+    }
+
+    /// Runs it with this on standard input.
+    #[track_caller]
+    pub(crate) fn feed(&self, arguments: &str, input: impl Into<Vec<u8>>) -> Run {
+        self.start(arguments, input).end()
+    }
+
+    pub(crate) fn start(&self, arguments: &str, input: impl Into<Vec<u8>>) -> Running {
+        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        Running::start(self.command(TOOL, &arguments), input)
+    }
+
+    /// Runs a script of the shell.
+    #[track_caller]
+    pub(crate) fn shell(&self, script: &str, input: impl Into<Vec<u8>>) -> Run {
+        Running::start(self.command("sh", &["-c", script]), input).end()
+    }
+
+    /// Any program in the tool's environment.
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(&self.environment).current_dir(&self.home);
+        // Where coverage is measured, the tool's own counts.
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", profile);
+        }
+        command
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_pan123-offline");
+
+/// A program that runs; dropped, it is killed with all that it has started.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command, input: impl Into<Vec<u8>>) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.process_group(0).spawn().unwrap();
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
+        // Whoever does not read it all has a reason.
+        thread::spawn(move || stdin.write_all(&input));
+        Self::listening(child)
+    }
+
+    fn listening(mut child: Child) -> Self {
+        let stdout = Some(collect(child.stdout.take().unwrap()));
+        let stderr = Some(collect(child.stderr.take().unwrap()));
+        Self { child, stdout, stderr }
+    }
+
+    /// As `start`, but the input comes only after `before`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_typing(mut command: Command, input: &str, before: impl FnOnce()) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.process_group(0).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let running = Self::listening(child);
+        before();
+        stdin.write_all(input.as_bytes()).unwrap();
+        running
+    }
+
+    /// As `start`, but nobody reads what it prints.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_unread(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.process_group(0).spawn().unwrap();
+        let stderr = Some(collect(child.stderr.take().unwrap()));
+        Self { child, stdout: None, stderr }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        kill(name, &self.id().to_string());
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// What it printed, and how it ended.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Run {
+        let in_time = until(|| self.has_ended());
+        if !in_time {
+            kill("KILL", &format!("-{}", self.id()));
+        }
+        let status = self.child.wait().unwrap();
+        let [stdout, stderr] = [self.stdout.take(), self.stderr.take()].map(text);
+        let run = Run { status, stdout, stderr };
+        assert!(in_time, "it did not end: {run:#?}");
+        run.shows_no_secret();
+        run
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Once it has been waited for, its id may be another's.
+        if self.stderr.is_some() {
+            kill("KILL", &format!("-{}", self.id()));
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn kill(signal: &str, target: &str) {
+    let _ = Command::new("kill").args(["-s", signal, "--", target]).stderr(Stdio::null()).status();
+}
+
+/// Reads on a thread of its own, so that no full pipe holds anything up.
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+fn text(bytes: Option<JoinHandle<Vec<u8>>>) -> String {
+    bytes.map_or_else(String::new, |bytes| String::from_utf8(bytes.join().unwrap()).unwrap())
+}
+
+/// Whether it becomes true within the limit.
+pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > LIMIT {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    fn shows_no_secret(&self) {
+        for secret in SECRETS {
+            // A part of it is too much already.
+            let part = &secret[..14];
+            assert!(!self.stdout.contains(part) && !self.stderr.contains(part), "a secret shows: {self:#?}");
+        }
+    }
+
+    /// The exit code, or that of a shell for a program that a signal has ended.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32) -> &Self {
+        assert_eq!(self.code(), code, "{self:#?}");
+        self
+    }
+
+    /// Prints exactly this.
+    #[track_caller]
+    pub(crate) fn prints(&self, text: &str) -> &Self {
+        assert_eq!(self.stdout, text, "{self:#?}");
+        self
+    }
+
+    /// Says this among other things, on standard error.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+        self
+    }
+
+    /// Says nothing on standard error.
+    #[track_caller]
+    pub(crate) fn is_quiet(&self) -> &Self {
+        assert_eq!(self.stderr, "", "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let lines = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines: Vec<_> = lines.collect();
+        assert!(lines.iter().all(Value::is_object), "{self:#?}");
+        lines
+    }
+}
+
+/// The permissions of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
