@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -328,6 +328,80 @@ fn lengths_count_what_is_sent() {
 
     assert_eq!((Reply::raw("abc").head_len(), Reply::raw("abc").len()), (0, 3));
     assert!(Reply::nothing().is_empty());
+    assert!(!Reply::raw("abc").is_empty() && !Reply::new(200).is_empty());
+}
+
+#[test]
+fn a_status_comes_with_its_reason() {
+    for (status, reason) in [
+        (200, "OK"),
+        (204, "No Content"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (411, "Length Required"),
+        (429, "Too Many Requests"),
+        (500, "Internal Server Error"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (599, "Unknown"),
+    ] {
+        let expected = format!("HTTP/1.1 {status} {reason}\r\n");
+        assert!(rendered(&Reply::new(status)).starts_with(&expected), "{status}");
+    }
+}
+
+#[test]
+fn a_delay_and_a_drip_take_their_time() {
+    let service = start();
+    let pause = Duration::from_millis(100);
+    for (reply, least) in [
+        (Reply::raw("abc").close_after().delay(pause), pause),
+        (Reply::raw("abc").close_after().drip(pause), 2 * pause),
+        (Reply::raw("abc").close_after().drip(pause).delay(pause), 3 * pause),
+    ] {
+        service.reply_next(reply);
+        let started = Instant::now();
+        assert_eq!(Peer::of(&service).poll("7").rest(), "abc");
+        assert!(started.elapsed() >= least);
+    }
+}
+
+#[test]
+fn a_stalled_connection_stays_open() {
+    let service = start();
+    service.reply_next(Reply::raw("abc").stall_at(2));
+    let mut peer = Peer::of(&service);
+    assert_eq!(peer.poll("7").take(2), "ab");
+    peer.0.set_read_timeout(Some(Duration::from_millis(100))).expect("a read timeout");
+    let error = peer.0.read(&mut [0]).expect_err("silence");
+    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error:?}");
+}
+
+#[test]
+fn a_request_may_have_16_kib_of_head_and_64_kib_of_body() {
+    let service = start();
+    let head = |body: usize| format!("POST /x HTTP/1.1\r\nConnection: close\r\nContent-Length: {body}\r\nX: ");
+    let padded = |len: usize, body: usize| {
+        let start = head(body);
+        format!("{start}{}\r\n\r\n{}", "x".repeat(len - start.len() - 4), "y".repeat(body))
+    };
+    for (request, status) in [
+        (padded(16 * 1024, 0), "404"),
+        (padded(16 * 1024 + 1, 0), "400"),
+        (padded(1000, 64 * 1024), "404"),
+        (padded(1000, 64 * 1024 + 1), "400"),
+    ] {
+        let answer = Peer::of(&service).send(&request).rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
 }
 
 #[test]
