@@ -201,3 +201,14 @@ fn an_address_that_cannot_work() {
         assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
     }
 }
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let service = Service::start().unwrap();
+    let bad = std::ffi::OsString::from_vec(b"secret\xff".to_vec());
+    let run = Tool::of(&service).with("PAN123_CLIENT_ID", bad).run("process 7");
+    run.ends(2).says("PAN123_CLIENT_ID is not UTF-8");
+    assert!(!run.stderr.contains("secret"));
+}
