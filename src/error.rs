@@ -169,12 +169,19 @@ impl Error {
 
     /// Blots out a secret in the texts of the service.
     pub(crate) fn without(mut self, secret: &str) -> Self {
-        if let Self::Api(e) = &mut self {
-            for text in std::iter::once(&mut e.message).chain(&mut e.trace_id) {
-                if text.contains(secret) {
-                    *text = text.replace(secret, "[redacted]");
+        match &mut self {
+            Self::Api(e) => {
+                for text in std::iter::once(&mut e.message).chain(&mut e.trace_id) {
+                    if text.contains(secret) {
+                        *text = text.replace(secret, "[redacted]");
+                    }
                 }
             }
+            // serde_json quotes the text it has read, escapes undone.
+            Self::Decode(e) if e.source.as_ref().is_some_and(|cause| cause.to_string().contains(secret)) => {
+                e.source = None;
+            }
+            _ => {}
         }
         self
     }

@@ -14,6 +14,7 @@ use std::{error, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::AccessToken;
+use crate::envelope::Object;
 
 /// More than that is no cache.
 const LONGEST_FILE: u64 = 64 * 1024;
@@ -70,7 +71,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let entry = serde_json::from_slice::<Entry>(&text).ok();
+        let entry = serde_json::from_slice(&text).ok().map(|Object(entry): Object<Entry>| entry);
         let own = entry.filter(|entry| {
             text.len() as u64 <= LONGEST_FILE && entry.base_url == self.base_url && entry.client_id == self.client_id
         });

@@ -1,0 +1,97 @@
+//! JSON as the checks see it: by another and slower way than the crate's.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// The value at this path of a JSON object, if there is one. An error where the bytes are no object, or hold a field of
+/// the path twice: a parsed tree would keep the last of them. What lies beside the path is skipped, however deep it is.
+pub fn find(json: &[u8], path: &[&str]) -> serde_json::Result<Option<Value>> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::custom("no object"));
+    }
+    let mut found = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    Field { path, found: &mut found }.deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| found)
+}
+
+/// The same where it must be there.
+pub fn only(json: &[u8], path: &[&str]) -> Option<Value> {
+    find(json, path).ok().flatten()
+}
+
+/// The bytes without the byte-order mark that may stand before them.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+struct Field<'a> {
+    path: &'a [&'a str],
+    found: &'a mut Option<Value>,
+}
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = false;
+        while let Some(name) = map.next_key::<String>()? {
+            if self.path.first().is_none_or(|field| *field != name) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if std::mem::replace(&mut seen, true) {
+                return Err(Error::custom("a field is twice there"));
+            }
+            match &self.path[1..] {
+                [] => *self.found = Some(map.next_value()?),
+                path => map.next_value_seed(Field { path, found: self.found })?,
+            }
+        }
+        Ok(())
+    }
+
+    // Anything but an object has no fields.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
