@@ -422,15 +422,20 @@ fn agent(settings: &Settings, configure: impl FnOnce(AgentConfig) -> AgentConfig
         .accept_encoding(AutoHeaderValue::None)
         .max_response_header_size(LONGEST_HEAD)
         .input_buffer_size(INPUT_BUFFER)
-        .output_buffer_size(output_buffer(settings))
+        .output_buffer_size(output_buffer([
+            settings.longest_token,
+            settings.user_agent.len(),
+            settings.base.prefix.len(),
+        ]))
         .build();
     check(&config, &settings.base)?;
     Ok(config.into())
 }
 
-/// ureq writes header by header into its buffer, and fails where one does not fit.
-fn output_buffer(settings: &Settings) -> usize {
-    let longest = settings.longest_token.max(settings.user_agent.len()).max(settings.base.prefix.len());
+/// ureq writes header by header into its buffer, and fails where one does not fit. Given what is the user's in the
+/// first line and the headers.
+fn output_buffer(lengths: [usize; 3]) -> usize {
+    let longest = lengths.into_iter().fold(0, usize::max);
     (longest + 1024).max(2 * 1024)
 }
 

@@ -102,3 +102,54 @@ fn what_is_known_of_a_body_goes_before_what_the_error_suggests() {
         assert_eq!(timeout.may_have_been_sent(), taken);
     }
 }
+
+#[test]
+fn the_host_as_a_header_and_the_base_url_as_a_text() {
+    for (url, host, text) in [
+        ("https://example.com", "example.com", "https://example.com"),
+        ("https://example.com/", "example.com", "https://example.com"),
+        ("https://example.com:443/a/b/", "example.com", "https://example.com:443/a/b"),
+        ("https://example.com:80", "example.com:80", "https://example.com:80"),
+        ("https://example.com:8443", "example.com:8443", "https://example.com:8443"),
+        ("http://127.0.0.1:80", "127.0.0.1", "http://127.0.0.1:80"),
+        ("http://127.0.0.1:443", "127.0.0.1:443", "http://127.0.0.1:443"),
+        ("http://[::1]:8080/x", "[::1]:8080", "http://[::1]:8080/x"),
+    ] {
+        let base = BaseUrl::parse(url).unwrap();
+        assert_eq!((base.host_header(), &*base.to_string()), (host, text), "{url}");
+    }
+    let longest = format!("https://example.com/{}", "x".repeat(LONGEST_URL - 20));
+    assert!(BaseUrl::parse(&longest).is_ok());
+    assert!(BaseUrl::parse(&format!("{longest}x")).is_err());
+}
+
+#[test]
+fn a_retry_after_in_seconds() {
+    for (value, expected) in [
+        ("0", Some(0)),
+        ("7", Some(7)),
+        (" 7 ", Some(7)),
+        ("007", Some(7)),
+        ("99999999999999999999999", Some(u64::MAX)),
+        ("", None),
+        ("-1", None),
+        ("+1", None),
+        ("1.5", None),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value.parse().unwrap());
+        let answer = Answer { status: 429, headers: &headers, body: b"" };
+        assert_eq!(answer.retry_after(), expected.map(Duration::from_secs), "{value}");
+    }
+    assert_eq!(Answer { status: 429, headers: &HeaderMap::new(), body: b"" }.retry_after(), None);
+}
+
+#[test]
+fn the_longest_header_fits_into_the_buffer() {
+    for (lengths, expected) in
+        [([0, 0, 0], 2048), ([1024, 0, 0], 2048), ([1025, 9, 9], 2049), ([9, 4096, 9], 5120), ([9, 9, 8192], 9216)]
+    {
+        assert_eq!(output_buffer(lengths), expected);
+    }
+}
