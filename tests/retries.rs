@@ -27,6 +27,17 @@ fn what_passes_is_asked_again_as_often_as_set() {
 }
 
 #[test]
+fn a_retry_gets_what_is_left_of_the_time() {
+    let service = service();
+    service.reply_next(Reply::new(503).header("Retry-After", "2")).reply_next(Reply::new(200).stall_at(0));
+    let client = builder(service.base_url()).retries(1).timeout(Duration::from_secs(3)).build().unwrap();
+    let started = Instant::now();
+    assert!(client.get_process(TASK).unwrap_err().is_timeout());
+    // Of the three seconds one was left. More than that would be five altogether.
+    assert!((2..5).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[test]
 fn two_retries_are_the_default() {
     let service = service();
     service.reply_with(|_| Some(passing(Reply::new(503))));

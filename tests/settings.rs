@@ -234,6 +234,8 @@ fn the_longest_time_limits_never_panic() {
             builder().base_url(server.url()).timeout(timeout).connect_timeout(connect_timeout).retries(u32::MAX),
         );
         assert_eq!(client.get_process(1).unwrap(), Progress::new(Status::Succeeded, 100));
+        let shown = if timeout == max { "timeout: 31536000s" } else { "timeout: 30s" };
+        assert!(format!("{client:?}").contains(shown), "{client:?}");
     }
     good.assert();
 

@@ -185,6 +185,14 @@ fn what_passes_is_retried_on_the_way_to_a_token() {
 }
 
 #[test]
+fn a_retry_for_a_token_gets_what_is_left_of_the_time() {
+    let service = service();
+    service.reply_next(Reply::new(503).header("Retry-After", "2"));
+    let client = builder(&service, credentials()).retries(1).timeout(Duration::from_secs(5)).build().unwrap();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+}
+
+#[test]
 fn an_answer_without_a_usable_token() {
     for (body, text) in [
         (r#"{"code":0,"message":"ok","data":{}}"#, "a field is missing, twice there, or of another type"),
