@@ -64,12 +64,15 @@ impl Default for State {
 }
 
 impl State {
-    /// The next id that is not taken, by a task made or by one that a user has scripted.
+    /// The next id that is not taken: a user may have scripted a task of that number.
     fn new_task_id(&mut self) -> u64 {
         while self.tasks.contains_key(&self.next_task) {
             self.next_task += 1;
         }
-        self.next_task
+        let task_id = self.next_task;
+        // Before it is in the list another task may be on its way.
+        self.next_task += 1;
+        task_id
     }
 }
 

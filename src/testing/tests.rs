@@ -560,6 +560,26 @@ fn a_created_task_gets_the_next_free_number_and_a_script() {
 }
 
 #[test]
+fn tasks_created_at_the_same_moment_have_different_numbers() {
+    let service = start();
+    let both = Arc::new(std::sync::Barrier::new(2));
+    service.new_tasks(move |_, _| {
+        both.wait();
+        vec![DONE]
+    });
+    let create = || {
+        let body = r#"{"url":"https://example.com/a.png","type":1}"#;
+        Peer::of(&service).post(CREATE, body).envelope()["data"]["taskID"].as_u64()
+    };
+    let (one, other) = thread::scope(|scope| {
+        let one = scope.spawn(create);
+        (create(), one.join().expect("no panic"))
+    });
+    assert_eq!(one.max(other), Some(403_317));
+    assert_ne!(one, other);
+}
+
+#[test]
 fn a_task_that_is_not_described_as_documented_is_not_created() {
     let service = start();
     let mut peer = Peer::of(&service);
