@@ -230,19 +230,18 @@ impl Auth {
 /// that.
 pub(crate) fn read_answer<T: DeserializeOwned>(answer: Answer<'_>, secret: &str) -> Result<T> {
     envelope::decode(answer.status, answer.body).map_err(|error| {
-        let redacted = redact(answer.body, secret).and_then(|body| envelope::decode::<T>(answer.status, &body).err());
-        let error = redacted.unwrap_or(error).with_retry_after(answer.retry_after());
-        // JSON has more than one way to write a letter.
-        if secret.len() < SHORTEST_SECRET { error } else { error.without(secret) }
+        // What is that short is a test's, and may be part of any word.
+        let error = if secret.len() < SHORTEST_SECRET { error } else { redacted::<T>(error, &answer, secret) };
+        error.with_retry_after(answer.retry_after())
     })
 }
 
-fn redact(body: &[u8], secret: &str) -> Option<Vec<u8>> {
-    // What is that short is a test's, and may be part of any word.
-    if secret.len() < SHORTEST_SECRET || !body.windows(secret.len()).any(|part| part == secret.as_bytes()) {
-        return None;
-    }
-    Some(String::from_utf8_lossy(body).replace(secret, "[redacted]").into_bytes())
+fn redacted<T: DeserializeOwned>(error: Error, answer: &Answer<'_>, secret: &str) -> Error {
+    let quoted = answer.body.windows(secret.len()).any(|part| part == secret.as_bytes());
+    let body = || String::from_utf8_lossy(answer.body).replace(secret, "[redacted]");
+    let again = quoted.then(|| envelope::decode::<T>(answer.status, body().as_bytes()).err()).flatten();
+    // JSON has more than one way to write a letter.
+    again.unwrap_or(error).without(secret)
 }
 
 /// Issues tokens for credentials, one at a time.
@@ -304,7 +303,7 @@ impl Issuer {
             return self.wait(state, until);
         }
         state.busy = true;
-        let (allowance, failure, generation) = (state.allowance, state.failure.clone(), state.rounds + 1);
+        let (allowance, failure, generation) = (state.allowance, state.failure.clone(), state.rounds);
         drop(state);
         let busy = Busy(self);
         let mut attempt = Attempt { issuer: self, transport, until, allowance, failure, cache_error: None };

@@ -42,6 +42,20 @@ fn debug_output_shows_no_token() {
     assert_eq!(AccessToken::from(TOKEN).secret(), TOKEN);
 }
 
+/// A shorter one is a test's, and may be part of any word.
+#[test]
+fn a_token_is_looked_for_from_16_bytes_on() {
+    for (length, shown) in [(15, true), (16, false), (17, false)] {
+        let token = "q".repeat(length);
+        let service = service();
+        let client = builder(service.base_url()).access_token(token.as_str()).build().unwrap();
+        for reply in [Reply::code(1, &token), Reply::new(502).body(token.as_str())] {
+            service.reply_next(reply);
+            assert_eq!(all_texts(&client.get_process(TASK).unwrap_err()).contains(&token), shown, "{length}");
+        }
+    }
+}
+
 /// One test for all that logs, since a program has one logger.
 #[test]
 fn errors_and_logs_show_no_token() {

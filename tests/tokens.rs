@@ -436,8 +436,11 @@ fn a_lock_that_is_never_released_fails_no_call() {
     let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
     lock.lock().unwrap();
     let client =
-        builder(&service, credentials().cache_file(folder.file())).timeout(Duration::from_secs(3)).build().unwrap();
+        builder(&service, credentials().cache_file(folder.file())).timeout(Duration::from_secs(4)).build().unwrap();
+    let started = std::time::Instant::now();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    // Half of the time goes to the lock.
+    assert!((2..7).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     assert!(
         client.token_cache_error().unwrap().to_string().ends_with("is locked by another process that does not let go")
     );
