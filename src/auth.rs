@@ -240,8 +240,24 @@ fn redacted<T: DeserializeOwned>(error: Error, answer: &Answer<'_>, secret: &str
     let quoted = answer.body.windows(secret.len()).any(|part| part == secret.as_bytes());
     let body = || String::from_utf8_lossy(answer.body).replace(secret, "[redacted]");
     let again = quoted.then(|| envelope::decode::<T>(answer.status, body().as_bytes()).err()).flatten();
-    // JSON has more than one way to write a letter.
-    again.unwrap_or(error).without(secret)
+    let error = again.unwrap_or(error).without(secret);
+    // JSON has more than one way to write a letter, and what is quoted is quoted as it was written.
+    if !quoted && unescaped(answer.body).contains(secret) { error.without_body() } else { error }
+}
+
+/// A text with the escapes of JSON undone that a secret may be written with.
+fn unescaped(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut parts = text.split("\\u");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let letter = part.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+        match letter {
+            Some(letter) => plain.extend([letter.to_string().as_str(), &part[4..]]),
+            None => plain.push_str(part),
+        }
+    }
+    plain.replace('\\', "")
 }
 
 /// Issues tokens for credentials, one at a time.
@@ -395,9 +411,7 @@ impl Attempt<'_> {
                     return Ok(Some(token));
                 }
                 let token = self.ask(refused.is_some())?;
-                if let Err(error) = cache.write(&token) {
-                    self.cache_error = Some(error);
-                }
+                self.cache_error = cache.write(&token).err();
                 Ok(Some(token))
             }
             Err(error) => {

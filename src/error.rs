@@ -190,8 +190,18 @@ impl Error {
     pub(crate) fn without_quotes(mut self) -> Self {
         match &mut self {
             Self::Decode(e) => (e.body, e.source) = (String::new(), None),
-            Self::Http(e) if e.body.to_ascii_lowercase().contains("token") => e.body.clear(),
+            Self::Http(e) if ["token", "secret"].iter().any(|word| e.body.to_ascii_lowercase().contains(word)) => {
+                e.body.clear();
+            }
             _ => {}
+        }
+        self
+    }
+
+    /// Drops what an error quotes of an answer.
+    pub(crate) fn without_body(mut self) -> Self {
+        if let Self::Http(HttpError { body, .. }) | Self::Decode(DecodeError { body, .. }) = &mut self {
+            body.clear();
         }
         self
     }

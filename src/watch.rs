@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
     /// [`Error::WaitTimeout`], and goes on at the service. Default: no limit.
     ///
     /// No poll gets more time than is left. At the deadline one more task is asked, as with [`Wait::timeout`]. Zero
-    /// means to ask each task once, with the client's own timeout and at the rate that is set.
+    /// means to ask each task once, with the client's own timeout and at the rate that is set, unless a 429 forbids it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.timeout = Some(timeout);
         self
@@ -393,6 +393,8 @@ struct Engine<A, C> {
     finished: usize,
     /// No poll before this: the rate, or a 429 that holds all tasks.
     not_before: Duration,
+    /// Until when a 429 holds all tasks.
+    held_until: Duration,
     /// What ends every task that is left.
     end: Option<Error>,
     /// How long from the first poll on; a [`Wait`] always has one.
@@ -417,6 +419,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
             open: open.into(),
             finished: 0,
             not_before: Duration::ZERO,
+            held_until: Duration::ZERO,
             end: None,
             timeout: None,
             started: None,
@@ -480,7 +483,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         // The first poll comes at once. Where each task has but one, its replay belongs to it.
         let only = deadline == started;
         let unanswered = task.pause == 0;
-        if self.polls == 0 || (only && unanswered) {
+        if self.polls == 0 || (only && unanswered && self.held_until <= now) {
             self.sleep_until(due);
             let left = deadline.saturating_sub(now);
             return Some(self.limits(task, (!only).then_some(left)));
@@ -537,7 +540,8 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         if error.is_rate_limited() {
             // One that is longer ends its own task.
             let hold = error.retry_after().filter(|wait| *wait <= LONGEST_RETRY_AFTER).unwrap_or(HOLD);
-            self.not_before = self.not_before.max(self.clock.now().saturating_add(hold));
+            self.held_until = self.clock.now().saturating_add(hold);
+            self.not_before = self.not_before.max(self.held_until);
         }
         let verdict = verdict(&error);
         if verdict == Verdict::SlowDown && task.errors < self.settings.tolerate {

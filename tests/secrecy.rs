@@ -56,6 +56,27 @@ fn a_token_is_looked_for_from_16_bytes_on() {
     }
 }
 
+/// As PHP writes JSON, for one.
+#[test]
+fn a_token_that_is_quoted_with_escapes() {
+    let token = "tok/0123456789/abcdefgh";
+    let service = service();
+    let client = builder(service.base_url()).access_token(token).build().unwrap();
+    let slashes = token.replace('/', "\\/");
+    let letters = token.replace("tok", "\\u0074\\u006fk");
+    for escaped in [&slashes, &letters] {
+        let body = format!(r#"{{"error":"no","request":"Bearer {escaped}"}}"#);
+        for status in [200, 502] {
+            service.reply_next(Reply::json(body.as_str()).status(status));
+            let texts = all_texts(&client.get_process(TASK).unwrap_err());
+            assert!(!texts.contains(&escaped[6..]) && !texts.contains("Bearer"), "{status}: {texts}");
+        }
+    }
+    // What has nothing of it is quoted.
+    service.reply_next(Reply::new(502).body("a\\/b \\u00 \\u"));
+    assert!(client.get_process(TASK).unwrap_err().to_string().contains("a\\/b"));
+}
+
 /// One test for all that logs, since a program has one logger.
 #[test]
 fn errors_and_logs_show_no_token() {

@@ -468,6 +468,14 @@ fn a_watch_of_zero_asks_each_task_once() {
 }
 
 #[test]
+fn a_watch_of_zero_does_not_wait_for_a_429() {
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Err(http(429).with_retry_after(Some(9 * SECOND)))));
+    fixture = fixture.timeout(Duration::ZERO);
+    assert!(fixture.updates().iter().all(|update| update.result.as_ref().is_err_and(Error::is_timeout)));
+    assert_eq!((fixture.times(), fixture.clock.now()), (vec![0], Duration::ZERO));
+}
+
+#[test]
 fn the_rate_forbids_the_last_poll() {
     let answers = vec![Ok(running(3))];
     let mut fixture = Fixture::one(answers).timeout(5 * SECOND).set(|settings| settings.polls_per_second = 0.1);
