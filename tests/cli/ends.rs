@@ -69,6 +69,41 @@ fn not_authorised() {
     }
 }
 
+/// What passes is asked again in its turn, not on top of the rate.
+#[test]
+fn the_rate_counts_what_is_asked_again() {
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(Reply::code(429, "too many").header("Retry-After", "0")));
+    Tool::of(&service).run("process 1 2 3 --rate 20").ends(5);
+    let requests = service.requests();
+    assert_eq!(requests.len(), 9);
+    // Eight times 50 ms lie between them; what the way takes may differ.
+    assert!(requests[8].at - requests[0].at > std::time::Duration::from_millis(300));
+}
+
+#[test]
+fn a_task_is_created_again_only_where_there_is_none_yet() {
+    for (reply, requests) in
+        [(Reply::code(429, "too many"), 3), (Reply::new(429), 3), (Reply::new(503), 1), (Reply::nothing(), 1)]
+    {
+        let service = Service::start().unwrap();
+        service.reply_with(move |_| Some(reply.clone().header("Retry-After", "0")));
+        Tool::of(&service).run("create http://a.example/1.png --rate inf").ends(5);
+        assert_eq!(service.request_count(), requests);
+    }
+}
+
+#[test]
+fn one_task_of_two_urls_is_followed_once() {
+    let service = Service::start().unwrap();
+    let created = r#"{"code":0,"message":"ok","data":{"taskID":7}}"#;
+    service.task(7, [Progress::new(Status::Succeeded, 100)]);
+    service.reply_with(move |request| (request.method == "POST").then(|| Reply::json(created)));
+    let lines = "7\thttp://a.example/1.png\n7\thttp://a.example/2.png\n7\tsucceeded\t100 %\n";
+    let tool = Tool::of(&service);
+    tool.run("create --wait http://a.example/1.png http://a.example/2.png --rate inf").ends(0).prints(lines);
+}
+
 #[test]
 fn what_to_do_is_said_once() {
     let service = Service::start().unwrap();

@@ -17,7 +17,7 @@ Exit codes:
   2    usage, or a setting that cannot work
   3    not authorised, or banned
   4    ran out of time
-  5    could not ask, or was refused
+  5    could not ask or print, or was refused
   130  interrupted; 141: nobody reads the output any more";
 
 /// Follow offline migration tasks of the 123pan image host to their end.

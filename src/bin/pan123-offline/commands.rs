@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Command as Definition, CommandFactory};
-use pan123_offline::{Client, NewTask, Watch};
+use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
 use crate::args::{Arguments, Command, Common, Create, Patience};
 use crate::demo;
@@ -19,6 +19,10 @@ use crate::settings::{Account, Login};
 /// Polls a second, and new tasks a second: what other clients of the service keep to.
 const POLLS: f64 = 5.0;
 const CREATIONS: f64 = 1.0;
+
+/// How often what passes is asked again, and after which pause where the service names none.
+const RETRIES: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<End, Failure> {
     match command {
@@ -41,10 +45,9 @@ fn process(common: &Common, ids: &[String]) -> Result<End, Failure> {
     let ids = input::task_ids(ids)?;
     let report = begin(common)?;
     report.lock().expect(ids.len());
-    let mut pace = Pace::new(common.rate.unwrap_or(POLLS));
+    let mut pace = Pace::new(common.rate.unwrap_or(POLLS), common.request_timeout);
     for id in ids {
-        pace.wait();
-        let answer = client.get_process(id);
+        let answer = pace.ask(|| client.get_process(id), Error::is_transient);
         let mut report = report.lock();
         match answer {
             Ok(progress) => report.progress(id, progress)?,
@@ -91,18 +94,20 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
     }
     let tasks = urls.into_iter().map(|item| (new_task(&item, create), item.text));
     let report = begin(common)?;
-    let mut pace = Pace::new(common.rate.unwrap_or(CREATIONS));
+    let mut pace = Pace::new(common.rate.unwrap_or(CREATIONS), common.request_timeout);
     let mut ids = Vec::new();
     // Whoever is refused asks nothing more; a URL that cannot work is a matter of its own.
     let mut refused = false;
     for (task, url) in tasks {
-        pace.wait();
-        let created = client.create_task(&task);
+        let created = pace.ask(|| client.create_task(&task), is_no_task_yet);
         let mut report = report.lock();
         match created {
             Ok(id) => {
                 report.created(&url, id)?;
-                ids.push(id);
+                // The service may have taken two URLs for the same.
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
             }
             Err(error) => {
                 report.not_created(&url, &error)?;
@@ -118,6 +123,17 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
         return follow(&report, watch(common, &create.patience, &client, ids));
     }
     Ok(report.lock().end())
+}
+
+/// Whether the same may be asked for again without two tasks coming of it.
+fn is_no_task_yet(error: &Error) -> bool {
+    let rate_limited = match error {
+        Error::Api(e) => e.code == ErrorCode::RATE_LIMITED,
+        Error::Http(e) => e.status == 429,
+        _ => false,
+    };
+    let not_sent = matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
+    rate_limited || not_sent
 }
 
 fn new_task(item: &Item, create: &Create) -> NewTask {
@@ -138,8 +154,8 @@ fn login(common: &Common) -> Result<End, Failure> {
     let account = Account::find(common)?;
     let Login::Credentials { cache, .. } = &account.login else {
         return Err(usage(
-            "there is an access token already, which is used as it is; a login needs PAN123_CLIENT_ID and \
-             PAN123_CLIENT_SECRET",
+            "there is an access token already, which is used as it is; for a login take it away, and set \
+             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
         ));
     };
     let client = account.builder().timeout(common.request_timeout).build()?;
@@ -149,7 +165,9 @@ fn login(common: &Common) -> Result<End, Failure> {
     }
     let got = time_of(cache)?;
     if common.json {
-        return print(format!("{}\n", serde_json::json!({"token_cache": cache, "got": got})).as_bytes());
+        return print(
+            format!("{}\n", serde_json::json!({"token_cache": cache.to_string_lossy(), "got": got})).as_bytes(),
+        );
     }
     print(format!("the token in {} was got at {got}\n", cache.display()).as_bytes())
 }
@@ -158,7 +176,8 @@ fn login(common: &Common) -> Result<End, Failure> {
 fn time_of(cache: &Path) -> Result<String, Failure> {
     let time: io::Result<SystemTime> = fs::metadata(cache).and_then(|metadata| metadata.modified());
     let time = time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
-    Ok(humantime::format_rfc3339_seconds(time).to_string())
+    // A clock that was wrong is no reason to fail.
+    Ok(humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string())
 }
 
 fn demo(common: &Common) -> Result<End, Failure> {
@@ -202,7 +221,8 @@ fn print(text: &[u8]) -> Result<End, Failure> {
 }
 
 fn client(common: &Common) -> Result<Client, Failure> {
-    Ok(Account::find(common)?.builder().timeout(common.request_timeout).build()?)
+    // What passes is asked again here, in its turn; by the client it would come on top of the rate.
+    Ok(Account::find(common)?.builder().timeout(common.request_timeout).retries(0).build()?)
 }
 
 /// From here on Ctrl-C ends with a report.
@@ -219,21 +239,48 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Keeps requests apart.
+/// Keeps requests apart, those made again included.
 struct Pace {
     spacing: Duration,
+    /// The longest `Retry-After` that is waited for.
+    patience: Duration,
     next: Option<Instant>,
 }
 
 impl Pace {
-    fn new(rate: f64) -> Self {
-        Self { spacing: Duration::from_secs_f64(1.0 / rate), next: None }
+    fn new(rate: f64, patience: Duration) -> Self {
+        Self { spacing: Duration::from_secs_f64(1.0 / rate), patience, next: None }
     }
 
-    fn wait(&mut self) {
+    /// Asks, and again what may be repeated.
+    fn ask<T>(&mut self, ask: impl Fn() -> Result<T, Error>, may_repeat: impl Fn(&Error) -> bool) -> Result<T, Error> {
+        for _ in 0..RETRIES {
+            match self.turn(&ask) {
+                Err(error) if may_repeat(&error) && error.retry_after().is_none_or(|wait| wait <= self.patience) => {
+                    self.hold(error.retry_after().unwrap_or(PAUSE));
+                }
+                answer => return answer,
+            }
+        }
+        self.turn(&ask)
+    }
+
+    fn turn<T>(&mut self, ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         if let Some(next) = self.next {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
+        let before = self.next;
         self.next = Some(Instant::now() + self.spacing);
+        let answer = ask();
+        // What cannot work was not asked.
+        if matches!(answer, Err(Error::Config(_))) {
+            self.next = before;
+        }
+        answer
+    }
+
+    fn hold(&mut self, time: Duration) {
+        let until = Instant::now().checked_add(time);
+        self.next = self.next.max(until);
     }
 }

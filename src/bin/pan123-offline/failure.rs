@@ -112,7 +112,8 @@ pub(crate) fn advice(error: &Error) -> &'static str {
         }
         error if error.is_unauthorized() => {
             "\n  A token comes from the client id and secret that the open platform of 123pan shows: set \
-             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`, or set a new PAN123_ACCESS_TOKEN."
+             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`, or set a new PAN123_ACCESS_TOKEN. \
+             An access token that is set goes before them."
         }
         Error::Transport(e) if e.kind() == TransportErrorKind::Dns => {
             "\n  Is this machine online? If it needs a proxy, set HTTPS_PROXY."
