@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use pan123_offline::{Client, ClientBuilder, Credentials};
 use serde::Deserialize;
 
@@ -95,7 +96,7 @@ impl Settings {
             Some(path) => Some(path.clone()),
             None => variable("PAN123_CONFIG")?.map(PathBuf::from),
         };
-        let usual = || dirs::config_dir().map(|folder| folder.join(FOLDER).join("config.json"));
+        let usual = || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
         let must_be_there = named.is_some();
         let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
         let file = match File::open(&path) {
@@ -127,10 +128,16 @@ impl Settings {
     }
 }
 
+/// The user's own folders, as the system has them.
+fn folders() -> Option<impl BaseStrategy> {
+    choose_native_strategy().ok()
+}
+
 /// Without a cache each run would have a token issued, and the service keeps three.
 fn usual_cache() -> Result<PathBuf, Failure> {
-    let folder = dirs::cache_dir()
-        .ok_or_else(|| usage("there is no cache folder for this user; say where the token is kept by --token-cache"))?
+    let folder = folders()
+        .ok_or_else(|| usage("this user has no cache folder; say where the token is kept by --token-cache"))?
+        .cache_dir()
         .join(FOLDER);
     fs::create_dir_all(&folder).map_err(|error| usage(format!("the folder {}: {error}", folder.display())))?;
     Ok(folder.join("token"))
