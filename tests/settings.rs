@@ -493,6 +493,11 @@ fn the_environment_gives_token_and_base_url() {
         let usual = "Client { host: \"open-api.123pan.com\", timeout: 30s, retries: 2, .. }";
         assert_eq!(in_environment(&[token]), usual);
         assert_eq!(in_environment(&[token, ("PAN123_BASE_URL", "")]), usual);
+        // A loopback address has no use for a proxy, so one that cannot work does no harm.
+        for url in ["https://127.0.0.1:1", "http://127.0.0.1:1"] {
+            let nonsense = [token, ("PAN123_BASE_URL", url), ("https_proxy", "no proxy"), ("all_proxy", "no proxy")];
+            assert_eq!(in_environment(&nonsense), usual.replace("open-api.123pan.com", "127.0.0.1"));
+        }
     }
 }
 

@@ -528,6 +528,9 @@ fn a_token_goes_to_the_right_client_only() {
     let wrong = (1, "client id or secret is wrong".to_owned());
     assert_eq!(peer.post(TOKEN, "{}").outcome(), wrong);
     assert_eq!(peer.post(TOKEN, "").outcome().0, 1);
+    // Both are needed.
+    assert_eq!(peer.post(TOKEN, r#"{"clientID":"you"}"#).outcome(), wrong);
+    assert_eq!(peer.post(TOKEN, r#"{"clientSecret":"secret"}"#).outcome(), wrong);
     issue(&mut peer, "anybody");
     // Tokens are not told apart yet.
     assert_eq!(peer.poll("7").outcome().0, 0);
