@@ -214,6 +214,7 @@ fn user_agents() {
     ] {
         assert_eq!(refused("user_agent", builder().user_agent(user_agent).build()), reason, "{user_agent:?}");
     }
+    assert_works(builder().user_agent("x".repeat(4096)));
     assert_works(builder().user_agent("album-mover/2.1 (nightly build; +https://example.com)"));
 }
 

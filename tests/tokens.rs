@@ -186,8 +186,11 @@ fn what_passes_is_retried_on_the_way_to_a_token() {
 
 #[test]
 fn a_retry_for_a_token_gets_what_is_left_of_the_time() {
-    let service = service();
-    service.reply_next(Reply::new(503).header("Retry-After", "2"));
+    let service = support::service();
+    // Slow enough to need some time of its own.
+    let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
+    let token = token.delay(Duration::from_millis(200));
+    service.reply_next(Reply::new(503).header("Retry-After", "2")).reply_next(token);
     let client = builder(&service, credentials()).retries(1).timeout(Duration::from_secs(5)).build().unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 }
