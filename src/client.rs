@@ -40,7 +40,7 @@ struct Inner {
     timeout: Duration,
     retries: u32,
     /// The last task that was asked for: most programs follow one at a time.
-    last: Mutex<Option<(u64, Endpoint)>>,
+    last: Mutex<Option<(u64, Arc<Endpoint>)>>,
 }
 
 impl Client {
@@ -194,16 +194,17 @@ enum Repeat {
 impl Inner {
     /// One request for a task's progress.
     fn ask(&self, task_id: u64, started: Instant, limits: RequestOptions) -> std::result::Result<Progress, Failure> {
-        self.exchange(Request::Get(&self.target(task_id)?), started, limits)
+        let target = self.target(task_id)?;
+        self.exchange(Request::Get(&target), started, limits)
     }
 
-    fn target(&self, task_id: u64) -> Result<Endpoint> {
+    fn target(&self, task_id: u64) -> Result<Arc<Endpoint>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((id, target)) if *id == task_id => Ok(target.clone()),
+            Some((id, target)) if *id == task_id => Ok(Arc::clone(target)),
             _ => {
-                let target = self.transport.endpoint(&format!("{PROCESS}?taskID={task_id}"))?;
-                *last = Some((task_id, target.clone()));
+                let target = Arc::new(self.transport.endpoint(&format!("{PROCESS}?taskID={task_id}"))?);
+                *last = Some((task_id, Arc::clone(&target)));
                 Ok(target)
             }
         }

@@ -74,12 +74,6 @@ pub(crate) struct Response<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// The error of a request, and whether ureq began to send its body if it has one.
-struct RequestError {
-    error: ureq::Error,
-    body_taken: Option<bool>,
-}
-
 impl Transport {
     pub(crate) fn new(settings: TransportSettings, configure: impl FnOnce(AgentConfig) -> AgentConfig) -> Result<Self> {
         let config = agent_config(&settings, configure)?;
@@ -133,48 +127,49 @@ impl Transport {
         options: RequestOptions,
         read: impl FnOnce(Response<'_>) -> R,
     ) -> Result<R> {
-        let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
-        let mut response = match self.run(template, request, options) {
-            Err(RequestError { error, .. }) if resolver::is_lookup_needed(&error) => {
-                self.resolver.refresh(deadline).map_err(|error| self.error(error, None))?;
-                let timeout = Some(deadline.saturating_duration_since(Instant::now()));
-                self.run(template, request, RequestOptions { timeout, ..options })
-            }
-            result => result,
+        let mut body_taken = matches!(request, Request::Post(..)).then_some(false);
+        let mut result = self.run(template, request, options, &mut body_taken);
+        if result.as_ref().is_err_and(resolver::is_lookup_needed) {
+            let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
+            self.resolver.refresh(deadline).map_err(|error| self.error(error, body_taken))?;
+            let timeout = Some(deadline.saturating_duration_since(Instant::now()));
+            result = self.run(template, request, RequestOptions { timeout, ..options }, &mut body_taken);
         }
-        .map_err(|RequestError { error, body_taken }| self.error(error, body_taken))?;
+        let mut response = match result {
+            Ok(response) => response,
+            Err(error) => return Err(self.error(error, body_taken)),
+        };
 
         let mut body = BodyBuffer::new();
         let result = body.read(response.body_mut());
         // An error status, with the part of the body that arrived, says more than the end of the connection.
         if response.status().is_success() {
-            result
-                .map_err(|error| self.error(body_error(error), matches!(request, Request::Post(..)).then_some(true)))?;
+            result.map_err(|error| self.error(body_error(error), body_taken))?;
         }
         Ok(read(Response { status: response.status().as_u16(), headers: response.headers(), body: body.bytes() }))
     }
 
+    /// Sends a request. Sets `body_taken` if ureq began to read its body.
     fn run(
         &self,
         template: &RequestTemplate,
         request: Request<'_>,
         options: RequestOptions,
-    ) -> std::result::Result<http::Response<Body>, RequestError> {
+        body_taken: &mut Option<bool>,
+    ) -> std::result::Result<http::Response<Body>, ureq::Error> {
         let mut message = template.0.clone();
         match request {
             Request::Get(Endpoint(uri)) => {
                 *message.uri_mut() = uri.clone();
-                let result = self.agent.run(self.configure(message, options));
-                result.map_err(|error| RequestError { error, body_taken: None })
+                self.agent.run(self.configure(message, options))
             }
             Request::Post(Endpoint(uri), bytes) => {
                 *message.method_mut() = Method::POST;
                 *message.uri_mut() = uri.clone();
                 message.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
-                let mut body = ObservedBody { bytes, taken: false };
+                let mut body = ObservedBody { bytes, taken: body_taken };
                 let (parts, ()) = self.configure(message, options).into_parts();
-                let message = http::Request::from_parts(parts, SendBody::from_reader(&mut body));
-                self.agent.run(message).map_err(|error| RequestError { error, body_taken: Some(body.taken) })
+                self.agent.run(http::Request::from_parts(parts, SendBody::from_reader(&mut body)))
             }
         }
     }
@@ -227,12 +222,12 @@ fn cannot_be_sent(setting: &'static str, error: &dyn fmt::Display) -> Error {
 /// A body that records whether ureq began to read it. Before that, the service cannot have processed the request.
 struct ObservedBody<'a> {
     bytes: &'a [u8],
-    taken: bool,
+    taken: &'a mut Option<bool>,
 }
 
 impl Read for ObservedBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.taken = true;
+        *self.taken = Some(true);
         self.bytes.read(buffer)
     }
 }

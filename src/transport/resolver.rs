@@ -13,6 +13,7 @@ use std::{error, fmt, thread};
 
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
@@ -27,6 +28,8 @@ const MAX_ENTRIES: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct CachingResolver {
     service: Arc<Uri>,
+    /// The service's address, if its URL holds one in place of a name.
+    service_address: Option<SocketAddr>,
     cache: Arc<Cache>,
 }
 
@@ -60,7 +63,8 @@ enum Lookup {
 impl CachingResolver {
     /// `service` is any URL of the service.
     pub(super) fn new(service: Uri) -> Self {
-        Self { service: Arc::new(service), cache: Arc::default() }
+        let service_address = host_and_port(&service).ok().and_then(|(host, port)| parse_address(host, port));
+        Self { service: Arc::new(service), service_address, cache: Arc::default() }
     }
 
     /// Looks up the service's name, unless its addresses have not expired.
@@ -77,19 +81,28 @@ impl CachingResolver {
         self.cache.lock().iter_mut().for_each(|entry| entry.expires = None);
     }
 
+    fn is_service(&self, uri: &Uri) -> bool {
+        // Compared as text, which is cheap: every request comes by here.
+        uri.authority().map(Authority::as_str) == self.service.authority().map(Authority::as_str)
+    }
+
     /// Whether the service was looked up before, so that it may have a pooled connection.
     fn may_be_connected(&self, uri: &Uri, host: &str, port: u16) -> bool {
-        uri.authority() == self.service.authority()
+        self.is_service(uri)
             && self.cache.lock().iter().any(|entry| entry.is_for(host, port) && !entry.addresses.is_empty())
     }
 }
 
 impl Resolver for CachingResolver {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let (host, port) = host_and_port(uri)?;
         let mut resolved = self.empty();
-        if let Ok(address) = host.parse::<IpAddr>() {
-            resolved.push(SocketAddr::new(address, port));
+        if let Some(address) = self.service_address.filter(|_| self.is_service(uri)) {
+            resolved.push(address);
+            return Ok(resolved);
+        }
+        let (host, port) = host_and_port(uri)?;
+        if let Some(address) = parse_address(host, port) {
+            resolved.push(address);
             return Ok(resolved);
         }
         let addresses = match self.cache.valid_addresses(host, port) {
@@ -203,6 +216,11 @@ fn host_and_port(uri: &Uri) -> Result<(&str, u16), Error> {
     };
     // An IPv6 address has brackets in a URL.
     Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
+}
+
+/// The address of a host that is an address and no name.
+fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
+    host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, port))
 }
 
 /// Whether a request failed because it needs a new connection and the service's addresses have expired. ureq then has no
