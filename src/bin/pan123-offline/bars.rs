@@ -35,10 +35,10 @@ impl Bars {
         }
         let height = usize::from(Term::stdout().size().0);
         let all_fit = task_ids.len() + 2 <= height;
-        let total = screen.add(
-            ProgressBar::new(task_ids.len() as u64)
-                .with_style(style("{spinner} {bar:30} {pos} of {len} ended in {elapsed}{msg}", "")),
-        );
+        let total = screen.add(ProgressBar::new(task_ids.len() as u64).with_style(style(
+            "{spinner} {bar:30} {pos} of {len} ended in {elapsed}{msg}",
+            "",
+        )));
         let mut bars = Self {
             screen,
             rows: Vec::new(),
@@ -86,9 +86,12 @@ impl Bars {
         self.total.inc(1);
         if !well {
             self.failed += 1;
-            self.total.set_message(format!(", {} not well", self.failed));
+            self.total
+                .set_message(format!(", {} not well", self.failed));
         }
-        let Some(place) = self.rows.iter().position(|row| row.task_id == task_id) else { return };
+        let Some(place) = self.rows.iter().position(|row| row.task_id == task_id) else {
+            return;
+        };
         if self.limit.is_some() {
             let row = self.rows.remove(place);
             row.bar.finish_and_clear();
@@ -106,7 +109,11 @@ impl Bars {
                 self.add_row(task_id);
                 return self.rows.len() - 1;
             }
-            let quiet = self.rows.iter().enumerate().min_by_key(|(_, row)| row.changed);
+            let quiet = self
+                .rows
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, row)| row.changed);
             quiet.map_or(0, |(place, _)| place)
         });
         self.changes += 1;
@@ -120,10 +127,16 @@ impl Bars {
     }
 
     fn add_row(&mut self, task_id: u64) {
-        let bar = ProgressBar::new(100).with_style(row_style("dim")).with_prefix(task_id.to_string());
+        let bar = ProgressBar::new(100)
+            .with_style(row_style("dim"))
+            .with_prefix(task_id.to_string());
         let bar = self.screen.insert_before(&self.total, bar);
         bar.tick();
-        self.rows.push(Row { task_id, bar, changed: 0 });
+        self.rows.push(Row {
+            task_id,
+            bar,
+            changed: 0,
+        });
     }
 }
 
@@ -137,7 +150,10 @@ fn color(status: Status) -> &'static str {
 }
 
 fn row_style(color: &str) -> ProgressStyle {
-    style("{prefix:>12} {bar:30.COLOR} {pos:>3} %  {wide_msg:.COLOR}", color)
+    style(
+        "{prefix:>12} {bar:30.COLOR} {pos:>3} %  {wide_msg:.COLOR}",
+        color,
+    )
 }
 
 /// The templates are fixed, so a fault in one would show in every run; the plain bar is good enough then.

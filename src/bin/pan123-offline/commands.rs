@@ -33,7 +33,12 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<End, Failu
         Command::Demo => demo(&common),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "pan123-offline", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "pan123-offline",
+                &mut script,
+            );
             print(&script)
         }
         Command::Man { command } => man(command.as_deref()),
@@ -79,7 +84,9 @@ fn follow(report: &Shared, watch: Watch<'_>) -> Result<End, Failure> {
 }
 
 fn watch<'a>(common: &Common, patience: &Patience, client: &'a Client, ids: Vec<u64>) -> Watch<'a> {
-    let watch = client.watch(ids).polls_per_second(common.rate.unwrap_or(POLLS));
+    let watch = client
+        .watch(ids)
+        .polls_per_second(common.rate.unwrap_or(POLLS));
     match patience.timeout {
         Some(timeout) => watch.timeout(timeout),
         None => watch,
@@ -90,9 +97,13 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
     let client = client(common)?;
     let urls = input::items(&create.urls)?;
     if create.file_name.is_some() && urls.len() > 1 {
-        return Err(usage("--file-name is for one URL; several images cannot have the same name"));
+        return Err(usage(
+            "--file-name is for one URL; several images cannot have the same name",
+        ));
     }
-    let tasks = urls.into_iter().map(|item| (new_task(&item, create), item.text));
+    let tasks = urls
+        .into_iter()
+        .map(|item| (new_task(&item, create), item.text));
     let report = begin(common)?;
     let mut pace = Pace::new(common.rate.unwrap_or(CREATIONS), common.request_timeout);
     let mut ids = Vec::new();
@@ -132,7 +143,8 @@ fn is_no_task_yet(error: &Error) -> bool {
         Error::Http(e) => e.status == 429,
         _ => false,
     };
-    let not_sent = matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
+    let not_sent =
+        matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
     rate_limited || not_sent
 }
 
@@ -161,12 +173,19 @@ fn login(common: &Common) -> Result<End, Failure> {
     let client = account.builder().timeout(common.request_timeout).build()?;
     client.access_token()?;
     if let Some(error) = client.token_cache_error() {
-        return Err(usage(format!("the token was issued, but cannot be kept: {}", causes(&error))));
+        return Err(usage(format!(
+            "the token was issued, but cannot be kept: {}",
+            causes(&error)
+        )));
     }
     let got = time_of(cache)?;
     if common.json {
         return print(
-            format!("{}\n", serde_json::json!({"token_cache": cache.to_string_lossy(), "got": got})).as_bytes(),
+            format!(
+                "{}\n",
+                serde_json::json!({"token_cache": cache.to_string_lossy(), "got": got})
+            )
+            .as_bytes(),
         );
     }
     print(format!("the token in {} was got at {got}\n", cache.display()).as_bytes())
@@ -175,16 +194,22 @@ fn login(common: &Common) -> Result<End, Failure> {
 /// When the token was put into its file, in UTC.
 fn time_of(cache: &Path) -> Result<String, Failure> {
     let time: io::Result<SystemTime> = fs::metadata(cache).and_then(|metadata| metadata.modified());
-    let time = time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
+    let time =
+        time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
     // A clock that was wrong is no reason to fail.
     Ok(humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string())
 }
 
 fn demo(common: &Common) -> Result<End, Failure> {
     let service = demo::service()?;
-    let client = Client::builder().access_token("demo").base_url(service.base_url()).build()?;
+    let client = Client::builder()
+        .access_token("demo")
+        .base_url(service.base_url())
+        .build()?;
     let report = begin(common)?;
-    report.lock().say("this is a demonstration, on a service built in; one task fails, and one does not exist");
+    report.lock().say(
+        "this is a demonstration, on a service built in; one task fails, and one does not exist",
+    );
     let ids = demo::task_ids();
     report.lock().follow(&ids);
     // The stand-in bears more than the service, for which the defaults are made.
@@ -194,7 +219,11 @@ fn demo(common: &Common) -> Result<End, Failure> {
         .intervals(Duration::from_millis(300), Duration::from_millis(600));
     let end = follow(&report, watch)?;
     let report = report.lock();
-    report.say(&format!("{}; `wait` would end with exit code {}", report.summary(), end.code()));
+    report.say(&format!(
+        "{}; `wait` would end with exit code {}",
+        report.summary(),
+        end.code()
+    ));
     Ok(End::Succeeded)
 }
 
@@ -222,7 +251,11 @@ fn print(text: &[u8]) -> Result<End, Failure> {
 
 fn client(common: &Common) -> Result<Client, Failure> {
     // What passes is asked again here, in its turn; by the client it would come on top of the rate.
-    Ok(Account::find(common)?.builder().timeout(common.request_timeout).retries(0).build()?)
+    Ok(Account::find(common)?
+        .builder()
+        .timeout(common.request_timeout)
+        .retries(0)
+        .build()?)
 }
 
 /// From here on Ctrl-C ends with a report.
@@ -249,14 +282,25 @@ struct Pace {
 
 impl Pace {
     fn new(rate: f64, patience: Duration) -> Self {
-        Self { spacing: Duration::from_secs_f64(1.0 / rate), patience, next: None }
+        Self {
+            spacing: Duration::from_secs_f64(1.0 / rate),
+            patience,
+            next: None,
+        }
     }
 
     /// Asks, and again what may be repeated.
-    fn ask<T>(&mut self, ask: impl Fn() -> Result<T, Error>, may_repeat: impl Fn(&Error) -> bool) -> Result<T, Error> {
+    fn ask<T>(
+        &mut self,
+        ask: impl Fn() -> Result<T, Error>,
+        may_repeat: impl Fn(&Error) -> bool,
+    ) -> Result<T, Error> {
         for _ in 0..RETRIES {
             match self.turn(&ask) {
-                Err(error) if may_repeat(&error) && error.retry_after().is_none_or(|wait| wait <= self.patience) => {
+                Err(error)
+                    if may_repeat(&error)
+                        && error.retry_after().is_none_or(|wait| wait <= self.patience) =>
+                {
                     self.hold(error.retry_after().unwrap_or(PAUSE));
                 }
                 answer => return answer,

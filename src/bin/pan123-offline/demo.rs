@@ -15,7 +15,9 @@ pub(crate) fn service() -> io::Result<Service> {
     for task in 0..TASKS - 1 {
         let steps = 5 + task * 3 % 7;
         let percent = |step: u64| (100 * step / steps) as u8;
-        let mut script: Vec<_> = (0..steps).map(|step| Progress::new(Status::InProgress, percent(step))).collect();
+        let mut script: Vec<_> = (0..steps)
+            .map(|step| Progress::new(Status::InProgress, percent(step)))
+            .collect();
         match task {
             2 => script.insert(3, Progress::new(Status::Retrying, percent(2))),
             4 => script.truncate(4),

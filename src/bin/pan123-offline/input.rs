@@ -14,7 +14,9 @@ pub(crate) struct Item {
 
 impl Item {
     pub(crate) fn place(&self) -> String {
-        self.line.map_or_else(String::new, |line| format!("line {line} of standard input: "))
+        self.line.map_or_else(String::new, |line| {
+            format!("line {line} of standard input: ")
+        })
     }
 }
 
@@ -24,14 +26,25 @@ pub(crate) fn items(arguments: &[String]) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::with_capacity(arguments.len());
     for argument in arguments {
         if argument != "-" {
-            items.push(Item { text: argument.clone(), line: None });
+            items.push(Item {
+                text: argument.clone(),
+                line: None,
+            });
             continue;
         }
         for (number, line) in (1..).zip(io::stdin().lock().lines()) {
-            let line = line.map_err(|error| usage(format!("line {number} of standard input: {error}")))?;
+            let line =
+                line.map_err(|error| usage(format!("line {number} of standard input: {error}")))?;
             // An editor may have put a byte-order mark before the first.
-            if let Some(text) = line.trim_start_matches('\u{feff}').split_whitespace().next() {
-                items.push(Item { text: text.to_owned(), line: Some(number) });
+            if let Some(text) = line
+                .trim_start_matches('\u{feff}')
+                .split_whitespace()
+                .next()
+            {
+                items.push(Item {
+                    text: text.to_owned(),
+                    line: Some(number),
+                });
             }
         }
     }
@@ -47,7 +60,11 @@ pub(crate) fn task_ids(arguments: &[String]) -> Result<Vec<u64>, Failure> {
     let mut ids = Vec::new();
     for item in items(arguments)? {
         let id = item.text.parse().map_err(|_| {
-            usage(format!("{}`{}` is no task id, which is a number", item.place(), item.text.escape_debug()))
+            usage(format!(
+                "{}`{}` is no task id, which is a number",
+                item.place(),
+                item.text.escape_debug()
+            ))
         })?;
         if seen.insert(id) {
             ids.push(id);

@@ -52,10 +52,16 @@ impl Shared {
         let mut report = self.lock_soon();
         if let Some(report) = &mut report {
             report.close();
-            report.say(&format!("interrupted: {}; the tasks go on at the service", report.summary()));
+            report.say(&format!(
+                "interrupted: {}; the tasks go on at the service",
+                report.summary()
+            ));
         } else {
             let known = "interrupted, with nobody reading what is known";
-            let _ = writeln!(io::stderr(), "pan123-offline: {known}; the tasks go on at the service");
+            let _ = writeln!(
+                io::stderr(),
+                "pan123-offline: {known}; the tasks go on at the service"
+            );
         }
         exit(INTERRUPTED);
     }

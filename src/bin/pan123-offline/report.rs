@@ -31,7 +31,16 @@ enum Output {
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
         let output = if json { Output::Json } else { Output::Lines };
-        Self { output, end: End::Succeeded, succeeded: 0, failed: 0, given_up: 0, created: 0, advice: "", tasks: 0 }
+        Self {
+            output,
+            end: End::Succeeded,
+            succeeded: 0,
+            failed: 0,
+            given_up: 0,
+            created: 0,
+            advice: "",
+            tasks: 0,
+        }
     }
 
     pub(crate) fn end(&self) -> End {
@@ -68,7 +77,10 @@ impl Report {
             _ => {}
         }
         match &mut self.output {
-            Output::Lines => line(format_args!("{task_id}\t{}\t{} %", progress.status, progress.percent)),
+            Output::Lines => line(format_args!(
+                "{task_id}\t{}\t{} %",
+                progress.status, progress.percent
+            )),
             Output::Json => object(progress_fields(task_id, progress)),
             Output::Bars(bars) => {
                 bars.progress(task_id, progress);
@@ -134,16 +146,30 @@ impl Report {
 
     /// What is known so far.
     pub(crate) fn summary(&self) -> String {
-        let open = self.tasks.saturating_sub(self.succeeded + self.failed + self.given_up);
-        let Self { succeeded, failed, given_up, created, .. } = self;
+        let open = self
+            .tasks
+            .saturating_sub(self.succeeded + self.failed + self.given_up);
+        let Self {
+            succeeded,
+            failed,
+            given_up,
+            created,
+            ..
+        } = self;
         let mut parts = Vec::new();
         if *created > 0 {
             parts.push(format!("{created} created"));
         }
         if self.tasks > 0 {
-            parts.push(format!("{succeeded} succeeded, {failed} failed, {given_up} given up, {open} still open"));
+            parts.push(format!(
+                "{succeeded} succeeded, {failed} failed, {given_up} given up, {open} still open"
+            ));
         }
-        if parts.is_empty() { "nothing is known yet".to_owned() } else { parts.join("; ") }
+        if parts.is_empty() {
+            "nothing is known yet".to_owned()
+        } else {
+            parts.join("; ")
+        }
     }
 
     /// Leaves the bars as they are; what is told from here on stands below them.

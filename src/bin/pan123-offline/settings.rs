@@ -31,7 +31,11 @@ struct Settings {
 /// What the service is to be asked with.
 pub(crate) enum Login {
     Token(String),
-    Credentials { id: String, secret: String, cache: PathBuf },
+    Credentials {
+        id: String,
+        secret: String,
+        cache: PathBuf,
+    },
 }
 
 pub(crate) struct Account {
@@ -41,7 +45,11 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn find(options: &Common) -> Result<Self, Failure> {
-        let places = [Settings::from_options(options)?, Settings::from_environment()?, Settings::from_file(options)?];
+        let places = [
+            Settings::from_options(options)?,
+            Settings::from_environment()?,
+            Settings::from_file(options)?,
+        ];
         let cache = places.iter().find_map(|place| place.token_cache.clone());
         let base_url = places.iter().find_map(|place| place.base_url.clone());
         for place in places {
@@ -96,21 +104,38 @@ impl Settings {
             Some(path) => Some(path.clone()),
             None => variable("PAN123_CONFIG")?.map(PathBuf::from),
         };
-        let usual = || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
+        let usual =
+            || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
         let must_be_there = named.is_some();
-        let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
+        let Some(path) = named.or_else(usual) else {
+            return Ok(Self::default());
+        };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound && !must_be_there => return Ok(Self::default()),
-            Err(error) => return Err(usage(format!("the configuration file {}: {error}", path.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound && !must_be_there => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(usage(format!(
+                    "the configuration file {}: {error}",
+                    path.display()
+                )));
+            }
         };
         check_owner_only(&path, &file)?;
         let text = read(&path, file)?;
         // What serde quotes might be the token, so it is told where the fault is, not what stands there.
         serde_json::from_slice(&text).map_err(|error| {
-            let what = if error.is_data() { "an unknown field, or a value that is no text" } else { "no JSON" };
+            let what = if error.is_data() {
+                "an unknown field, or a value that is no text"
+            } else {
+                "no JSON"
+            };
             let (line, column) = (error.line(), error.column());
-            usage(format!("the configuration file {}, line {line}, column {column}: {what}", path.display()))
+            usage(format!(
+                "the configuration file {}, line {line}, column {column}: {what}",
+                path.display()
+            ))
         })
     }
 
@@ -121,8 +146,12 @@ impl Settings {
                 let cache = cache.clone().map_or_else(usual_cache, Ok)?;
                 Ok(Some(Login::Credentials { id, secret, cache }))
             }
-            (None, Some(_), None) => Err(usage("there is a client id, but no client secret beside it")),
-            (None, None, Some(_)) => Err(usage("there is a client secret, but no client id beside it")),
+            (None, Some(_), None) => Err(usage(
+                "there is a client id, but no client secret beside it",
+            )),
+            (None, None, Some(_)) => Err(usage(
+                "there is a client secret, but no client id beside it",
+            )),
             (None, None, None) => Ok(None),
         }
     }
@@ -136,10 +165,13 @@ fn folders() -> Option<impl BaseStrategy> {
 /// Without a cache each run would have a token issued, and the service keeps three.
 fn usual_cache() -> Result<PathBuf, Failure> {
     let folder = folders()
-        .ok_or_else(|| usage("this user has no cache folder; say where the token is kept by --token-cache"))?
+        .ok_or_else(|| {
+            usage("this user has no cache folder; say where the token is kept by --token-cache")
+        })?
         .cache_dir()
         .join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|error| usage(format!("the folder {}: {error}", folder.display())))?;
+    fs::create_dir_all(&folder)
+        .map_err(|error| usage(format!("the folder {}: {error}", folder.display())))?;
     Ok(folder.join("token"))
 }
 
@@ -153,9 +185,11 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 }
 
 fn read_token(path: &Path) -> Result<String, Failure> {
-    let file = File::open(path).map_err(|error| usage(format!("the token file {}: {error}", path.display())))?;
+    let file = File::open(path)
+        .map_err(|error| usage(format!("the token file {}: {error}", path.display())))?;
     let text = String::from_utf8(read(path, file)?);
-    let text = text.map_err(|_| usage(format!("the token file {} is not UTF-8", path.display())))?;
+    let text =
+        text.map_err(|_| usage(format!("the token file {} is not UTF-8", path.display())))?;
     // An editor ends the line.
     Ok(text.trim().to_owned())
 }
@@ -174,7 +208,9 @@ fn read(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
 fn check_owner_only(path: &Path, file: &File) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;
 
-    let others = file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+    let others = file
+        .metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
     if others {
         let path = path.display();
         return Err(usage(format!(
