@@ -74,7 +74,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         tasks: Tasks,
         #[command(flatten)]
-        patience: Patience,
+        wait_args: WaitArgs,
     },
     /// Create tasks that fetch images from URLs, and print their ids
     Create(Create),
@@ -102,7 +102,7 @@ pub(crate) struct Tasks {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Patience {
+pub(crate) struct WaitArgs {
     /// Give up after this time, such as 90s, 10m or 2h; the tasks go on. 0s asks once [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
@@ -131,7 +131,7 @@ pub(crate) struct Create {
     pub(crate) wait: bool,
 
     #[command(flatten)]
-    pub(crate) patience: Patience,
+    pub(crate) wait_args: WaitArgs,
 }
 
 /// One request in eleven days. Less is a slip, and with much less no clock reaches the second request.

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands, one function for each.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Command as Definition, CommandFactory};
 use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
-use crate::args::{Arguments, Command, Common, Create, Patience};
+use crate::args::{Arguments, Command, Common, Create, WaitArgs};
 use crate::demo;
-use crate::failure::{End, Failure, usage};
+use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Item};
 use crate::interrupt::Shared;
 use crate::report::Report;
-use crate::settings::{Account, Login};
+use crate::settings::{Login, ResolvedSettings};
 
-/// Polls a second, and new tasks a second: what other clients of the service keep to.
-const POLLS: f64 = 5.0;
-const CREATIONS: f64 = 1.0;
+/// Polls and new tasks a second: the rates that other clients of the service keep to.
+const DEFAULT_POLL_RATE: f64 = 5.0;
+const DEFAULT_CREATE_RATE: f64 = 1.0;
 
-/// How often what passes is asked again, and after which pause where the service names none.
+/// Retries of a transient error, and the delay before one if the service names none.
 const RETRIES: u32 = 2;
-const PAUSE: Duration = Duration::from_secs(1);
+const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<End, Failure> {
+pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
         Command::Process(tasks) => process(&common, &tasks.ids),
-        Command::Wait { tasks, patience } => wait(&common, &tasks.ids, &patience),
+        Command::Wait { tasks, wait_args } => wait(&common, &tasks.ids, &wait_args),
         Command::Create(create) => self::create(&common, &create),
         Command::Login => login(&common),
         Command::Demo => demo(&common),
@@ -45,55 +45,63 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<End, Failu
     }
 }
 
-fn process(common: &Common, ids: &[String]) -> Result<End, Failure> {
+fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
     let ids = input::task_ids(ids)?;
     let report = begin(common)?;
     report.lock().expect(ids.len());
-    let mut pace = Pace::new(common.rate.unwrap_or(POLLS), common.request_timeout);
+    let mut limiter = RateLimiter::new(
+        common.rate.unwrap_or(DEFAULT_POLL_RATE),
+        common.request_timeout,
+    );
     for id in ids {
-        let answer = pace.ask(|| client.get_process(id), Error::is_transient);
+        let result = limiter.call_with_retries(|| client.get_process(id), Error::is_transient);
         let mut report = report.lock();
-        match answer {
+        match result {
             Ok(progress) => report.progress(id, progress)?,
             Err(error) => report.task_error(id, &error)?,
         }
-        if report.end() >= End::NotAuthorised {
+        if report.exit_status() >= ExitStatus::Refused {
             break;
         }
     }
-    Ok(report.lock().end())
+    Ok(report.lock().exit_status())
 }
 
-fn wait(common: &Common, ids: &[String], patience: &Patience) -> Result<End, Failure> {
+fn wait(common: &Common, ids: &[String], wait_args: &WaitArgs) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
     let ids = input::task_ids(ids)?;
     let report = begin(common)?;
     report.lock().follow(&ids);
-    follow(&report, watch(common, patience, &client, ids))
+    follow(&report, watch(common, wait_args, &client, ids))
 }
 
 /// Follows tasks to their ends.
-fn follow(report: &Shared, watch: Watch<'_>) -> Result<End, Failure> {
+fn follow(report: &Shared, watch: Watch<'_>) -> Result<ExitStatus, Failure> {
     for update in watch {
         report.lock().update(&update)?;
     }
     let mut report = report.lock();
     report.close();
-    Ok(report.end())
+    Ok(report.exit_status())
 }
 
-fn watch<'a>(common: &Common, patience: &Patience, client: &'a Client, ids: Vec<u64>) -> Watch<'a> {
+fn watch<'a>(
+    common: &Common,
+    wait_args: &WaitArgs,
+    client: &'a Client,
+    ids: Vec<u64>,
+) -> Watch<'a> {
     let watch = client
         .watch(ids)
-        .polls_per_second(common.rate.unwrap_or(POLLS));
-    match patience.timeout {
+        .polls_per_second(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    match wait_args.timeout {
         Some(timeout) => watch.timeout(timeout),
         None => watch,
     }
 }
 
-fn create(common: &Common, create: &Create) -> Result<End, Failure> {
+fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
     let urls = input::items(&create.urls)?;
     if create.file_name.is_some() && urls.len() > 1 {
@@ -105,12 +113,15 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
         .into_iter()
         .map(|item| (new_task(&item, create), item.text));
     let report = begin(common)?;
-    let mut pace = Pace::new(common.rate.unwrap_or(CREATIONS), common.request_timeout);
+    let mut limiter = RateLimiter::new(
+        common.rate.unwrap_or(DEFAULT_CREATE_RATE),
+        common.request_timeout,
+    );
     let mut ids = Vec::new();
-    // Whoever is refused asks nothing more; a URL that cannot work is a matter of its own.
+    // A ban or a refused token stops the rest; a URL that cannot work does not.
     let mut refused = false;
     for (task, url) in tasks {
-        let created = pace.ask(|| client.create_task(&task), is_no_task_yet);
+        let created = limiter.call_with_retries(|| client.create_task(&task), may_create_again);
         let mut report = report.lock();
         match created {
             Ok(id) => {
@@ -122,7 +133,7 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
             }
             Err(error) => {
                 report.not_created(&url, &error)?;
-                refused = End::of(&error) == End::NotAuthorised;
+                refused = ExitStatus::of(&error) == ExitStatus::Refused;
             }
         }
         if refused {
@@ -131,13 +142,13 @@ fn create(common: &Common, create: &Create) -> Result<End, Failure> {
     }
     if create.wait && !refused && !ids.is_empty() {
         report.lock().follow(&ids);
-        return follow(&report, watch(common, &create.patience, &client, ids));
+        return follow(&report, watch(common, &create.wait_args, &client, ids));
     }
-    Ok(report.lock().end())
+    Ok(report.lock().exit_status())
 }
 
-/// Whether the same may be asked for again without two tasks coming of it.
-fn is_no_task_yet(error: &Error) -> bool {
+/// Reports whether a creation may be retried: no task can have come of it.
+fn may_create_again(error: &Error) -> bool {
     let rate_limited = match error {
         Error::Api(e) => e.code == ErrorCode::RATE_LIMITED,
         Error::Http(e) => e.status == 429,
@@ -162,15 +173,15 @@ fn new_task(item: &Item, create: &Create) -> NewTask {
     task
 }
 
-fn login(common: &Common) -> Result<End, Failure> {
-    let account = Account::find(common)?;
-    let Login::Credentials { cache, .. } = &account.login else {
+fn login(common: &Common) -> Result<ExitStatus, Failure> {
+    let settings = ResolvedSettings::resolve(common)?;
+    let Login::Credentials { cache, .. } = &settings.login else {
         return Err(usage(
             "there is an access token already, which is used as it is; for a login take it away, and set \
              PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
         ));
     };
-    let client = account.builder().timeout(common.request_timeout).build()?;
+    let client = settings.builder().timeout(common.request_timeout).build()?;
     client.access_token()?;
     if let Some(error) = client.token_cache_error() {
         return Err(usage(format!(
@@ -191,16 +202,16 @@ fn login(common: &Common) -> Result<End, Failure> {
     print(format!("the token in {} was got at {got}\n", cache.display()).as_bytes())
 }
 
-/// When the token was put into its file, in UTC.
+/// Returns the time at which the token was written to its file, in UTC.
 fn time_of(cache: &Path) -> Result<String, Failure> {
     let time: io::Result<SystemTime> = fs::metadata(cache).and_then(|metadata| metadata.modified());
     let time =
         time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
-    // A clock that was wrong is no reason to fail.
+    // A wrong clock is no reason to fail.
     Ok(humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string())
 }
 
-fn demo(common: &Common) -> Result<End, Failure> {
+fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let service = demo::service()?;
     let client = Client::builder()
         .access_token("demo")
@@ -212,7 +223,7 @@ fn demo(common: &Common) -> Result<End, Failure> {
     );
     let ids = demo::task_ids();
     report.lock().follow(&ids);
-    // The stand-in bears more than the service, for which the defaults are made.
+    // The stand-in has no rate limit; the defaults are those for the service.
     let watch = client
         .watch(ids)
         .polls_per_second(common.rate.unwrap_or(40.0))
@@ -224,10 +235,10 @@ fn demo(common: &Common) -> Result<End, Failure> {
         report.summary(),
         end.code()
     ));
-    Ok(End::Succeeded)
+    Ok(ExitStatus::Succeeded)
 }
 
-fn man(command: Option<&str>) -> Result<End, Failure> {
+fn man(command: Option<&str>) -> Result<ExitStatus, Failure> {
     let mut whole = Arguments::command();
     whole.build();
     let definition: Definition = match command {
@@ -242,23 +253,23 @@ fn man(command: Option<&str>) -> Result<End, Failure> {
     print(&page)
 }
 
-fn print(text: &[u8]) -> Result<End, Failure> {
+fn print(text: &[u8]) -> Result<ExitStatus, Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text)?;
     out.flush()?;
-    Ok(End::Succeeded)
+    Ok(ExitStatus::Succeeded)
 }
 
 fn client(common: &Common) -> Result<Client, Failure> {
-    // What passes is asked again here, in its turn; by the client it would come on top of the rate.
-    Ok(Account::find(common)?
+    // Retries are made here, within the rate; the client's own would come on top of it.
+    Ok(ResolvedSettings::resolve(common)?
         .builder()
         .timeout(common.request_timeout)
         .retries(0)
         .build()?)
 }
 
-/// From here on Ctrl-C ends with a report.
+/// Creates the report, and has Ctrl-C end with a summary from here on.
 fn begin(common: &Common) -> Result<Shared, Failure> {
     let report = Shared::new(Report::new(common.json));
     report.end_on_interrupt()?;
@@ -272,59 +283,61 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Keeps requests apart, those made again included.
-struct Pace {
-    spacing: Duration,
-    /// The longest `Retry-After` that is waited for.
-    patience: Duration,
+/// Keeps a minimum gap between requests, retries included.
+struct RateLimiter {
+    min_gap: Duration,
+    /// A longer `Retry-After` is not waited for.
+    max_retry_after: Duration,
     next: Option<Instant>,
 }
 
-impl Pace {
-    fn new(rate: f64, patience: Duration) -> Self {
+impl RateLimiter {
+    fn new(rate: f64, max_retry_after: Duration) -> Self {
         Self {
-            spacing: Duration::from_secs_f64(1.0 / rate),
-            patience,
+            min_gap: Duration::from_secs_f64(1.0 / rate),
+            max_retry_after,
             next: None,
         }
     }
 
-    /// Asks, and again what may be repeated.
-    fn ask<T>(
+    /// Sends a request, and sends it again up to `RETRIES` times where `may_retry` allows it.
+    fn call_with_retries<T>(
         &mut self,
-        ask: impl Fn() -> Result<T, Error>,
-        may_repeat: impl Fn(&Error) -> bool,
+        send: impl Fn() -> Result<T, Error>,
+        may_retry: impl Fn(&Error) -> bool,
     ) -> Result<T, Error> {
         for _ in 0..RETRIES {
-            match self.turn(&ask) {
+            match self.call_once(&send) {
                 Err(error)
-                    if may_repeat(&error)
-                        && error.retry_after().is_none_or(|wait| wait <= self.patience) =>
+                    if may_retry(&error)
+                        && error
+                            .retry_after()
+                            .is_none_or(|delay| delay <= self.max_retry_after) =>
                 {
-                    self.hold(error.retry_after().unwrap_or(PAUSE));
+                    self.delay(error.retry_after().unwrap_or(DEFAULT_RETRY_DELAY));
                 }
-                answer => return answer,
+                result => return result,
             }
         }
-        self.turn(&ask)
+        self.call_once(&send)
     }
 
-    fn turn<T>(&mut self, ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    fn call_once<T>(&mut self, send: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         if let Some(next) = self.next {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         let before = self.next;
-        self.next = Some(Instant::now() + self.spacing);
-        let answer = ask();
-        // What cannot work was not asked.
-        if matches!(answer, Err(Error::Config(_))) {
+        self.next = Some(Instant::now() + self.min_gap);
+        let result = send();
+        // A task that cannot work was not sent.
+        if matches!(result, Err(Error::Config(_))) {
             self.next = before;
         }
-        answer
+        result
     }
 
-    fn hold(&mut self, time: Duration) {
-        let until = Instant::now().checked_add(time);
-        self.next = self.next.max(until);
+    fn delay(&mut self, delay: Duration) {
+        let earliest = Instant::now().checked_add(delay);
+        self.next = self.next.max(earliest);
     }
 }

@@ -1,4 +1,4 @@
-//! How the command ends: exit codes, and what ends it early.
+//! Exit codes, and the errors that end the command early.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -6,24 +6,24 @@ use std::io;
 
 use pan123_offline::{Error, TransportErrorKind};
 
-/// Of several things that happened, the last of these counts.
+/// The outcome of a run, in increasing order of severity: the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
+pub(crate) enum ExitStatus {
     Succeeded,
     TaskFailed,
-    OutOfTime,
-    NotAsked,
+    TimedOut,
+    RequestFailed,
     Usage,
-    NotAuthorised,
+    Refused,
 }
 
-impl End {
+impl ExitStatus {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Config(_) => Self::Usage,
-            Error::WaitTimeout { .. } => Self::OutOfTime,
-            error if error.is_unauthorized() || error.is_banned() => Self::NotAuthorised,
-            _ => Self::NotAsked,
+            Error::WaitTimeout { .. } => Self::TimedOut,
+            error if error.is_unauthorized() || error.is_banned() => Self::Refused,
+            _ => Self::RequestFailed,
         }
     }
 
@@ -32,21 +32,21 @@ impl End {
             Self::Succeeded => 0,
             Self::TaskFailed => 1,
             Self::Usage => 2,
-            Self::NotAuthorised => 3,
-            Self::OutOfTime => 4,
-            Self::NotAsked => 5,
+            Self::Refused => 3,
+            Self::TimedOut => 4,
+            Self::RequestFailed => 5,
         }
     }
 }
 
-/// What ends the command before it is through.
+/// An error that ends the command early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It cannot begin so.
+    /// Arguments or settings that cannot work.
     Usage(String),
-    /// The service, or the way to it.
+    /// A request that failed.
     Service(Error),
-    /// Nothing can be printed.
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
@@ -67,19 +67,19 @@ pub(crate) fn usage(what: impl Into<String>) -> Failure {
 }
 
 impl Failure {
-    /// As a program ends that a closed pipe kills: 128 and SIGPIPE.
+    /// The exit code of a program that SIGPIPE has ended: 128 + 13.
     const CLOSED_PIPE: u8 = 141;
 
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => End::Usage.code(),
-            Self::Service(error) => End::of(error).code(),
+            Self::Usage(_) => ExitStatus::Usage.code(),
+            Self::Service(error) => ExitStatus::of(error).code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
-            Self::Output(_) => End::NotAsked.code(),
+            Self::Output(_) => ExitStatus::RequestFailed.code(),
         }
     }
 
-    /// What to say of it; a reader that went away needs no word.
+    /// Returns the message for standard error; none for a closed pipe.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Usage(what) => Some(what.clone()),
@@ -90,7 +90,7 @@ impl Failure {
     }
 }
 
-/// An error with its causes, and what to do about it.
+/// Returns an error with its causes and advice.
 pub(crate) fn explain(error: &Error) -> String {
     describe(error) + advice(error)
 }

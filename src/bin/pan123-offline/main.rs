@@ -1,7 +1,7 @@
-//! The command `pan123-offline`: the library for people, and for pipes.
+//! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! It runs on its main thread, as the library does. Of its own it has one more, which waits for Ctrl-C; on a terminal
-//! indicatif adds one that moves the clock beside the bars.
+//! Requests are sent from the main thread. A second thread waits for signals; on a terminal
+//! indicatif starts one that redraws the elapsed time.
 
 mod args;
 mod bars;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(end) => end.code().into(),
         Err(failure) => {
             if let Some(text) = failure.text() {
-                // Where nobody listens there is nothing left to tell.
+                // A closed standard error is no reason to fail.
                 let _ = writeln!(std::io::stderr(), "pan123-offline: {text}");
             }
             failure.code().into()

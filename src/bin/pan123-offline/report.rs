@@ -6,12 +6,12 @@ use pan123_offline::{Error, Progress, Status, Update};
 use serde_json::{Value, json};
 
 use crate::bars::Bars;
-use crate::failure::{End, advice, describe, explain};
+use crate::failure::{ExitStatus, advice, describe, explain};
 
 /// Tells what happens, and remembers what the end will be.
 pub(crate) struct Report {
     output: Output,
-    end: End,
+    status: ExitStatus,
     succeeded: usize,
     failed: usize,
     given_up: usize,
@@ -33,7 +33,7 @@ impl Report {
         let output = if json { Output::Json } else { Output::Lines };
         Self {
             output,
-            end: End::Succeeded,
+            status: ExitStatus::Succeeded,
             succeeded: 0,
             failed: 0,
             given_up: 0,
@@ -43,8 +43,8 @@ impl Report {
         }
     }
 
-    pub(crate) fn end(&self) -> End {
-        self.end
+    pub(crate) fn exit_status(&self) -> ExitStatus {
+        self.status
     }
 
     /// Says how many tasks are going to be asked for.
@@ -72,7 +72,7 @@ impl Report {
             Status::Succeeded => self.succeeded += 1,
             Status::Failed => {
                 self.failed += 1;
-                self.end = self.end.max(End::TaskFailed);
+                self.status = self.status.max(ExitStatus::TaskFailed);
             }
             _ => {}
         }
@@ -91,7 +91,7 @@ impl Report {
 
     pub(crate) fn task_error(&mut self, task_id: u64, error: &Error) -> io::Result<()> {
         self.given_up += 1;
-        self.end = self.end.max(End::of(error));
+        self.status = self.status.max(ExitStatus::of(error));
         match &mut self.output {
             Output::Json => object(task_error_fields(task_id, error)),
             Output::Bars(bars) => {
@@ -115,7 +115,7 @@ impl Report {
     }
 
     pub(crate) fn not_created(&mut self, url: &str, error: &Error) -> io::Result<()> {
-        self.end = self.end.max(End::of(error));
+        self.status = self.status.max(ExitStatus::of(error));
         if let Output::Json = self.output {
             return object(json!({"url": url, "task_id": null, "error": error_fields(error)}));
         }

@@ -1,4 +1,4 @@
-//! Where the settings come from: options, then the environment, then the configuration file.
+//! Settings: from options, then the environment, then the configuration file.
 
 use std::env::{self, VarError};
 use std::fs::{self, File};
@@ -14,10 +14,10 @@ use crate::failure::{Failure, usage};
 
 /// The folder of this program within the user's folders.
 const FOLDER: &str = "pan123-offline";
-/// More than that is neither a token nor a configuration.
-const LONGEST_FILE: u64 = 64 * 1024;
+/// The maximum size of a token file and a configuration file, in bytes.
+const MAX_FILE_LEN: u64 = 64 * 1024;
 
-/// Settings from one place. Where a login begins in one place, it does not go on in another.
+/// Settings from one source. A login is taken from one source as a whole.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -28,7 +28,7 @@ struct Settings {
     base_url: Option<String>,
 }
 
-/// What the service is to be asked with.
+/// The means by which requests are authorised.
 pub(crate) enum Login {
     Token(String),
     Credentials {
@@ -38,22 +38,22 @@ pub(crate) enum Login {
     },
 }
 
-pub(crate) struct Account {
+pub(crate) struct ResolvedSettings {
     pub(crate) login: Login,
     base_url: Option<String>,
 }
 
-impl Account {
-    pub(crate) fn find(options: &Common) -> Result<Self, Failure> {
-        let places = [
+impl ResolvedSettings {
+    pub(crate) fn resolve(options: &Common) -> Result<Self, Failure> {
+        let sources = [
             Settings::from_options(options)?,
             Settings::from_environment()?,
             Settings::from_file(options)?,
         ];
-        let cache = places.iter().find_map(|place| place.token_cache.clone());
-        let base_url = places.iter().find_map(|place| place.base_url.clone());
-        for place in places {
-            if let Some(login) = place.login(&cache)? {
+        let cache = sources.iter().find_map(|source| source.token_cache.clone());
+        let base_url = sources.iter().find_map(|source| source.base_url.clone());
+        for source in sources {
+            if let Some(login) = source.login(&cache)? {
                 return Ok(Self { login, base_url });
             }
         }
@@ -98,21 +98,21 @@ impl Settings {
         })
     }
 
-    /// The file that was named, or else the usual one, which need not be there.
+    /// Reads the file that was named, or the default one, which may be absent.
     fn from_file(options: &Common) -> Result<Self, Failure> {
         let named = match &options.config {
             Some(path) => Some(path.clone()),
             None => variable("PAN123_CONFIG")?.map(PathBuf::from),
         };
-        let usual =
+        let default =
             || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
-        let must_be_there = named.is_some();
-        let Some(path) = named.or_else(usual) else {
+        let must_exist = named.is_some();
+        let Some(path) = named.or_else(default) else {
             return Ok(Self::default());
         };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound && !must_be_there => {
+            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {
                 return Ok(Self::default());
             }
             Err(error) => {
@@ -143,7 +143,7 @@ impl Settings {
         match (self.access_token, self.client_id, self.client_secret) {
             (Some(token), _, _) => Ok(Some(Login::Token(token))),
             (None, Some(id), Some(secret)) => {
-                let cache = cache.clone().map_or_else(usual_cache, Ok)?;
+                let cache = cache.clone().map_or_else(default_cache, Ok)?;
                 Ok(Some(Login::Credentials { id, secret, cache }))
             }
             (None, Some(_), None) => Err(usage(
@@ -163,7 +163,7 @@ fn folders() -> Option<impl BaseStrategy> {
 }
 
 /// Without a cache each run would have a token issued, and the service keeps three.
-fn usual_cache() -> Result<PathBuf, Failure> {
+fn default_cache() -> Result<PathBuf, Failure> {
     let folder = folders()
         .ok_or_else(|| {
             usage("this user has no cache folder; say where the token is kept by --token-cache")
@@ -196,9 +196,9 @@ fn read_token(path: &Path) -> Result<String, Failure> {
 
 fn read(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = file.take(LONGEST_FILE + 1).read_to_end(&mut bytes);
+    let read = file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes);
     read.map_err(|error| usage(format!("{}: {error}", path.display())))?;
-    if bytes.len() as u64 > LONGEST_FILE {
+    if bytes.len() as u64 > MAX_FILE_LEN {
         return Err(usage(format!("{} is longer than 64 KiB", path.display())));
     }
     Ok(bytes)
