@@ -128,7 +128,9 @@ fn create_can_follow_what_it_made() {
         .run("create http://a.example/1.png http://a.example/2.png --wait --rate inf");
     let lines = "403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n\
                  403316\tsucceeded\t100 %\n403317\tfailed\t20 %\n";
-    run.ends(1).is_quiet().prints(lines);
+    run.ends(1)
+        .prints(lines)
+        .says("403317 (http://a.example/2.png): failed");
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn create_waits_no_longer_than_it_is_told() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).run("create http://a.example/1.png --wait --timeout 0s");
     run.ends(4)
-        .says("403316: task 403316 did not end within")
+        .says("403316 (http://a.example/1.png): task 403316 did not end within")
         .prints("403316\thttp://a.example/1.png\n403316\tin progress\t50 %\n");
 }
 

@@ -241,14 +241,14 @@ fn usage() {
             "process 403316 --token secret",
             "unexpected argument '--token'",
         ),
-        ("process x", "`x` is no task id, which is a number"),
+        ("process x", "`x` is not a task id (expected a number)"),
         ("process -5", "unexpected argument '-5'"),
-        ("process -- -5", "`-5` is no task id"),
+        ("process -- -5", "`-5` is not a task id"),
         (
             "process 18446744073709551616",
-            "`18446744073709551616` is no task id",
+            "`18446744073709551616` is not a task id",
         ),
-        ("process 1.5", "`1.5` is no task id"),
+        ("process 1.5", "`1.5` is not a task id"),
         (
             "wait 1 --timeout soon",
             "invalid value 'soon' for '--timeout <TIME>'",
@@ -298,7 +298,7 @@ fn usage() {
         ),
         (
             "create ftp://a.example/1.png",
-            "setting `url`: it is not an http or https address",
+            "`ftp://a.example/1.png` is not an http or https address",
         ),
     ] {
         tool.run(arguments).ends(2).prints("").says(text);
@@ -306,15 +306,15 @@ fn usage() {
     tool.run_args(&["process", "1 2"])
         .ends(2)
         .prints("")
-        .says("`1 2` is no task id");
+        .says("`1 2` is not a task id");
     tool.run_args(&["process", ""])
         .ends(2)
         .prints("")
-        .says("`` is no task id");
+        .says("`` is not a task id");
     tool.run_args(&["process", "\u{1b}[2J"])
         .ends(2)
         .prints("")
-        .says(r"`\u{1b}[2J` is no task id");
+        .says(r"`\u{1b}[2J` is not a task id");
     assert_eq!(service.request_count(), 0);
 }
 
@@ -325,7 +325,7 @@ fn a_url_that_cannot_work() {
     let urls = "http://a.example/1.png\nnonsense\nhttp://a.example/3.png\n";
     let run = Tool::of(&service).feed("create - --rate inf", urls);
     run.ends(2)
-        .says("nonsense: setting `url`")
+        .says("line 2 of standard input: `nonsense` is not an http or https address")
         .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/3.png\n");
     assert_eq!(service.request_count(), 2);
 }

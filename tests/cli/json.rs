@@ -108,6 +108,7 @@ fn each_kind_of_line_has_its_fields() {
     let kinds = [
         &[
             "task_id",
+            "url",
             "status",
             "status_code",
             "percent",

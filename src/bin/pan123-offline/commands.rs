@@ -1,5 +1,6 @@
 //! The commands, one function for each.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,7 +12,7 @@ use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 use crate::args::{Arguments, Command, Common, Create, WaitArgs};
 use crate::demo;
 use crate::failure::{ExitStatus, Failure, usage};
-use crate::input::{self, Item};
+use crate::input::{self, Entry, Item, SeenItems, Task};
 use crate::interrupt::Shared;
 use crate::report::Report;
 use crate::settings::{Login, ResolvedSettings};
@@ -47,19 +48,29 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
 
 fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let ids = input::task_ids(ids)?;
     let report = begin(common)?;
-    report.lock().expect(ids.len());
     let mut limiter = RateLimiter::new(
         common.rate.unwrap_or(DEFAULT_POLL_RATE),
         common.request_timeout,
     );
-    for id in ids {
-        let result = limiter.call_with_retries(|| client.get_process(id), Error::is_transient);
+    let mut seen = HashSet::new();
+    for entry in input::task_ids(ids) {
+        let task = match entry? {
+            Entry::Valid(task) => task,
+            Entry::Invalid(line) => {
+                report.lock().invalid_line(&line);
+                continue;
+            }
+        };
+        if !seen.insert(task.id) {
+            continue;
+        }
+        report.lock().add_task(&task);
+        let result = limiter.call_with_retries(|| client.get_process(task.id), Error::is_transient);
         let mut report = report.lock();
         match result {
-            Ok(progress) => report.progress(id, progress)?,
-            Err(error) => report.task_error(id, &error)?,
+            Ok(progress) => report.progress(task.id, progress)?,
+            Err(error) => report.task_error(task.id, &error)?,
         }
         if report.exit_status() >= ExitStatus::Refused {
             break;
@@ -68,10 +79,26 @@ fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Failure> {
     Ok(report.lock().exit_status())
 }
 
-fn wait(common: &Common, ids: &[String], wait_args: &WaitArgs) -> Result<ExitStatus, Failure> {
+fn wait(
+    common: &Common,
+    arguments: &[String],
+    wait_args: &WaitArgs,
+) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let ids = input::task_ids(ids)?;
     let report = begin(common)?;
+    let mut seen = HashSet::new();
+    let mut ids = Vec::new();
+    for entry in input::task_ids(arguments) {
+        match entry? {
+            Entry::Valid(task) => {
+                if seen.insert(task.id) {
+                    report.lock().add_task(&task);
+                    ids.push(task.id);
+                }
+            }
+            Entry::Invalid(line) => report.lock().invalid_line(&line),
+        }
+    }
     report.lock().follow(&ids);
     follow(&report, watch(common, wait_args, &client, ids))
 }
@@ -103,44 +130,62 @@ fn watch<'a>(
 
 fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let urls = input::items(&create.urls)?;
-    if create.file_name.is_some() && urls.len() > 1 {
+    if create.file_name.is_some() && (create.urls.len() > 1 || create.urls[0] == "-") {
         return Err(usage(
-            "--file-name is for one URL; several images cannot have the same name",
+            "--file-name is for one URL; in a list, write the name after the URL and a TAB",
         ));
     }
-    let tasks = urls
-        .into_iter()
-        .map(|item| (new_task(&item, create), item.text));
     let report = begin(common)?;
     let mut limiter = RateLimiter::new(
         common.rate.unwrap_or(DEFAULT_CREATE_RATE),
         common.request_timeout,
     );
+    let mut seen = SeenItems::default();
+    let mut duplicates = 0;
+    // The service may give two URLs the same id.
+    let mut seen_ids = HashSet::new();
     let mut ids = Vec::new();
     // A ban or a refused token stops the rest; a URL that cannot work does not.
-    let mut refused = false;
-    for (task, url) in tasks {
-        let created = limiter.call_with_retries(|| client.create_task(&task), may_create_again);
+    let mut is_refused = false;
+    for entry in input::urls(&create.urls) {
+        let item = match entry? {
+            Entry::Valid(item) => item,
+            Entry::Invalid(line) => {
+                report.lock().invalid_url(&line)?;
+                continue;
+            }
+        };
+        if !seen.insert(&item) {
+            duplicates += 1;
+            continue;
+        }
+        let task = new_task(&item, create);
+        let result = limiter.call_with_retries(|| client.create_task(&task), may_create_again);
         let mut report = report.lock();
-        match created {
+        match result {
             Ok(id) => {
-                report.created(&url, id)?;
-                // The service may have taken two URLs for the same.
-                if !ids.contains(&id) {
+                report.created(item.url(), id)?;
+                if create.wait && seen_ids.insert(id) {
+                    let url = Some(item.url().to_owned());
+                    report.add_task(&Task { id, url });
                     ids.push(id);
                 }
             }
             Err(error) => {
-                report.not_created(&url, &error)?;
-                refused = ExitStatus::of(&error) == ExitStatus::Refused;
+                report.not_created(item.url(), &error)?;
+                is_refused = ExitStatus::of(&error) == ExitStatus::Refused;
             }
         }
-        if refused {
+        if is_refused {
             break;
         }
     }
-    if create.wait && !refused && !ids.is_empty() {
+    if duplicates > 0 {
+        report.lock().say(&format!(
+            "{duplicates} of the URLs are doubled and were created once"
+        ));
+    }
+    if create.wait && !is_refused && !ids.is_empty() {
         report.lock().follow(&ids);
         return follow(&report, watch(common, &create.wait_args, &client, ids));
     }
@@ -160,8 +205,8 @@ fn may_create_again(error: &Error) -> bool {
 }
 
 fn new_task(item: &Item, create: &Create) -> NewTask {
-    let mut task = NewTask::new(&item.text);
-    if let Some(name) = &create.file_name {
+    let mut task = NewTask::new(item.url());
+    if let Some(name) = create.file_name.as_deref().or(item.file_name()) {
         task = task.file_name(name);
     }
     if let Some(directory) = &create.directory {
@@ -222,6 +267,9 @@ fn demo(common: &Common) -> Result<ExitStatus, Failure> {
         "this is a demonstration, on a service built in; one task fails, and one does not exist",
     );
     let ids = demo::task_ids();
+    for id in &ids {
+        report.lock().add_task(&Task { id: *id, url: None });
+    }
     report.lock().follow(&ids);
     // The stand-in has no rate limit; the defaults are those for the service.
     let watch = client

@@ -10,6 +10,8 @@ mod demo;
 mod failure;
 mod input;
 mod interrupt;
+mod json;
+mod lines;
 mod report;
 mod settings;
 
