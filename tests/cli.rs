@@ -15,6 +15,8 @@ mod input;
 mod interrupt;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/report.rs"]
+mod report;
 #[cfg(target_os = "linux")]
 #[path = "cli/screen.rs"]
 mod screen;

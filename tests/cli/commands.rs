@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::support::{RUNNING, TASK, TOKEN, service};
 use crate::tool::{CLIENT_ID, SECRET, Tool, mode};
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 9] = [
+    "status",
+    "report",
     "process",
     "wait",
     "create",

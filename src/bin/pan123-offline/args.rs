@@ -78,6 +78,10 @@ pub(crate) enum Command {
     },
     /// Create tasks that fetch images from URLs, and print their ids
     Create(Create),
+    /// Count what a journal holds, without asking the service; also while a migration writes to it
+    Status(StatusArgs),
+    /// List what a journal holds, without asking the service; also while a migration writes to it
+    Report(ReportArgs),
     /// Get a token for client id and secret, and keep it for the other commands
     Login,
     /// Show what this looks like, on a service built in: nothing leaves the machine, and no account is needed
@@ -132,6 +136,40 @@ pub(crate) struct Create {
 
     #[command(flatten)]
     pub(crate) wait_args: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The journal of a migration
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+
+    /// The list of URLs, so that those the journal does not have are counted as new
+    #[arg(value_name = "FILE")]
+    pub(crate) list: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The journal of a migration
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+
+    /// List what failed, or was refused by the service
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    /// List URLs whose task may exist: the creation was interrupted, or got no response
+    #[arg(long)]
+    pub(crate) unknown: bool,
+
+    /// List tasks that have not ended
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Print the URLs only, as `create` and `migrate` read them
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) urls: bool,
 }
 
 /// One request in eleven days. Less is a slip, and with much less no clock reaches the second request.

@@ -13,6 +13,7 @@ use crate::args::{Arguments, Command, Common, Create, WaitArgs};
 use crate::demo;
 use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Entry, Item, SeenItems, Task};
+use crate::inspect;
 use crate::interrupt::Shared;
 use crate::report::Report;
 use crate::settings::{Login, ResolvedSettings};
@@ -30,6 +31,8 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Process(tasks) => process(&common, &tasks.ids),
         Command::Wait { tasks, wait_args } => wait(&common, &tasks.ids, &wait_args),
         Command::Create(create) => self::create(&common, &create),
+        Command::Status(args) => inspect::status(&args, common.json),
+        Command::Report(args) => inspect::report(&args, common.json),
         Command::Login => login(&common),
         Command::Demo => demo(&common),
         Command::Completions { shell } => {

@@ -6,6 +6,8 @@ use std::io;
 
 use pan123_offline::{Error, TransportErrorKind};
 
+use crate::journal::JournalError;
+
 /// The outcome of a run, in increasing order of severity: the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ExitStatus {
@@ -46,6 +48,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A request that failed.
     Service(Error),
+    /// The journal cannot be used.
+    Journal(JournalError),
     /// Standard output cannot be written.
     Output(io::Error),
 }
@@ -62,6 +66,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
 pub(crate) fn usage(what: impl Into<String>) -> Failure {
     Failure::Usage(what.into())
 }
@@ -74,6 +84,8 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitStatus::Usage.code(),
             Self::Service(error) => ExitStatus::of(error).code(),
+            Self::Journal(error) if error.is_write() => ExitStatus::RequestFailed.code(),
+            Self::Journal(_) => ExitStatus::Usage.code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
             Self::Output(_) => ExitStatus::RequestFailed.code(),
         }
@@ -84,6 +96,7 @@ impl Failure {
         match self {
             Self::Usage(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
+            Self::Journal(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
         }

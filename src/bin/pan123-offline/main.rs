@@ -9,7 +9,13 @@ mod commands;
 mod demo;
 mod failure;
 mod input;
+mod inspect;
 mod interrupt;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "`migrate` is to write journals")
+)]
+mod journal;
 mod json;
 mod lines;
 mod report;
