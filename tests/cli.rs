@@ -6,6 +6,8 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/input.rs"]

@@ -1,7 +1,7 @@
 //! Each command: what it asks the service, what it prints.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
@@ -276,51 +276,6 @@ fn demo_in_json() {
     let mut ids: Vec<_> = ends.map(|line| line["task_id"].as_u64().unwrap()).collect();
     ids.sort_unstable();
     assert_eq!(ids, (403_316..403_324).collect::<Vec<_>>());
-}
-
-/// Each shell takes its script, where there is the shell.
-#[test]
-fn completions_for_each_shell() {
-    let tool = Tool::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let run = tool.run(&format!("completions {shell}"));
-        run.ends(0).is_quiet();
-        for command in COMMANDS {
-            assert!(run.stdout.contains(command), "{shell}: {command}");
-        }
-        let script = tool.write(shell, 0o600, &run.stdout);
-        let check = tool
-            .command(shell, &["-n", script.to_str().unwrap()])
-            .stdin(Stdio::null())
-            .output();
-        match check {
-            Ok(output) => assert!(
-                output.status.success() && output.stderr.is_empty(),
-                "{shell}: {output:?}"
-            ),
-            Err(_) => println!("{shell} is not installed"),
-        }
-    }
-    tool.run("completions csh")
-        .ends(2)
-        .says("possible values: bash");
-}
-
-/// What the shell offers after `pan123-offline l`.
-#[test]
-fn bash_completes_a_command() {
-    let script = "eval \"$(pan123-offline completions bash)\"\n\
-                  COMP_WORDS=(pan123-offline l) COMP_CWORD=1\n\
-                  $(complete -p pan123-offline | grep -o -- '-F [^ ]*' | cut -c 4-) pan123-offline l pan123-offline\n\
-                  echo \"${COMPREPLY[*]}\"";
-    let tool = Tool::new();
-    if Command::new("bash").arg("--version").output().is_ok() {
-        let command = tool.command("bash", &["-c", script]);
-        crate::tool::Running::start(command, "")
-            .end()
-            .ends(0)
-            .prints("login\n");
-    }
 }
 
 #[test]

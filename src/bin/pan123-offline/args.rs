@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+/// The name of the command.
+pub(crate) const NAME: &str = "pan123-offline";
+
 /// Shown below every help.
 const AFTER: &str = "\
 Settings: options come first, then the variables PAN123_ACCESS_TOKEN, PAN123_CLIENT_ID, PAN123_CLIENT_SECRET, \
@@ -22,7 +25,7 @@ Exit codes:
 
 /// Follow offline migration tasks of the 123pan image host to their end.
 #[derive(Debug, Parser)]
-#[command(name = "pan123-offline", version, after_help = AFTER, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = NAME, version, after_help = AFTER, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Command as Definition, CommandFactory};
+use clap_complete::Shell;
 use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
-use crate::args::{Arguments, Command, Common, Create, WaitArgs};
+use crate::args::{Arguments, Command, Common, Create, NAME, WaitArgs};
 use crate::demo;
 use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Entry, Item, SeenItems, Task};
@@ -35,16 +36,7 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Report(args) => inspect::report(&args, common.json),
         Command::Login => login(&common),
         Command::Demo => demo(&common),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "pan123-offline",
-                &mut script,
-            );
-            print(&script)
-        }
+        Command::Completions { shell } => print(completions(shell).as_bytes()),
         Command::Man { command } => man(command.as_deref()),
     }
 }
@@ -287,6 +279,28 @@ fn demo(common: &Common) -> Result<ExitStatus, Failure> {
         end.code()
     ));
     Ok(ExitStatus::Succeeded)
+}
+
+/// Returns a shell's completion script.
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    let mut generate = |name: &str| {
+        clap_complete::generate(shell, &mut Arguments::command(), name, &mut script);
+    };
+    if shell != Shell::Bash {
+        generate(NAME);
+        return String::from_utf8_lossy(&script).into_owned();
+    }
+    // clap_complete replaces a dash in the name by `__` in one place and by `__subcmd__` in
+    // another (4.6.11), so that no label of a subcommand matches. The name is needed as it is in
+    // the registration only.
+    let name = NAME.replace('-', "_");
+    generate(&name);
+    let script = String::from_utf8_lossy(&script);
+    script.replace(
+        &format!("-o default {name}\n"),
+        &format!("-o default {NAME}\n"),
+    )
 }
 
 fn man(command: Option<&str>) -> Result<ExitStatus, Failure> {
