@@ -156,9 +156,9 @@ fn login_gets_one_token_for_all_commands() {
 
     let cache = tool.path("cache/pan123-offline/token");
     assert_eq!(mode(&cache), 0o600);
-    let got = humantime_of(&cache);
+    let issued_at = humantime_of(&cache);
     first.prints(&format!(
-        "the token in {} was got at {got}\n",
+        "the token in {} was issued at {issued_at}\n",
         cache.display()
     ));
     assert!(
@@ -169,10 +169,10 @@ fn login_gets_one_token_for_all_commands() {
 
     tool.run("login").ends(0).is_quiet().prints(&first.stdout);
     tool.run("process 403316").ends(0).is_quiet();
-    tool.run("login --json")
-        .ends(0)
-        .is_quiet()
-        .prints(&format!("{}\n", json!({"token_cache": cache, "got": got})));
+    tool.run("login --json").ends(0).is_quiet().prints(&format!(
+        "{}\n",
+        json!({"token_cache": cache, "issued_at": issued_at})
+    ));
     assert_eq!(service.tokens_issued(), 1);
 }
 
@@ -208,7 +208,7 @@ fn login_says_when_the_token_cannot_be_kept() {
     tool.run("login")
         .ends(2)
         .prints("")
-        .says("the folder ")
+        .says("the token cannot be kept: the folder ")
         .says("cache/pan123-offline: ");
     assert_eq!(service.tokens_issued(), 0);
 
@@ -218,6 +218,56 @@ fn login_says_when_the_token_cannot_be_kept() {
     run.ends(2)
         .prints("")
         .says("the token was issued, but cannot be kept: ");
+}
+
+#[test]
+fn without_a_cache_folder_other_commands_warn_and_go_on() {
+    let service = service();
+    service.credentials(CLIENT_ID, SECRET);
+    let tool = Tool::at(&service).with_credentials();
+    tool.write("cache", 0o600, "a file in the place of the folder");
+    tool.run("process 403316")
+        .ends(0)
+        .prints("403316\tin progress\t37 %\n")
+        .says("the token cannot be kept: the folder ")
+        .says("each run requests a new one, and the service keeps three");
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+/// The variables are needed for the login only.
+#[test]
+fn after_a_login_nothing_has_to_be_set() {
+    let service = service();
+    service.credentials(CLIENT_ID, SECRET);
+    let tool = Tool::at(&service).with_credentials();
+    tool.run("login").ends(0);
+    let tool = tool
+        .without("PAN123_CLIENT_ID")
+        .without("PAN123_CLIENT_SECRET")
+        .without("PAN123_BASE_URL");
+    tool.run("process 403316").ends(0).is_quiet();
+    assert_eq!(service.tokens_issued(), 1);
+    tool.run("login")
+        .ends(2)
+        .says("a login needs a client id and secret");
+
+    // The token is for one service only, and goes to no other.
+    let run = tool.run("process 403316 --base-url http://127.0.0.1:1");
+    run.ends(2).says(&format!(
+        " is for {}, not for http://127.0.0.1:1",
+        service.base_url()
+    ));
+    let same = format!("process 403316 --base-url {}/", service.base_url());
+    tool.run(&same).ends(0).is_quiet();
+
+    service.revoke_tokens();
+    tool.run("process 403316")
+        .ends(3)
+        .says("pan123-offline login");
+    tool.write("cache/pan123-offline/token", 0o600, "{}");
+    tool.run("process 403316")
+        .ends(2)
+        .says("holds no token: run `pan123-offline login`");
 }
 
 #[test]
@@ -232,14 +282,15 @@ fn login_is_for_credentials() {
 }
 
 #[test]
-fn login_with_a_wrong_secret() {
+fn login_with_a_wrong_secret_names_the_secret() {
     let service = service();
     service.credentials(CLIENT_ID, "another");
     let tool = Tool::at(&service).with_credentials();
-    tool.run("login")
-        .ends(5)
-        .prints("")
-        .says("client id or secret is wrong");
+    let run = tool.run("login");
+    run.ends(3).prints("").says(
+        "the service refused the login: check client id and secret; it said: client id or secret is wrong",
+    );
+    assert!(!run.stderr.contains("task id"), "{run:#?}");
     assert!(!tool.path("cache/pan123-offline/token").exists());
 }
 

@@ -60,7 +60,7 @@ fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
 
 /// Puts names in the place of what changes: times, folders, the number of an operating system's error.
 fn settled(mut line: Value) -> Value {
-    if let Some(got) = line.get_mut("got") {
+    if let Some(got) = line.get_mut("issued_at") {
         *got = "TIME".into();
     }
     if let Some(cache) = line.get_mut("token_cache") {
@@ -116,7 +116,7 @@ fn each_kind_of_line_has_its_fields() {
             "error",
         ][..],
         &["url", "task_id", "error"],
-        &["token_cache", "got"],
+        &["token_cache", "issued_at"],
     ];
     let kinds: Vec<BTreeSet<_>> = kinds
         .iter()

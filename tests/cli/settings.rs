@@ -32,7 +32,7 @@ fn options_then_variables_then_the_file() {
     let file = json!({"access_token": "of-the-file", "base_url": service.base_url()});
     let tool = Tool::new();
     let config = tool.write("elsewhere.json", 0o600, file.to_string());
-    let option = tool.write("token", 0o644, "\tof-the-option\r\n");
+    let option = tool.write("token", 0o600, "\tof-the-option\r\n");
     let option = format!("process 403316 --token-file {}", option.display());
 
     let tool = tool.with("PAN123_CONFIG", config);
@@ -108,19 +108,52 @@ fn the_usual_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_others_may_read_is_refused() {
+fn a_file_that_others_can_read_is_refused() {
     let service = service();
     let tool = Tool::at(&service);
-    for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
-        let path = tool.write(FILE, mode, json!({"access_token": TOKEN}).to_string());
-        refused(
-            &tool.run("process 403316"),
-            &format!("a token may be in it: chmod 600 {}", path.display()),
-        );
+    let mut requests = 0;
+    let entry =
+        json!({"base_url": service.base_url(), "client_id": CLIENT_ID, "access_token": TOKEN});
+    for (what, name, text, arguments) in [
+        (
+            "configuration file",
+            FILE,
+            json!({"access_token": TOKEN}).to_string(),
+            "",
+        ),
+        (
+            "token file",
+            "token",
+            TOKEN.to_owned(),
+            "--token-file token",
+        ),
+        (
+            "token cache",
+            "kept",
+            entry.to_string(),
+            "--token-cache kept",
+        ),
+    ] {
+        let command = format!("process 403316 {arguments}");
+        for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
+            tool.write(name, mode, &text);
+            let run = tool.run(&command);
+            refused(&run, &format!("others can read the {what} "));
+            run.says("a token may be in it: chmod 600 ");
+        }
+        assert_eq!(service.request_count(), requests);
+        tool.write(name, 0o400, &text);
+        tool.run(&command).ends(0).is_quiet();
+        std::fs::remove_file(tool.path(name)).unwrap();
+        requests = service.request_count();
     }
-    assert_eq!(service.request_count(), 0);
-    tool.write(FILE, 0o400, json!({"access_token": TOKEN}).to_string());
-    tool.run("process 403316").ends(0).is_quiet();
+
+    let tool = tool.with_credentials();
+    tool.write("kept", 0o644, entry.to_string());
+    refused(
+        &tool.run("login --token-cache kept"),
+        "others can read the token cache kept",
+    );
 }
 
 /// What stands in the file is told by its place only: `shows_no_secret` holds for each run.
@@ -129,29 +162,29 @@ fn a_file_that_is_not_as_it_should_be() {
     let service = service();
     let tool = Tool::at(&service);
     for (text, what) in [
-        (format!("{TOKEN}\n"), "line 1, column 1: no JSON"),
+        (format!("{TOKEN}\n"), "line 1, column 1: not JSON"),
         (
             format!("{{\n  \"access_token\": \"{TOKEN}\n}}"),
-            "line 3, column 0: no JSON",
+            "line 3, column 0: not JSON",
         ),
-        (format!("{{\"access_token\": {TOKEN}}}"), "no JSON"),
+        (format!("{{\"access_token\": {TOKEN}}}"), "not JSON"),
         (
             format!("{{\"{TOKEN}\": 1}}"),
-            "an unknown field, or a value that is no text",
+            "line 1, column 39: an unknown field; the fields are access_token, client_id, client_secret, token_cache, base_url",
         ),
         (
             format!("{{\"acess_token\": \"{TOKEN}\"}}"),
-            "an unknown field, or a value that is no text",
+            "config.json: unknown field `acess_token`; the fields are access_token, client_id, client_secret, token_cache, base_url",
         ),
         (
             format!("{{\"access_token\": [\"{TOKEN}\"]}}"),
-            "an unknown field, or a value that is no text",
+            ": not an object whose values are strings",
         ),
         (
             format!("\"{TOKEN}\""),
-            "an unknown field, or a value that is no text",
+            ": not an object whose values are strings",
         ),
-        (String::new(), "no JSON"),
+        (String::new(), "not JSON"),
         (
             format!("{{\"access_token\": \"{TOKEN}\"}}{}", " ".repeat(65 * 1024)),
             "is longer than 64 KiB",
@@ -226,7 +259,7 @@ fn an_empty_variable_is_none() {
     let tool = empty(Tool::at(&service));
     refused(
         &tool.run("process 403316"),
-        "there is no access token: set PAN123_ACCESS_TOKEN",
+        "there is no access token: set PAN123_CLIENT_ID",
     );
     let token = tool.write("token", 0o600, TOKEN);
     tool.run(&format!("process 403316 --token-file {}", token.display()))
@@ -239,7 +272,7 @@ fn no_account() {
     let run = Tool::new().run("process 403316");
     refused(
         &run,
-        "there is no access token: set PAN123_ACCESS_TOKEN, or PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+        "there is no access token: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`",
     );
     run.says("--token-file");
 }

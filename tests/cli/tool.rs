@@ -68,6 +68,11 @@ impl Tool {
         self
     }
 
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     pub(crate) fn with_credentials(self) -> Self {
         self.with("PAN123_CLIENT_ID", CLIENT_ID)
             .with("PAN123_CLIENT_SECRET", SECRET)

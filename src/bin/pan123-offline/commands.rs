@@ -12,10 +12,11 @@ use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
 use crate::args::{Arguments, Command, Common, Create, NAME, WaitArgs};
 use crate::demo;
-use crate::failure::{ExitStatus, Failure, usage};
+use crate::failure::{ExitStatus, Failure, describe, eprint_line, usage};
 use crate::input::{self, Entry, Item, SeenItems, Task};
 use crate::inspect;
 use crate::interrupt::Shared;
+use crate::json;
 use crate::report::Report;
 use crate::settings::{Login, ResolvedSettings};
 
@@ -215,31 +216,54 @@ fn new_task(item: &Item, create: &Create) -> NewTask {
 
 fn login(common: &Common) -> Result<ExitStatus, Failure> {
     let settings = ResolvedSettings::resolve(common)?;
-    let Login::Credentials { cache, .. } = &settings.login else {
-        return Err(usage(
-            "there is an access token already, which is used as it is; for a login take it away, and set \
-             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
-        ));
+    let cache = match &settings.login {
+        Login::Credentials { cache, .. } => cache
+            .as_ref()
+            .map_err(|reason| usage(format!("the token cannot be kept: {reason}")))?,
+        Login::CachedToken(_) => {
+            return Err(usage(
+                "a login needs a client id and secret: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+            ));
+        }
+        Login::Token(_) => {
+            return Err(usage(
+                "there is an access token already, which is used as it is; for a login take it \
+                 away, and set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+            ));
+        }
     };
     let client = settings.builder().timeout(common.request_timeout).build()?;
-    client.access_token()?;
+    client.access_token().map_err(login_failure)?;
     if let Some(error) = client.token_cache_error() {
         return Err(usage(format!(
             "the token was issued, but cannot be kept: {}",
-            causes(&error)
+            describe(&error)
         )));
     }
-    let got = time_of(cache)?;
+    let issued_at = time_of(cache)?;
     if common.json {
-        return print(
-            format!(
-                "{}\n",
-                serde_json::json!({"token_cache": cache.to_string_lossy(), "got": got})
-            )
-            .as_bytes(),
-        );
+        let cache = cache.to_string_lossy();
+        let object = serde_json::json!({"token_cache": cache, "issued_at": issued_at});
+        return print(json::to_line(&object).as_bytes());
     }
-    print(format!("the token in {} was got at {got}\n", cache.display()).as_bytes())
+    print(
+        format!(
+            "the token in {} was issued at {issued_at}\n",
+            cache.display()
+        )
+        .as_bytes(),
+    )
+}
+
+/// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
+fn login_failure(error: Error) -> Failure {
+    match &error {
+        Error::Api(refusal) if refusal.code.0 == 1 => Failure::Login(format!(
+            "the service refused the login: check client id and secret; it said: {}",
+            refusal.message.escape_debug()
+        )),
+        _ => Failure::Service(error),
+    }
 }
 
 /// Returns the time at which the token was written to its file, in UTC.
@@ -326,12 +350,13 @@ fn print(text: &[u8]) -> Result<ExitStatus, Failure> {
 }
 
 fn client(common: &Common) -> Result<Client, Failure> {
+    let settings = ResolvedSettings::resolve(common)?;
+    if let Some(warning) = settings.warning() {
+        eprint_line(&warning);
+    }
     // Retries are made here, within the rate; the client's own would come on top of it.
-    Ok(ResolvedSettings::resolve(common)?
-        .builder()
-        .timeout(common.request_timeout)
-        .retries(0)
-        .build()?)
+    let builder = settings.builder().timeout(common.request_timeout);
+    Ok(builder.retries(0).build()?)
 }
 
 /// Creates the report, and has Ctrl-C end with a summary from here on.
@@ -339,13 +364,6 @@ fn begin(common: &Common) -> Result<Shared, Failure> {
     let report = Shared::new(Report::new(common.json));
     report.end_on_interrupt()?;
     Ok(report)
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", causes(cause)),
-        None => error.to_string(),
-    }
 }
 
 /// Keeps a minimum gap between requests, retries included.

@@ -1,8 +1,7 @@
 //! Exit codes, and the errors that end the command early.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 
 use pan123_offline::{Error, TransportErrorKind};
 
@@ -46,6 +45,8 @@ impl ExitStatus {
 pub(crate) enum Failure {
     /// Arguments or settings that cannot work.
     Usage(String),
+    /// The service refused client id and secret.
+    Login(String),
     /// A request that failed.
     Service(Error),
     /// The journal cannot be used.
@@ -83,6 +84,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => ExitStatus::Usage.code(),
+            Self::Login(_) => ExitStatus::Refused.code(),
             Self::Service(error) => ExitStatus::of(error).code(),
             Self::Journal(error) if error.is_write() => ExitStatus::RequestFailed.code(),
             Self::Journal(_) => ExitStatus::Usage.code(),
@@ -94,7 +96,7 @@ impl Failure {
     /// Returns the message for standard error; none for a closed pipe.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Usage(what) => Some(what.clone()),
+            Self::Usage(what) | Self::Login(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
             Self::Journal(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
@@ -103,12 +105,18 @@ impl Failure {
     }
 }
 
+/// Prints a message on standard error. A closed standard error is no reason to fail.
+pub(crate) fn eprint_line(text: &str) {
+    let _ = writeln!(io::stderr(), "pan123-offline: {text}");
+}
+
 /// Returns an error with its causes and advice.
 pub(crate) fn explain(error: &Error) -> String {
     describe(error) + advice(error)
 }
 
-pub(crate) fn describe(error: &Error) -> String {
+/// Returns an error with its causes.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

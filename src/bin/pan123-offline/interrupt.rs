@@ -1,12 +1,11 @@
 //! Ctrl-C and SIGTERM: a summary, then the end.
 
-use std::io::{self, Write};
 use std::process::exit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, eprint_line, usage};
 use crate::report::Report;
 
 /// The exit code of a program that SIGINT has ended: 128 + 2.
@@ -57,11 +56,7 @@ impl Shared {
                 report.summary()
             ));
         } else {
-            let known = "interrupted, with nobody reading what is known";
-            let _ = writeln!(
-                io::stderr(),
-                "pan123-offline: {known}; the tasks go on at the service"
-            );
+            eprint_line("interrupted, and the output is blocked; the tasks go on at the service");
         }
         exit(INTERRUPTED);
     }

@@ -21,7 +21,6 @@ mod lines;
 mod report;
 mod settings;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,8 +33,7 @@ fn main() -> ExitCode {
         Ok(end) => end.code().into(),
         Err(failure) => {
             if let Some(text) = failure.text() {
-                // A closed standard error is no reason to fail.
-                let _ = writeln!(std::io::stderr(), "pan123-offline: {text}");
+                failure::eprint_line(&text);
             }
             failure.code().into()
         }

@@ -7,7 +7,7 @@ use pan123_offline::{Error, Progress, Status, Update};
 use serde_json::{Value, json};
 
 use crate::bars::Bars;
-use crate::failure::{ExitStatus, advice, describe, explain};
+use crate::failure::{ExitStatus, advice, describe, eprint_line, explain};
 use crate::input::{InvalidLine, Task};
 use crate::json;
 
@@ -177,7 +177,7 @@ impl Report {
 
     /// Prints a message on standard error, above the bars if there are any.
     pub(crate) fn say(&self, text: &str) {
-        let say = || drop(writeln!(io::stderr(), "pan123-offline: {text}"));
+        let say = || eprint_line(text);
         match &self.output {
             Output::Bars(bars) => bars.suspend(say),
             _ => say(),
