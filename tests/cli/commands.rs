@@ -335,23 +335,39 @@ fn man_pages() {
     let whole = tool.run("man");
     whole.ends(0).is_quiet();
     assert!(whole.stdout.contains(".TH pan123-offline 1"), "{whole:?}");
+    let sections = "NAME SYNOPSIS DESCRIPTION OPTIONS SETTINGS ENVIRONMENT FILES EXAMPLES";
     for command in COMMANDS {
+        let name = format!(r"pan123\-offline\-{command}");
         assert!(
-            whole
-                .stdout
-                .contains(&format!(r"pan123\-offline\-{command}(1)")),
+            whole.stdout.contains(&format!("{name}(1)")),
             "{command}: {whole:#?}"
         );
         let page = tool.run(&format!("man {command}"));
         page.ends(0).is_quiet();
         assert!(page.stdout.starts_with(".ie"), "{page:?}");
-        assert!(
-            page.stdout
-                .contains(&format!(r"pan123\-offline\-{command}")),
-            "{page:#?}"
-        );
+        assert!(page.stdout.contains(&name), "{page:#?}");
+        for section in sections
+            .split(' ')
+            .chain(["\"EXIT STATUS\"", "\"SEE ALSO\""])
+        {
+            assert!(
+                page.stdout.contains(&format!("\n.SH {section}\n")),
+                "{section}: {page:#?}"
+            );
+        }
+        assert!(!page.stdout.contains("EXTRA"), "{page:#?}");
+        // No option is without a text.
+        for term in page.stdout.split("\n.TP\n").skip(1) {
+            let text = term.lines().nth(1);
+            assert!(text.is_some_and(|text| !text.starts_with(".SH")), "{term}");
+        }
     }
-    assert!(tool.run("man wait").stdout.contains(r"\-\-timeout"));
+    let wait = tool.run("man wait").stdout;
+    assert!(
+        wait.contains(".SH SYNOPSIS\npan123\\-offline wait [OPTIONS] <ID>...\n"),
+        "{wait}"
+    );
+    assert!(wait.contains(r"\-\-timeout"), "{wait}");
     tool.run("man nobody")
         .ends(2)
         .prints("")
@@ -361,37 +377,55 @@ fn man_pages() {
 #[test]
 fn help_and_version() {
     let tool = Tool::new();
-    tool.run("--version").ends(0).is_quiet().prints(concat!(
-        "pan123-offline ",
-        env!("CARGO_PKG_VERSION"),
-        "\n"
-    ));
+    let version = concat!("pan123-offline ", env!("CARGO_PKG_VERSION"), "\n");
+    tool.run("--version").ends(0).is_quiet().prints(version);
     let help = tool.run("--help");
     help.ends(0).is_quiet();
-    for part in COMMANDS.into_iter().chain([
+    let parts = [
         "Exit codes:",
         "130",
         "141",
         "PAN123_ACCESS_TOKEN",
         "--token-file",
-    ]) {
+        "Examples:",
+    ];
+    for part in COMMANDS.into_iter().chain(parts) {
         assert!(help.stdout.contains(part), "{part}: {help:#?}");
     }
     assert!(!help.stdout.contains("--token "), "{help:#?}");
     for command in COMMANDS {
-        let own = tool.run(&format!("{command} --help"));
-        own.ends(0).is_quiet();
-        assert!(
-            own.stdout
-                .contains(&format!("Usage: pan123-offline {command}")),
-            "{own:#?}"
-        );
+        let long = tool.run(&format!("{command} --help"));
+        long.ends(0).is_quiet();
+        let usage = format!("Usage: pan123-offline {command}");
+        assert!(long.stdout.contains(&usage), "{long:#?}");
+        assert!(long.stdout.contains("Examples:\n  # "), "{long:#?}");
     }
     // Without a command it shows the help, and it is no success.
     tool.run("")
         .ends(2)
         .prints("")
         .says("Usage: pan123-offline");
+}
+
+/// Short enough for a terminal of 24 lines.
+#[test]
+fn short_help_is_short() {
+    let tool = Tool::new();
+    for command in COMMANDS.into_iter().chain([""]) {
+        let short = tool.run(&format!("{command} -h"));
+        let lines = short.ends(0).is_quiet().stdout.lines().count();
+        assert!(lines <= 24, "{short:#?}");
+        assert!(!short.stdout.contains("Examples:"), "{short:#?}");
+    }
+}
+
+#[test]
+fn a_timeout_of_create_needs_wait() {
+    let tool = Tool::new();
+    tool.run("create http://a.example/1.png --timeout 1s")
+        .ends(2)
+        .prints("")
+        .says("--wait");
 }
 
 #[test]

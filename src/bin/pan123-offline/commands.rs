@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use clap::{Command as Definition, CommandFactory};
+use clap::CommandFactory;
 use clap_complete::Shell;
 use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
@@ -17,6 +17,7 @@ use crate::input::{self, Entry, Item, SeenItems, Task};
 use crate::inspect;
 use crate::interrupt::Shared;
 use crate::json;
+use crate::man;
 use crate::report::Report;
 use crate::settings::{Login, ResolvedSettings};
 
@@ -38,7 +39,7 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Login => login(&common),
         Command::Demo => demo(&common),
         Command::Completions { shell } => print(completions(shell).as_bytes()),
-        Command::Man { command } => man(command.as_deref()),
+        Command::Man { command } => print(&man::page(command.as_deref())?),
     }
 }
 
@@ -96,7 +97,7 @@ fn wait(
         }
     }
     report.lock().follow(&ids);
-    follow(&report, watch(common, wait_args, &client, ids))
+    follow(&report, watch(common, wait_args.timeout, &client, ids))
 }
 
 /// Follows tasks to their ends.
@@ -111,14 +112,14 @@ fn follow(report: &Shared, watch: Watch<'_>) -> Result<ExitStatus, Failure> {
 
 fn watch<'a>(
     common: &Common,
-    wait_args: &WaitArgs,
+    timeout: Option<Duration>,
     client: &'a Client,
     ids: Vec<u64>,
 ) -> Watch<'a> {
     let watch = client
         .watch(ids)
         .polls_per_second(common.rate.unwrap_or(DEFAULT_POLL_RATE));
-    match wait_args.timeout {
+    match timeout {
         Some(timeout) => watch.timeout(timeout),
         None => watch,
     }
@@ -183,7 +184,7 @@ fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
     }
     if create.wait && !is_refused && !ids.is_empty() {
         report.lock().follow(&ids);
-        return follow(&report, watch(common, &create.wait_args, &client, ids));
+        return follow(&report, watch(common, create.timeout, &client, ids));
     }
     Ok(report.lock().exit_status())
 }
@@ -325,21 +326,6 @@ fn completions(shell: Shell) -> String {
         &format!("-o default {name}\n"),
         &format!("-o default {NAME}\n"),
     )
-}
-
-fn man(command: Option<&str>) -> Result<ExitStatus, Failure> {
-    let mut whole = Arguments::command();
-    whole.build();
-    let definition: Definition = match command {
-        None => whole,
-        Some(name) => whole
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| usage(format!("there is no command `{}`", name.escape_debug())))?,
-    };
-    let mut page = Vec::new();
-    clap_mangen::Man::new(definition).render(&mut page)?;
-    print(&page)
 }
 
 fn print(text: &[u8]) -> Result<ExitStatus, Failure> {

@@ -8,6 +8,7 @@ mod bars;
 mod commands;
 mod demo;
 mod failure;
+mod help;
 mod input;
 mod inspect;
 mod interrupt;
@@ -18,6 +19,7 @@ mod interrupt;
 mod journal;
 mod json;
 mod lines;
+mod man;
 mod report;
 mod settings;
 
