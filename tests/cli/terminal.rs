@@ -65,7 +65,7 @@ fn demo_moves_its_bars_to_the_end() {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("8 of 8 ended in") && line.ends_with(", 2 not well")),
+            .any(|line| line.contains("8 of 8 finished in") && line.ends_with(", 2 failed")),
         "{lines:#?}"
     );
     assert!(
@@ -90,7 +90,7 @@ fn each_task_has_its_row() {
         screen
             .lines()
             .iter()
-            .filter(|line| line.contains("3 of 3 ended in"))
+            .filter(|line| line.contains("3 of 3 finished in"))
             .count(),
         1
     );
@@ -131,18 +131,18 @@ fn fits(height: usize, tasks: u64) {
     let lines = screen.lines();
     let totals = lines
         .iter()
-        .filter(|line| line.contains(" ended in "))
+        .filter(|line| line.contains(" finished in "))
         .count();
     assert_eq!(totals, 1, "{height} rows, {tasks} tasks: {lines:#?}");
     assert!(
         lines
             .iter()
-            .any(|line| line.contains(&format!("{tasks} of {tasks} ended in"))),
+            .any(|line| line.contains(&format!("{tasks} of {tasks} finished in"))),
         "{lines:#?}"
     );
     // The total has its row all the time: it is not what is left out where there is too much.
     if height > 1 {
-        let is_total = |line: &String| line.contains(" ended in ");
+        let is_total = |line: &String| line.contains(" finished in ");
         let mut frames =
             frames(&run.stdout).map(|output| Screen::showing(height, WIDTH, output).lines());
         assert!(
@@ -199,7 +199,7 @@ fn errors_stand_above_the_bars() {
     assert_eq!(
         lines
             .iter()
-            .filter(|line| line.contains(" ended in "))
+            .filter(|line| line.contains(" finished in "))
             .count(),
         1,
         "{lines:#?}"
@@ -207,7 +207,7 @@ fn errors_stand_above_the_bars() {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("30 of 30 ended in") && line.ends_with(", 15 not well")),
+            .any(|line| line.contains("30 of 30 finished in") && line.ends_with(", 15 failed")),
         "{lines:#?}"
     );
 }

@@ -284,7 +284,7 @@ fn demo(common: &Common) -> Result<ExitStatus, Failure> {
         .build()?;
     let report = begin(common)?;
     report.lock().say(
-        "this is a demonstration, on a service built in; one task fails, and one does not exist",
+        "this is a demonstration on a built-in service: one task fails, and one does not exist",
     );
     let ids = demo::task_ids();
     for id in &ids {

@@ -206,7 +206,7 @@ impl Report {
             ));
         }
         if parts.is_empty() {
-            "nothing is known yet".to_owned()
+            "no result yet".to_owned()
         } else {
             parts.join("; ")
         }
