@@ -46,7 +46,7 @@
 //!
 //! - A `creating` record is on disk (`fdatasync`) before its request is sent. Other records are on
 //!   disk after one second at the latest, and before the command ends by itself.
-//! - A URL whose last record is `creating` has an unknown fate: the process was ended in between.
+//! - A URL whose last record is `creating` is unknown: the process ended before the result was recorded.
 //! - A task is followed again at the next start until it has an `ended` record.
 //! - The last line may be incomplete after a kill or on a full disk. It is ignored, and cut off at
 //!   the next start. Damage in any other place is an error.

@@ -1,6 +1,6 @@
 //! Writing a journal: locked, one record at a time, on disk before a request is sent.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
@@ -249,7 +249,7 @@ fn lock(path: &Path, _: &File) -> Result<Option<File>, TryLockError> {
 /// Brings the name of a new file to disk.
 #[cfg(unix)]
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let path = fs::canonicalize(path)?;
+    let path = path.canonicalize()?;
     path.parent()
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
