@@ -37,7 +37,7 @@ fn process_asks_for_each_task_once_and_in_order() {
         "5\tunknown status 77\t40 %\n1\tin progress\t40 %\n2\tfailed\t40 %\n3\tsucceeded\t40 %\n4\tretrying\t40 %\n";
     Tool::of(&service).run("process 5 1 2 3 1 4 5 --rate inf").ends(1).is_quiet().prints(lines);
     assert_eq!(service.request_count(), 5);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
