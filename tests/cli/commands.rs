@@ -64,7 +64,7 @@ fn process_asks_for_each_task_once_and_in_order() {
         .is_quiet()
         .prints(lines);
     assert_eq!(service.request_count(), 5);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]

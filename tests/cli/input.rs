@@ -254,7 +254,7 @@ fn ten_thousand() {
         all_ended(&run.ends(0).is_quiet().stdout, 10_000);
     }
     assert_eq!(service.request_count(), 20_000);
-    assert_eq!(service.connections(), 2);
+    assert_eq!(service.connection_count(), 2);
 }
 
 #[test]
