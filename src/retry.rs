@@ -79,7 +79,7 @@ pub(crate) fn decide(
 ) -> Retry {
     let AttemptError { error, cause } = failed;
     let is_idempotent = idempotency == Idempotency::Idempotent;
-    if remaining.is_zero() || !(is_idempotent || !error.may_have_been_processed()) {
+    if remaining.is_zero() || (!is_idempotent && error.may_have_been_processed()) {
         return Retry::No;
     }
     if *cause == AttemptCause::TokenReplaced && attempts.token_replacements < MAX_TOKEN_REPLACEMENTS
