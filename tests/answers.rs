@@ -157,7 +157,7 @@ impl Row {
                     "code and message"
                 );
                 assert_eq!(api.http_status(), Some(self.status), "http_status");
-                assert_eq!(api.trace_id().as_deref(), expected.trace_id, "trace_id");
+                assert_eq!(api.trace_id(), expected.trace_id, "trace_id");
                 assert_eq!(api.retry_after(), expected.retry_after, "retry_after");
                 (Some(api.code()), false)
             }
