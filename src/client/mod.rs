@@ -9,6 +9,8 @@ pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
 use crate::credentials::AccessToken;
 use crate::endpoints::Endpoints;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::migrate::Migration;
 use crate::new_task::NewTask;
