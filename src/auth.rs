@@ -19,7 +19,7 @@ use self::cache::Cache;
 pub use self::cache::TokenCacheError;
 use crate::envelope::{self, Object};
 use crate::error::{DecodeError, Error, Result, Sent, TransportError, TransportErrorKind};
-use crate::transport::{Answer, Limits, Message, Prepared, Transport};
+use crate::transport::{Request, RequestOptions, RequestTemplate, Response, Transport};
 
 /// The longest token that is taken, in bytes; the service's own have some hundred.
 pub(crate) const LONGEST_TOKEN: usize = 4 * 1024;
@@ -165,15 +165,15 @@ pub(crate) enum Auth {
 #[derive(Debug)]
 pub(crate) struct Token {
     text: AccessToken,
-    pub(crate) prepared: Prepared,
+    pub(crate) template: RequestTemplate,
     /// Tells a late refusal of an older token from one of this.
     generation: u64,
 }
 
 impl Token {
     fn new(text: AccessToken, generation: u64, transport: &Transport) -> Result<Arc<Self>> {
-        let prepared = transport.prepare(&text)?;
-        Ok(Arc::new(Self { text, prepared, generation }))
+        let template = transport.template(Some(&format!("Bearer {}", text.secret())))?;
+        Ok(Arc::new(Self { text, template, generation }))
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -190,7 +190,7 @@ impl Auth {
         let cache = credentials
             .cache_file
             .as_ref()
-            .map(|path| Cache::new(path.clone(), transport.base().to_string(), credentials.client_id.clone()));
+            .map(|path| Cache::new(path.clone(), transport.base_url().to_string(), credentials.client_id.clone()));
         Self::Issued(Box::new(Issuer { credentials, cache, state: Mutex::default(), changed: Condvar::new() }))
     }
 
@@ -228,7 +228,7 @@ impl Auth {
 
 /// What an answer says, without the secret of its request: an error quotes what the service said, and it may have said
 /// that.
-pub(crate) fn read_answer<T: DeserializeOwned>(answer: Answer<'_>, secret: &str) -> Result<T> {
+pub(crate) fn read_answer<T: DeserializeOwned>(answer: Response<'_>, secret: &str) -> Result<T> {
     envelope::decode(answer.status, answer.body).map_err(|error| {
         // What is that short is a test's, and may be part of any word.
         let error = if secret.len() < SHORTEST_SECRET { error } else { redacted::<T>(error, &answer, secret) };
@@ -236,7 +236,7 @@ pub(crate) fn read_answer<T: DeserializeOwned>(answer: Answer<'_>, secret: &str)
     })
 }
 
-fn redacted<T: DeserializeOwned>(error: Error, answer: &Answer<'_>, secret: &str) -> Error {
+fn redacted<T: DeserializeOwned>(error: Error, answer: &Response<'_>, secret: &str) -> Error {
     let quoted = answer.body.windows(secret.len()).any(|part| part == secret.as_bytes());
     let body = || String::from_utf8_lossy(answer.body).replace(secret, "[redacted]");
     let again = quoted.then(|| envelope::decode::<T>(answer.status, body().as_bytes()).err()).flatten();
@@ -461,11 +461,12 @@ impl Attempt<'_> {
         let Credentials { client_id, client_secret, .. } = &self.issuer.credentials;
         let body = serde_json::to_vec(&Body { client_id, client_secret })
             .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
-        let limits = Limits { time: Some(self.left()), fresh: true };
-        let message = Message::Post(self.transport.target(ACCESS_TOKEN)?, &body);
-        let read = |answer: Answer<'_>| read_answer(answer, client_secret);
+        let limits = RequestOptions { timeout: Some(self.left()), new_connection: true };
+        let endpoint = self.transport.endpoint(ACCESS_TOKEN)?;
+        let message = Request::Post(&endpoint, &body);
+        let read = |answer: Response<'_>| read_answer(answer, client_secret);
         let Object(NewToken { access_token }) =
-            self.transport.send(&self.transport.prepare_anonymous(), message, limits, read)??;
+            self.transport.send(&self.transport.template(None)?, message, limits, read)??;
         let token = AccessToken::from(access_token);
         match token.flaw() {
             None => Ok(token),

@@ -7,16 +7,13 @@ use crate::auth::{AccessToken, Auth, Credentials, LONGEST_TOKEN};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::proxy;
-use crate::transport::{AgentConfig, BaseUrl, Settings, Transport};
+use crate::transport::{AgentConfig, BaseUrl, MAX_TIMEOUT, Transport, TransportSettings};
 
 const BASE_URL: &str = "https://open-api.123pan.com";
 const USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 2;
-
-/// ureq adds a limit to the time of day, which must not overflow. A year is as good as no limit.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The settings of a [`Client`]. Nothing is checked and nothing is done before [`build()`](Self::build).
 ///
@@ -129,18 +126,15 @@ impl ClientBuilder {
         self
     }
 
-    /// The time for a whole call, its retries and the pauses between them included. Default: 30 s. More than a year
-    /// counts as a year.
-    ///
-    /// One attempt splits what is left: a quarter to connect, 1/20 to send, 1/5 to read the body, the rest to wait for
-    /// the answer's head. Only the look-up of the host's name is outside: the system's resolver bounds that.
+    /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
+    /// between them. Default: 30 s. A longer duration than a year is shortened to a year.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The most time that one attempt spends connecting, TLS included; a quarter of the attempt's time if that is
-    /// less. Default: 10 s.
+    /// Max duration of connecting in one attempt, proxy and TLS included, DNS lookup excluded. Default: 10 s, and never
+    /// more than 15/16 of the attempt's time.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -168,7 +162,8 @@ impl ClientBuilder {
     /// first that is there, unless `no_proxy` or `NO_PROXY` names the host.
     ///
     /// Set again after this, and not to be undone here: time limits for a whole request, redirects (none), https,
-    /// automatic headers (none), the buffers, no proxy for a loopback address. A middleware sees the access token.
+    /// automatic headers (none), the buffers, no proxy for a loopback address. A middleware sees the access token, and
+    /// sees a request twice where a new connection needs a new DNS lookup.
     ///
     /// ```
     /// # use pan123_offline::{Client, ureq};
@@ -203,7 +198,14 @@ impl ClientBuilder {
         let proxy =
             if base.is_https() && !base.is_loopback() { proxy::from_env(base.host(), proxy::variable)? } else { None };
 
-        let settings = Settings { base, user_agent: self.user_agent, timeout, connect_timeout, proxy, longest_token };
+        let settings = TransportSettings {
+            base_url: base,
+            user_agent: self.user_agent,
+            timeout,
+            connect_timeout,
+            proxy,
+            max_token_len: longest_token,
+        };
         let transport = Transport::new(settings, self.configure_agent)?;
         let auth = match login {
             Login::Token(_, token) => Auth::given(token, &transport)?,
@@ -228,7 +230,7 @@ fn usable(setting: &'static str, time: Duration) -> Result<Duration> {
     if time.is_zero() {
         return Err(Error::config(setting, "it must be longer than zero"));
     }
-    Ok(time.min(LONGEST_TIMEOUT))
+    Ok(time.min(MAX_TIMEOUT))
 }
 
 fn check_user_agent(user_agent: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::builder::ClientBuilder;
 use crate::envelope::Object;
 use crate::error::{Error, Result};
 use crate::task::{Created, NewTask, Progress};
-use crate::transport::{Answer, Limits, Message, Target, Transport};
+use crate::transport::{Endpoint, Request, RequestOptions, Response, Transport};
 use crate::watch::{Wait, Watch};
 
 /// A service that asks to be called again at once does not mean without end.
@@ -40,7 +40,7 @@ struct Inner {
     timeout: Duration,
     retries: u32,
     /// The last task that was asked for: most programs follow one at a time.
-    last: Mutex<Option<(u64, Target)>>,
+    last: Mutex<Option<(u64, Arc<Endpoint>)>>,
 }
 
 impl Client {
@@ -97,10 +97,10 @@ impl Client {
     ///   may exist all the same.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
         let body = task.to_body()?;
-        let target = self.0.transport.target(CREATE)?;
-        let created = self.0.call(Repeat::Never, |started, limits| {
-            self.0.exchange(Message::Post(target.clone(), &body), started, limits)
-        });
+        let target = self.0.transport.endpoint(CREATE)?;
+        let created = self
+            .0
+            .call(Repeat::Never, |started, limits| self.0.exchange(Request::Post(&target, &body), started, limits));
         created.map(|Object(Created { task_id })| task_id).map_err(Error::of_creation)
     }
 
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// One request for a task's progress, with nothing done about its failure.
-    pub(crate) fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
+    pub(crate) fn ask(&self, task_id: u64, limits: RequestOptions) -> std::result::Result<Progress, Failure> {
         self.0.ask(task_id, Instant::now(), limits)
     }
 
@@ -193,45 +193,46 @@ enum Repeat {
 
 impl Inner {
     /// One request for a task's progress.
-    fn ask(&self, task_id: u64, started: Instant, limits: Limits) -> std::result::Result<Progress, Failure> {
-        self.exchange(Message::Get(self.target(task_id)?), started, limits)
+    fn ask(&self, task_id: u64, started: Instant, limits: RequestOptions) -> std::result::Result<Progress, Failure> {
+        let target = self.target(task_id)?;
+        self.exchange(Request::Get(&target), started, limits)
     }
 
-    fn target(&self, task_id: u64) -> Result<Target> {
+    fn target(&self, task_id: u64) -> Result<Arc<Endpoint>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((id, target)) if *id == task_id => Ok(target.clone()),
+            Some((id, target)) if *id == task_id => Ok(Arc::clone(target)),
             _ => {
-                let target = self.transport.target(&format!("{PROCESS}?taskID={task_id}"))?;
-                *last = Some((task_id, target.clone()));
+                let target = Arc::new(self.transport.endpoint(&format!("{PROCESS}?taskID={task_id}"))?);
+                *last = Some((task_id, Arc::clone(&target)));
                 Ok(target)
             }
         }
     }
 
     /// When a request that was begun then must have ended.
-    fn until(&self, started: Instant, limits: Limits) -> Instant {
-        started + limits.time.unwrap_or(self.timeout)
+    fn until(&self, started: Instant, limits: RequestOptions) -> Instant {
+        started + limits.timeout.unwrap_or(self.timeout)
     }
 
     /// One request with the token there is, and what its answer says. A token that is refused is replaced.
     fn exchange<T: DeserializeOwned>(
         &self,
-        message: Message<'_>,
+        message: Request<'_>,
         started: Instant,
-        mut limits: Limits,
+        mut limits: RequestOptions,
     ) -> std::result::Result<T, Failure> {
         let until = self.until(started, limits);
         let token = match self.auth.current() {
             Some(token) => token,
             None => {
                 let token = self.auth.first(&self.transport, until)?;
-                limits.time = Some(until.saturating_duration_since(Instant::now()));
+                limits.timeout = Some(until.saturating_duration_since(Instant::now()));
                 token
             }
         };
-        let read = |answer: Answer<'_>| auth::read_answer(answer, token.secret());
-        let error = match self.transport.send(&token.prepared, message, limits, read)? {
+        let read = |answer: Response<'_>| auth::read_answer(answer, token.secret());
+        let error = match self.transport.send(&token.template, message, limits, read)? {
             Ok(data) => return Ok(data),
             Err(error) => error,
         };
@@ -244,9 +245,13 @@ impl Inner {
     }
 
     /// Does a request until it succeeds, fails for good, or time or patience run out.
-    fn call<T>(&self, repeat: Repeat, ask: impl Fn(Instant, Limits) -> std::result::Result<T, Failure>) -> Result<T> {
+    fn call<T>(
+        &self,
+        repeat: Repeat,
+        ask: impl Fn(Instant, RequestOptions) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
         let started = Instant::now();
-        let mut limits = Limits { time: None, fresh: repeat == Repeat::Never };
+        let mut limits = RequestOptions { timeout: None, new_connection: repeat == Repeat::Never };
         let mut attempt_started = started;
         let (mut replayed, mut token_replaced) = (false, false);
         let mut retries = 0;
@@ -257,7 +262,7 @@ impl Inner {
             };
             attempt_started = Instant::now();
             let left = self.timeout.saturating_sub(attempt_started - started);
-            limits = Limits { time: Some(left), fresh: repeat == Repeat::Never };
+            limits = RequestOptions { timeout: Some(left), new_connection: repeat == Repeat::Never };
             let error = failure.error;
             let may_repeat = repeat == Repeat::Harmless || !error.may_have_been_processed();
             if failure.token_replaced && may_repeat && !token_replaced && !left.is_zero() {
@@ -267,7 +272,7 @@ impl Inner {
             // A pooled connection that the server has closed meanwhile shows only when it is used.
             if error.is_closed() && repeat == Repeat::Harmless && !replayed && !left.is_zero() {
                 replayed = true;
-                limits.fresh = true;
+                limits.new_connection = true;
                 continue;
             }
             let Some(pause) = pause(&error, retries, self.retries, left).filter(|_| may_repeat) else {
@@ -276,7 +281,7 @@ impl Inner {
             std::thread::sleep(pause);
             retries += 1;
             attempt_started += pause;
-            limits.time = Some(left - pause);
+            limits.timeout = Some(left - pause);
         }
     }
 }
@@ -295,7 +300,7 @@ fn pause(error: &Error, retries: u32, most: u32, left: Duration) -> Option<Durat
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("host", &self.0.transport.base().host())
+            .field("host", &self.0.transport.base_url().host())
             .field("timeout", &self.0.timeout)
             .field("retries", &self.0.retries)
             .finish_non_exhaustive()

@@ -63,7 +63,7 @@ impl<T> Envelope<T> {
 }
 
 /// The most bytes of a body that are read, whatever the server sends.
-pub(crate) const LONGEST_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
 
 /// Makes of an HTTP answer what its status and its body say together.
 pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T> {
@@ -74,8 +74,8 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T>
             Err(_) => Error::Http(HttpError::new(status, body)),
         });
     }
-    if body.len() > LONGEST_BODY {
-        let reason = format!("its body is longer than {} KiB", LONGEST_BODY / 1024);
+    if body.len() > MAX_BODY_LEN {
+        let reason = format!("its body is longer than {} KiB", MAX_BODY_LEN / 1024);
         return Err(Error::Decode(DecodeError::new(reason, body, None)));
     }
     // The usual answer, in one pass and without a copy of its texts.

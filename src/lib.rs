@@ -1,7 +1,7 @@
 //! Follow an offline migration task of the 123pan image host to its end, from a program without an async runtime.
 //!
 //! A blocking client for build scripts, cron jobs, small utilities and plug-ins. It keeps one connection open, starts
-//! no thread, and needs `ureq`, `serde` and `serde_json`, nothing else.
+//! no thread but for a DNS lookup, and needs `ureq`, `serde` and `serde_json`, nothing else.
 //!
 //! ```
 //! # use pan123_offline::{Progress, testing::Service};
@@ -25,14 +25,15 @@
 //! | | |
 //! |---|---|
 //! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It shows up in no `Debug`, no error and no log; ureq's own `log` records at level trace are the exception, which dump whole requests. |
-//! | Time | A call takes 30 s at most, its retries included: [`ClientBuilder::timeout`]. The look-up of the host's name alone is bounded by the system's resolver. |
+//! | Time | A call takes 30 s at most, its retries included: [`ClientBuilder::timeout`]. DNS lookups included. |
 //! | Retries | Two, of what passes: code or HTTP 429, HTTP 5xx from a gateway, a timeout, a failed connection. Never 401 and 403. |
 //! | Waiting | A task is asked again after 1 s to 15 s; all polls together keep to 5 a second: [`Watch`]. |
 //! | Limits | An answer's head may have 8 KiB; 64 KiB of a body are read. |
 //! | Redirects | Not followed: the token would go along or get lost. |
 //! | Addresses | `https`, or `http` to a loopback address. |
-//! | Proxy | From the environment, in curl's order; never for a loopback address. SOCKS is not supported. A connection through a proxy has its host looked up on a short-lived thread, which ureq starts. |
-//! | Threads | None. A `Client` may be shared between threads all the same. |
+//! | Proxy | From the environment, in curl's order; never for a loopback address. SOCKS is not supported. |
+//! | DNS | A name is looked up only for a new connection, at most once a minute unless connecting fails; where the lookup fails, the last known addresses are used. |
+//! | Threads | None, except during a DNS lookup: a short-lived one. A `Client` may be shared between threads. |
 //!
 //! # Errors
 //!

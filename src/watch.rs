@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, Failure};
 use crate::error::{Error, Result, TransportErrorKind};
 use crate::task::{Progress, Status};
-use crate::transport::Limits;
+use crate::transport::RequestOptions;
 
 /// How long after an answer a task is asked again.
 const FIRST: Duration = Duration::from_secs(1);
@@ -314,7 +314,7 @@ fn verdict(error: &Error) -> Verdict {
 /// Whom the engine asks.
 trait Ask {
     /// One request.
-    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure>;
+    fn ask(&self, task_id: u64, limits: RequestOptions) -> std::result::Result<Progress, Failure>;
     /// The time a request may take where no deadline is nearer.
     fn timeout(&self) -> Duration;
 }
@@ -323,7 +323,7 @@ trait Ask {
 struct Asker<'a>(&'a Client);
 
 impl Ask for Asker<'_> {
-    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
+    fn ask(&self, task_id: u64, limits: RequestOptions) -> std::result::Result<Progress, Failure> {
         self.0.ask(task_id, limits)
     }
 
@@ -472,7 +472,7 @@ impl<A: Ask, C: Clock> Engine<A, C> {
     }
 
     /// Sleeps until a task's turn, and says how its poll is limited; `None` if a deadline comes before it.
-    fn turn(&mut self, task: &Task) -> Option<Limits> {
+    fn turn(&mut self, task: &Task) -> Option<RequestOptions> {
         let now = self.clock.now();
         let due = Duration::from_nanos(task.due).max(self.not_before);
         let started = *self.started.get_or_insert(now);
@@ -498,9 +498,9 @@ impl<A: Ask, C: Clock> Engine<A, C> {
         (now < deadline && allowed <= deadline).then(|| self.limits(task, Some(LAST_POLL)))
     }
 
-    fn limits(&self, task: &Task, time: Option<Duration>) -> Limits {
+    fn limits(&self, task: &Task, time: Option<Duration>) -> RequestOptions {
         // The client's own time needs no settings for this one request.
-        Limits { time: time.filter(|time| *time < self.asker.timeout()), fresh: task.replay }
+        RequestOptions { timeout: time.filter(|time| *time < self.asker.timeout()), new_connection: task.replay }
     }
 
     fn sleep_until(&self, moment: Duration) {

@@ -86,7 +86,7 @@ fn a_connection_that_ends_before_its_answer_is_replaced_once_beside_the_retries(
         assert_eq!(service.request_count(), 5, "{what}: one replay, no retry");
         assert_eq!(
             error.to_string(),
-            format!("the connection to {} ended before the answer was complete; ask again", service.address())
+            format!("the connection to {} ended before the response was complete; try again", service.address())
         );
         let cause = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
         assert_eq!(cause.kind(), std::io::ErrorKind::UnexpectedEof);
@@ -176,7 +176,7 @@ fn a_head_may_have_8_kib() {
     let error = client.get_process(TASK).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the head of the answer of {} is longer than 8 KiB; check the base URL", service.address())
+        format!("the response header of {} is longer than 8 KiB; check the base URL", service.address())
     );
     assert!(!error.is_transient());
 }

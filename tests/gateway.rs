@@ -423,7 +423,7 @@ fn a_body_that_breaks_off_in_the_gateway_is_no_answer() {
         assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed), "{error:?}");
         assert_eq!(
             error.to_string(),
-            format!("the connection to {} ended before the answer was complete; ask again", nginx.address())
+            format!("the connection to {} ended before the response was complete; try again", nginx.address())
         );
         service.reply_next(cut);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();

@@ -85,35 +85,35 @@ fn base_urls_that_cannot_work() {
     for (url, reason) in [
         (
             "http://example.com",
-            "`http://example.com` would send the access token in the clear; only a loopback address may be http",
+            "`http://example.com` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://localhost.example.com",
-            "`http://localhost.example.com` would send the access token in the clear; only a loopback address may be http",
+            "`http://localhost.example.com` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://127.0.0.1.example.com",
-            "`http://127.0.0.1.example.com` would send the access token in the clear; only a loopback address may be http",
+            "`http://127.0.0.1.example.com` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://127.0.0.1.",
-            "`http://127.0.0.1.` would send the access token in the clear; only a loopback address may be http",
+            "`http://127.0.0.1.` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://0.0.0.0:1",
-            "`http://0.0.0.0:1` would send the access token in the clear; only a loopback address may be http",
+            "`http://0.0.0.0:1` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://128.0.0.1:1",
-            "`http://128.0.0.1:1` would send the access token in the clear; only a loopback address may be http",
+            "`http://128.0.0.1:1` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "http://[::2]:1",
-            "`http://[::2]:1` would send the access token in the clear; only a loopback address may be http",
+            "`http://[::2]:1` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (
             "HTTP://example.com",
-            "`HTTP://example.com` would send the access token in the clear; only a loopback address may be http",
+            "`HTTP://example.com` would send the access token unencrypted; http is for loopback addresses only",
         ),
         (&format!("https://{}.example.com", "a".repeat(8192)), "it is longer than 8192 bytes"),
         ("", "`` is not a URL: empty string"),
@@ -131,10 +131,10 @@ fn base_urls_that_cannot_work() {
         ("https://example.com?tenant=1", "`https://example.com?tenant=1` must end with its path, without `?` and `#`"),
         ("https://example.com/?", "`https://example.com/?` must end with its path, without `?` and `#`"),
         ("https://example.com/#top", "`https://example.com/#top` must end with its path, without `?` and `#`"),
-        ("https://example.com:0", "`https://example.com:0` has no usable host and port"),
-        ("https://example.com:99999", "`https://example.com:99999` has no usable host and port"),
-        ("https://example.com:", "`https://example.com:` has no usable host and port"),
-        ("http://127.0.0.1:0", "`http://127.0.0.1:0` has no usable host and port"),
+        ("https://example.com:0", "`https://example.com:0` has no valid host and port"),
+        ("https://example.com:99999", "`https://example.com:99999` has no valid host and port"),
+        ("https://example.com:", "`https://example.com:` has no valid host and port"),
+        ("http://127.0.0.1:0", "`http://127.0.0.1:0` has no valid host and port"),
         ("ftp://example.com", "`ftp://example.com` is neither https nor http"),
         ("ftp://127.0.0.1", "`ftp://127.0.0.1` is neither https nor http"),
     ] {
@@ -343,7 +343,7 @@ fn a_proxy_in_configure_agent() {
     }
     for url in ["http://127.0.0.1:0", "http://127.0.0.1:99999", "http://user:hunter2@127.0.0.1:99999"] {
         let Ok(proxy) = ureq::Proxy::new(url) else { continue };
-        assert_eq!(refused("configure_agent", with(proxy).build()), "its proxy has no usable host and port", "{url}");
+        assert_eq!(refused("configure_agent", with(proxy).build()), "its proxy has no valid host and port", "{url}");
     }
     if TLS {
         assert_works(with(ureq::Proxy::new("http://127.0.0.1:1").unwrap()));
@@ -487,8 +487,8 @@ fn the_environment_gives_token_and_base_url() {
     );
     assert_eq!(
         in_environment(&[token, ("PAN123_BASE_URL", "http://example.com")]),
-        "setting `PAN123_BASE_URL`: `http://example.com` would send the access token in the clear; \
-         only a loopback address may be http"
+        "setting `PAN123_BASE_URL`: `http://example.com` would send the access token unencrypted; \
+         http is for loopback addresses only"
     );
     if TLS {
         let usual = "Client { host: \"open-api.123pan.com\", timeout: 30s, retries: 2, .. }";
@@ -524,7 +524,7 @@ const REMOTE: [(&str, &str); 2] =
 #[test]
 fn a_proxy_variable_that_cannot_work() {
     const NO_URL: &str = "it is not the URL of a proxy";
-    const NO_PORT: &str = "its proxy has no usable host and port";
+    const NO_PORT: &str = "its proxy has no valid host and port";
     const SOCKS: &str = "only http and https proxies are supported, not SOCKS";
 
     let mut wrong = Vec::new();

@@ -108,7 +108,7 @@ const BASE_URL: &str = "SURFACE_TEST_BASE_URL";
 /// then runs the test on the main thread.)
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 #[test]
-fn a_call_starts_no_thread() {
+fn call_to_an_address_starts_no_thread() {
     let mut server = mockito::Server::new();
     let answer = |server: &mut mockito::Server, task_id: &str, status: usize, body: &str| {
         let path = format!("/api/v1/oss/offline/download/process?taskID={task_id}");
@@ -119,8 +119,7 @@ fn a_call_starts_no_thread() {
     let bad = answer(&mut server, "2", 502, "<html>").expect(2);
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_counts_threads", "--ignored", "--nocapture", "--test-threads=1"])
-        // By name, so that the look-up is in it.
-        .env(BASE_URL, format!("http://localhost:{}", server.socket_address().port()))
+        .env(BASE_URL, format!("http://127.0.0.1:{}", server.socket_address().port()))
         .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
         .output()
         .unwrap();
@@ -133,7 +132,7 @@ fn a_call_starts_no_thread() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "run by a_call_starts_no_thread in a process of its own"]
+#[ignore = "run by call_to_an_address_starts_no_thread in a process of its own"]
 fn child_counts_threads() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let base_url = std::env::var(BASE_URL).expect("set by the parent");

@@ -43,10 +43,15 @@ struct Fake {
 }
 
 impl Ask for Fake {
-    fn ask(&self, task_id: u64, limits: Limits) -> std::result::Result<Progress, Failure> {
-        self.polls.borrow_mut().push(Poll { at: self.clock.now(), task_id, time: limits.time, fresh: limits.fresh });
+    fn ask(&self, task_id: u64, limits: RequestOptions) -> std::result::Result<Progress, Failure> {
+        self.polls.borrow_mut().push(Poll {
+            at: self.clock.now(),
+            task_id,
+            time: limits.timeout,
+            fresh: limits.new_connection,
+        });
         let (takes, answer) = (self.script.borrow_mut())(task_id);
-        self.clock.sleep(takes.min(limits.time.unwrap_or(self.timeout())));
+        self.clock.sleep(takes.min(limits.timeout.unwrap_or(self.timeout())));
         answer.map_err(Failure::from)
     }
 

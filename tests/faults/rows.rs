@@ -206,7 +206,7 @@ fn within_the_body() -> Vec<Row> {
         answer(at, "byte by byte, for too long", IMPATIENT, |call| {
             // A head of 19 bytes, for which there is time.
             let reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{}", good_body(call)));
-            vec![reply.close_after().drip(Duration::from_millis(60))]
+            vec![reply.close_after().drip(Duration::from_millis(200))]
         }),
         answer(at, "endless", USUAL, |call| vec![call.good().endless()]),
         answer(at, "longer than 64 KiB", USUAL, |call| {

@@ -1,0 +1,194 @@
+//! The configuration of the ureq agent: its defaults, and checks of what would make ureq panic or send unencrypted.
+
+use std::time::Duration;
+
+use ureq::config::{AutoHeaderValue, Config, ConfigBuilder};
+use ureq::typestate::AgentScope;
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use super::base_url::{BaseUrl, has_valid_port};
+use crate::error::{Error, Result};
+
+/// The argument of [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent).
+pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
+
+/// The longest accepted response header, one byte less than ureq's buffer: so ureq can tell a header that does not fit
+/// from a connection that ended.
+const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
+const INPUT_BUFFER_LEN: usize = 8 * 1024;
+const MIN_OUTPUT_BUFFER_LEN: usize = 2 * 1024;
+
+/// Long enough for a poll every 30 s, and shorter than the usual idle timeout of a gateway, 60 s.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
+
+/// Validated settings of a transport.
+pub(crate) struct TransportSettings {
+    pub(crate) base_url: BaseUrl,
+    pub(crate) user_agent: String,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// The proxy from the environment, with the name of its variable.
+    pub(crate) proxy: Option<(&'static str, String)>,
+    /// The length of the longest token that can be sent.
+    pub(crate) max_token_len: usize,
+}
+
+/// Returns the agent's configuration: defaults first, then the user's settings, then what cannot be changed.
+pub(super) fn agent_config(
+    settings: &TransportSettings,
+    configure: impl FnOnce(AgentConfig) -> AgentConfig,
+) -> Result<Config> {
+    let env_proxy = settings.proxy.as_ref().map(|(variable, url)| EnvProxy::parse(variable, url)).transpose()?;
+    let proxy = env_proxy.as_ref().map(|env| env.proxy.clone());
+    let defaults = Agent::config_builder().proxy(proxy).max_idle_age(MAX_IDLE_AGE);
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    let defaults = defaults.tls_config(tls::default_config());
+    let mut config = configure(defaults);
+    if settings.base_url.is_loopback() {
+        config = config.proxy(None);
+    }
+    let config = config
+        .timeout_global(Some(settings.timeout))
+        .timeout_connect(Some(connect_timeout(settings.connect_timeout, settings.timeout)))
+        .timeout_per_call(None)
+        .timeout_resolve(None)
+        .timeout_send_request(None)
+        .timeout_send_body(None)
+        .timeout_recv_response(None)
+        .timeout_recv_body(None)
+        .timeout_per_read(None)
+        .timeout_per_write(None)
+        .http_status_as_error(false)
+        .https_only(settings.base_url.is_https())
+        .max_redirects(0)
+        .allow_non_standard_methods(false)
+        .user_agent(AutoHeaderValue::None)
+        .accept(AutoHeaderValue::None)
+        .accept_encoding(AutoHeaderValue::None)
+        .max_response_header_size(MAX_RESPONSE_HEADER_LEN)
+        .input_buffer_size(INPUT_BUFFER_LEN)
+        .output_buffer_size(output_buffer_len([
+            settings.max_token_len,
+            settings.user_agent.len(),
+            settings.base_url.path_len(),
+        ]))
+        .build();
+    validate(&config, env_proxy.as_ref(), &settings.base_url)?;
+    Ok(config)
+}
+
+/// The time limit for connecting: a little less than the whole, so that an error of connecting names it.
+pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> Duration {
+    connect_timeout.min(timeout - timeout / 16)
+}
+
+/// ureq writes header by header into its buffer, and fails where one does not fit. `lengths` are those of the values
+/// that the user sets.
+fn output_buffer_len(lengths: [usize; 3]) -> usize {
+    let longest = lengths.into_iter().fold(0, usize::max);
+    (longest + 1024).max(MIN_OUTPUT_BUFFER_LEN)
+}
+
+/// The proxy from the environment, with the name of its variable.
+struct EnvProxy {
+    variable: &'static str,
+    proxy: Proxy,
+}
+
+impl EnvProxy {
+    fn parse(variable: &'static str, url: &str) -> Result<Self> {
+        // The URL may hold a password, so the error does not quote it.
+        let proxy = Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?;
+        Ok(Self { variable, proxy })
+    }
+}
+
+/// Returns an error for what ureq would panic about, or send unencrypted.
+fn validate(config: &Config, env_proxy: Option<&EnvProxy>, base_url: &BaseUrl) -> Result<()> {
+    if let Some(proxy) = config.proxy() {
+        let from_env = env_proxy.filter(|env| env.proxy == *proxy);
+        validate_proxy(from_env.map_or("configure_agent", |env| env.variable), proxy)?;
+    }
+    if !base_url.is_https() {
+        return Ok(());
+    }
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    return tls::validate(config.tls_config());
+    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+    Err(Error::config(
+        "base_url",
+        "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`",
+    ))
+}
+
+fn validate_proxy(setting: &'static str, proxy: &Proxy) -> Result<()> {
+    if !proxy.uri().authority().is_some_and(has_valid_port) || proxy.host().is_empty() {
+        return Err(Error::config(setting, "its proxy has no valid host and port"));
+    }
+    match proxy.protocol() {
+        ProxyProtocol::Http => Ok(()),
+        ProxyProtocol::Https if cfg!(any(feature = "rustls", feature = "native-tls")) => Ok(()),
+        ProxyProtocol::Https => Err(Error::config(setting, "an https proxy needs TLS, and this build has none")),
+        _ => Err(Error::config(setting, "only http and https proxies are supported, not SOCKS")),
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod tls {
+    use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+    use crate::error::{Error, Result};
+
+    /// rustls if it is compiled in, with Mozilla's root certificates unless `platform-verifier` is on.
+    pub(super) fn default_config() -> TlsConfig {
+        let rustls = cfg!(feature = "rustls");
+        let webpki_roots = rustls && !cfg!(feature = "platform-verifier");
+        TlsConfig::builder()
+            .provider(if rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
+            .root_certs(if webpki_roots { RootCerts::WebPki } else { RootCerts::PlatformVerifier })
+            .build()
+    }
+
+    /// ureq panics at the first request where it was built without what its configuration names.
+    pub(super) fn validate(config: &TlsConfig) -> Result<()> {
+        let missing = match (config.provider(), config.root_certs()) {
+            (TlsProvider::Rustls, _) if !cfg!(feature = "rustls") => {
+                "the TLS provider rustls needs the feature `rustls`"
+            }
+            (TlsProvider::NativeTls, _) if !cfg!(feature = "native-tls") => {
+                "the TLS provider native-tls needs the feature `native-tls`"
+            }
+            (TlsProvider::Rustls, RootCerts::PlatformVerifier) if !cfg!(feature = "platform-verifier") => {
+                "the platform's verifier needs the feature `platform-verifier`"
+            }
+            (TlsProvider::NativeTls, RootCerts::WebPki) => {
+                "native-tls uses the system's root certificates (`RootCerts::PlatformVerifier`) or given ones"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::config("configure_agent", missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connecting_gets_a_little_less_than_the_whole_time() {
+        let ms = Duration::from_millis;
+        for (limit, timeout, expected) in [(10_000, 30_000, 10_000), (30_000, 30_000, 28_125), (16, 1, 1), (5, 0, 0)] {
+            let expected = if timeout == 1 { Duration::from_nanos(937_500) } else { ms(expected) };
+            assert_eq!(connect_timeout(ms(limit), ms(timeout)), expected, "{limit} ms of {timeout} ms");
+        }
+    }
+
+    #[test]
+    fn longest_header_fits_into_output_buffer() {
+        for (lengths, expected) in
+            [([0, 0, 0], 2048), ([1024, 0, 0], 2048), ([1025, 9, 9], 2049), ([9, 4096, 9], 5120), ([9, 9, 8192], 9216)]
+        {
+            assert_eq!(output_buffer_len(lengths), expected);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Conversion of ureq's errors into [`TransportError`].
+
+use std::io;
+use std::sync::Arc;
+
+use ureq::Timeout;
+
+use super::resolver::LookupError;
+use crate::error::{Error, Sent, TransportError, TransportErrorKind as Kind};
+
+/// Converts the error of a request that has no response. `body_taken` tells whether ureq began to send the body; a
+/// request without a body has `None`, and the error's kind decides whether it may have been sent.
+pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option<bool>) -> Error {
+    let (kind, may_be_sent) = classify(&error);
+    let message = message(kind, &error, host);
+    // With an io::Error as the source a caller can ask for its kind.
+    let source: Arc<dyn std::error::Error + Send + Sync> = match error {
+        ureq::Error::Io(e) => Arc::new(e),
+        other => Arc::new(other),
+    };
+    let sent = if body_taken.unwrap_or(may_be_sent) { Sent::Yes } else { Sent::No };
+    Error::Transport(TransportError::new(kind, message, sent, Some(source)))
+}
+
+/// Whether connecting failed, so that the next attempt needs a new lookup.
+pub(super) fn is_connect_error(error: &ureq::Error) -> bool {
+    matches!(classify(error).0, Kind::Connect | Kind::Tls | Kind::Timeout)
+}
+
+/// The kind of an error, and whether a request without a body may have been sent before it.
+fn classify(error: &ureq::Error) -> (Kind, bool) {
+    use ureq::Error as E;
+
+    match error {
+        E::Timeout(Timeout::Connect | Timeout::Resolve) => (Kind::Timeout, false),
+        E::Timeout(_) => (Kind::Timeout, true),
+        E::HostNotFound => (Kind::Dns, false),
+        E::ConnectionFailed => (Kind::Connect, false),
+        E::ConnectProxyFailed(_) => (Kind::Proxy, false),
+        E::Io(e) => classify_io(e),
+        E::Tls(_) => (Kind::Tls, false),
+        #[cfg(feature = "rustls")]
+        E::Rustls(_) => (Kind::Tls, false),
+        #[cfg(feature = "native-tls")]
+        E::NativeTls(_) => (Kind::Tls, false),
+        E::Protocol(_) | E::LargeResponseHeader(..) => (Kind::Protocol, true),
+        _ => (Kind::Other, true),
+    }
+}
+
+fn classify_io(error: &io::Error) -> (Kind, bool) {
+    use io::ErrorKind as Io;
+
+    match error.kind() {
+        _ if error.get_ref().is_some_and(|cause| cause.is::<LookupError>()) => (Kind::Dns, false),
+        Io::TimedOut => (Kind::Timeout, true),
+        Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::NotConnected => {
+            (Kind::Closed, true)
+        }
+        // The kind that the TLS libraries report through std.
+        Io::InvalidData => (Kind::Tls, false),
+        Io::ConnectionRefused
+        | Io::HostUnreachable
+        | Io::NetworkUnreachable
+        | Io::NetworkDown
+        | Io::AddrNotAvailable
+        | Io::PermissionDenied => (Kind::Connect, false),
+        // Any other error of the operating system comes from creating or connecting a socket: no descriptor, no memory.
+        _ if error.raw_os_error().is_some() => (Kind::Connect, false),
+        _ => (Kind::Other, true),
+    }
+}
+
+fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
+    match (kind, error) {
+        (Kind::Timeout, ureq::Error::Timeout(Timeout::Resolve)) => {
+            format!("timed out looking up {host}; check the name server, raise `timeout`, or try again later")
+        }
+        (Kind::Timeout, ureq::Error::Timeout(Timeout::Connect)) => {
+            format!("timed out connecting to {host}; raise `timeout`, or try again later")
+        }
+        (Kind::Timeout, _) => {
+            format!("timed out waiting for the response of {host}; raise `timeout`, or try again later")
+        }
+        (Kind::Dns, _) => format!("cannot look up {host}; check its name and the network"),
+        (Kind::Connect, _) => format!("cannot connect to {host}; check the address and the network"),
+        (Kind::Proxy, _) => format!("the proxy did not connect to {host}; check its address and credentials"),
+        (Kind::Tls, _) => format!("no trusted TLS connection with {host}; check its certificate and the clock"),
+        (Kind::Closed, _) => {
+            format!("the connection to {host} ended before the response was complete; try again")
+        }
+        (Kind::Protocol, ureq::Error::LargeResponseHeader(..)) => {
+            format!("the response header of {host} is longer than 8 KiB; check the base URL")
+        }
+        (Kind::Protocol, _) => format!("the response of {host} is not HTTP/1.1; check the base URL"),
+        (Kind::Other, _) => format!("the request to {host} failed"),
+    }
+}
+
+/// Converts an error of reading a body. All but timeouts, I/O and protocol errors mean that the body ended too early.
+pub(super) fn body_error(error: io::Error) -> ureq::Error {
+    match ureq::Error::from(error) {
+        known @ (ureq::Error::Timeout(_) | ureq::Error::Io(_) | ureq::Error::Protocol(_)) => known,
+        other => ureq::Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, other)),
+    }
+}
