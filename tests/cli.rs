@@ -6,6 +6,8 @@
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/ends.rs"]
 mod ends;
 #[path = "cli/input.rs"]
@@ -15,6 +17,8 @@ mod input;
 mod interrupt;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/report.rs"]
+mod report;
 #[cfg(target_os = "linux")]
 #[path = "cli/screen.rs"]
 mod screen;

@@ -30,7 +30,7 @@ fn a_hundred_calls_share_one_connection_with_errors_among_them() {
             _ => assert_eq!(client.get_process(TASK).unwrap(), RUNNING),
         }
     }
-    assert_eq!((service.request_count(), service.connections()), (100, 1));
+    assert_eq!((service.request_count(), service.connection_count()), (100, 1));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn clones_share_the_connection() {
     for clone in [client.clone(), client.clone(), client] {
         clone.get_process(TASK).unwrap();
     }
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 /// Every third answer is the last of its connection, and nothing says so.
@@ -61,7 +61,7 @@ fn a_server_that_closes_without_notice_costs_no_call() {
             _ => std::thread::sleep(Duration::from_micros(50)),
         }
     }
-    assert_eq!(service.connections(), 100);
+    assert_eq!(service.connection_count(), 100);
 }
 
 /// The stand-in takes the request and closes: what a pooled connection meets whose server has just given it up.
@@ -77,7 +77,7 @@ fn a_connection_that_ends_before_its_answer_is_replaced_once_beside_the_retries(
         client.get_process(TASK).unwrap();
         service.reply_next(fault.clone());
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "{what}");
-        assert_eq!((service.request_count(), service.connections()), (3, 2), "{what}");
+        assert_eq!((service.request_count(), service.connection_count()), (3, 2), "{what}");
 
         service.reply_next(fault.clone()).reply_next(fault);
         let error = client.get_process(TASK).unwrap_err();
@@ -106,10 +106,10 @@ fn the_replay_goes_over_a_fresh_connection() {
         }
         client.get_process(TASK).unwrap();
     });
-    assert_eq!(service.connections(), 2);
+    assert_eq!(service.connection_count(), 2);
     service.reply_next(Reply::nothing());
     client.get_process(TASK).unwrap();
-    assert_eq!(service.connections(), 3, "the second pooled connection is passed over");
+    assert_eq!(service.connection_count(), 3, "the second pooled connection is passed over");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_announced_close_is_kept() {
         service.reply_next(Reply::progress(RUNNING).announce_close());
         client.get_process(TASK).unwrap();
     }
-    assert_eq!((service.request_count(), service.connections()), (5, 5));
+    assert_eq!((service.request_count(), service.connection_count()), (5, 5));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn an_endless_body_ends_at_64_kib() {
         }
     }
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!(service.connections(), 3);
+    assert_eq!(service.connection_count(), 3);
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn refused(service: &Service, client: &Client, task: &NewTask, text: &str) {
     assert!(matches!(error, Error::Config(_)), "{task:?}: {error:?}");
     assert_eq!(error.to_string(), text, "{task:?}");
     assert!(!error.may_have_been_sent() && !error.is_transient(), "{task:?}");
-    assert_eq!((service.request_count(), service.connections()), (0, 0), "{task:?}");
+    assert_eq!((service.request_count(), service.connection_count()), (0, 0), "{task:?}");
 }
 
 #[test]
@@ -558,7 +558,7 @@ fn too_many_requests_are_asked_again() {
             assert_eq!(layer(&error), expected);
             assert_eq!(error.retry_after(), Some(Duration::ZERO));
             assert!(error.is_transient() && !error.may_have_been_sent(), "{error:?}");
-            assert_eq!((creations(&service), service.connections()), (1 + retries, 1 + retries));
+            assert_eq!((creations(&service), service.connection_count()), (1 + retries, 1 + retries));
 
             // One less, and there is a task: one.
             for _ in 0..retries {

@@ -78,7 +78,7 @@ fn a_replay_is_no_retry() {
     service.reply_next(Reply::nothing()).reply_next(passing(Reply::new(503)));
     let client = builder(service.base_url()).retries(1).build().unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!((service.request_count(), service.connections()), (3, 2));
+    assert_eq!((service.request_count(), service.connection_count()), (3, 2));
 }
 
 #[test]

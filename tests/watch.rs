@@ -245,7 +245,7 @@ impl Crowd {
             let stood_still = || pair[0].connection != pair[1].connection && pair[1].at - pair[0].at >= SHORTEST_PHASE;
             explained += usize::from(made.closed[poll] || stood_still());
         }
-        let connections = self.service.connections();
+        let connections = self.service.connection_count();
         assert!(connections <= 1 + explained, "{connections} connections, but {explained} were closed");
         assert!(connections > requests.len() / 30, "{connections} connections: no fault closes any");
     }
@@ -376,10 +376,10 @@ fn a_wait_runs_to_the_end() {
         [RUNNING, RUNNING, Progress::new(Status::Retrying, 37), Progress::new(Status::Unknown(8), 60), DONE],
     );
     assert_eq!(wait.run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connections()), (5, 1));
+    assert_eq!((service.request_count(), service.connection_count()), (5, 1));
     // Once more: it is at its end already.
     assert_eq!(client.wait(TASK).run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connections()), (6, 1));
+    assert_eq!((service.request_count(), service.connection_count()), (6, 1));
 }
 
 #[test]
@@ -484,7 +484,7 @@ fn zero_asks_once_and_for_ever_is_no_panic() {
     assert_eq!(client.wait(TASK).timeout(Duration::ZERO).run().unwrap(), DONE);
     service.task(TASK, [RUNNING, DONE]);
     assert_eq!(brisk_wait(client.wait(TASK)).timeout(Duration::MAX).run().unwrap(), DONE);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 /// A poll is one request and, where its connection has meanwhile been closed, the replay.
@@ -496,7 +496,7 @@ fn zero_asks_once_over_a_connection_that_works() {
     service.task(TASK, [DONE]);
     service.reply_next(Reply::nothing());
     assert_eq!(client.wait(TASK).timeout(Duration::ZERO).run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connections()), (3, 2));
+    assert_eq!((service.request_count(), service.connection_count()), (3, 2));
 }
 
 /// The client's own timeout would let each of these go on for most of a minute.
@@ -690,7 +690,7 @@ fn the_nth_error_in_a_row_ends_a_task() {
     let updates: Vec<_> = brisk(client.watch([TASK])).collect();
     assert_eq!(updates[0].result.clone().unwrap(), RUNNING);
     assert!(matches!(&updates[1].result, Err(Error::Http(e)) if e.status == 502));
-    assert_eq!((updates.len(), service.request_count(), service.connections()), (2, 24, 1));
+    assert_eq!((updates.len(), service.request_count(), service.connection_count()), (2, 24, 1));
 }
 
 // ---- The watch and its client.
@@ -702,7 +702,7 @@ fn a_watch_of_nothing_ends_at_once() {
     let mut watch = client.watch([]);
     assert_eq!((watch.pending(), watch.finished(), watch.size_hint()), (0, 0, (0, Some(0))));
     assert!(watch.next().is_none() && watch.next().is_none());
-    assert_eq!(service.connections(), 0);
+    assert_eq!(service.connection_count(), 0);
 }
 
 #[test]
@@ -725,7 +725,7 @@ fn a_watch_can_be_broken_off_and_its_client_goes_on() {
     service.task(5, [DONE]).task(6, [DONE]);
     assert_eq!(watch.by_ref().filter(Update::is_end).count(), 2);
     assert_eq!((watch.pending(), watch.finished()), (0, 2));
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
@@ -741,7 +741,7 @@ fn clones_watch_over_one_connection() {
         assert!(watches.iter_mut().all(|watch| watch.next().is_some_and(|update| update.result.is_ok())));
     }
     assert!(watches.iter_mut().all(|watch| watch.next().is_none()));
-    assert_eq!((service.request_count(), service.connections()), (6, 1));
+    assert_eq!((service.request_count(), service.connection_count()), (6, 1));
 }
 
 #[test]

@@ -28,7 +28,7 @@
 //! assert!(client.get_process(403316).is_err());
 //!
 //! assert_eq!(service.request_count(), 3);
-//! assert_eq!(service.connections(), 1);
+//! assert_eq!(service.connection_count(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -51,6 +51,7 @@
 //! which needs a `Content-Length`, 64 KiB.
 
 mod api;
+mod connection;
 mod faults;
 mod log;
 mod play;
@@ -66,7 +67,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::reply::{Reply, TRACE_ID};
 pub use self::request::Request;
@@ -74,15 +75,16 @@ pub use self::request::Request;
 use self::server::Shared;
 use crate::task::Progress;
 
-/// How the thread that accepts connections is woken for its end: at most 0.6 s altogether.
-const WAKE_ATTEMPTS: u32 = 5;
-const WAKE_TIMEOUT: Duration = Duration::from_millis(100);
-const WAKE_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum time that dropping a service takes to end its threads.
+const MAX_DROP_TIME: Duration = Duration::from_millis(150);
+/// Delay before the next attempt to wake the thread that accepts connections.
+const WAKE_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// The stand-in service: runs from [`start`](Self::start) until it is dropped.
 ///
-/// Dropping it closes its port and every connection, in the middle of an answer too, and waits for
-/// its threads. A change made through one of its methods counts from the next request on.
+/// Dropping it closes its port and every connection, in the middle of a response too, and waits up
+/// to 150 ms for its threads. A thread that runs a user's closure ends when the closure returns.
+/// A change made through one of its methods counts from the next request on.
 pub struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -194,8 +196,8 @@ impl Service {
         self.shared.log.count()
     }
 
-    /// How many connections were accepted so far.
-    pub fn connections(&self) -> usize {
+    /// Returns the number of connections accepted so far.
+    pub fn connection_count(&self) -> usize {
         self.shared.connections.accepted()
     }
 
@@ -209,18 +211,33 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.shared.connections.stop();
+        let deadline = Instant::now() + MAX_DROP_TIME;
+        self.shared.connections.announce_stop();
+        self.shared.connections.shut_down();
+        self.end_acceptor(deadline);
+        self.shared.connections.wait_closed(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+impl Service {
+    /// Wakes the thread that accepts connections by a last connection, and waits for its end.
+    ///
+    /// If the system cannot open another connection before `deadline`, the thread is left running:
+    /// no drop may hang.
+    fn end_acceptor(&mut self, deadline: Instant) {
         let Some(acceptor) = self.acceptor.take() else { return };
-        // Waiting for a connection has no time limit: a last one ends it. Should the system have none
-        // left, not even when others have ended, the thread is left to itself: no drop may hang.
-        for _ in 0..WAKE_ATTEMPTS {
-            let woken = TcpStream::connect_timeout(&self.address, WAKE_TIMEOUT).is_ok();
+        loop {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                return;
+            }
+            let woken = TcpStream::connect_timeout(&self.address, remaining).is_ok();
             if woken || acceptor.is_finished() {
-                // An error says that a closure of the user panicked, which has been reported already.
+                // The thread runs no closure of the user, so it does not panic.
                 let _ = acceptor.join();
                 return;
             }
-            thread::sleep(WAKE_PAUSE);
+            thread::sleep(WAKE_RETRY_DELAY);
         }
     }
 }
@@ -229,7 +246,7 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
             .field("address", &self.address)
-            .field("connections", &self.connections())
+            .field("connections", &self.connection_count())
             .field("requests", &self.request_count())
             .finish_non_exhaustive()
     }

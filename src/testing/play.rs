@@ -1,16 +1,15 @@
-//! How an answer goes out: in one piece, or with the fault that was ordered.
+//! Sending a response: in one piece, or with the requested fault.
 
-use std::io::{self, Write};
-use std::net::TcpStream;
+use std::io;
 use std::time::Duration;
 
+use super::connection::Connection;
 use super::reply::{Framing, Reply};
-use super::server::Connections;
 
-/// What an endless body goes on with. Blanks, since JSON may be followed by any number of them.
+/// Filler of an endless body. JSON may be followed by any number of blanks.
 const FILLER: [u8; 16 * 1024] = [b' '; 16 * 1024];
 
-/// Whether a connection goes on after an answer.
+/// Whether a connection stays open after a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum After {
     KeepAlive,
@@ -18,26 +17,20 @@ pub(super) enum After {
 }
 
 /// Sends `reply`; `out` is a buffer to build its bytes in.
-pub(super) fn play(
-    reply: &Reply,
-    stream: &TcpStream,
-    connections: &Connections,
-    out: &mut Vec<u8>,
-) -> io::Result<After> {
+pub(super) fn play(reply: &Reply, connection: &Connection, out: &mut Vec<u8>) -> io::Result<After> {
     if !reply.delay.is_zero() {
-        connections.sleep(reply.delay)?;
+        connection.sleep(reply.delay)?;
     }
     reply.render(out);
-    let outlet = Outlet { stream, connections, pause: reply.drip };
     let limit = reply.halt.map_or(usize::MAX, |halt| halt.at);
-    outlet.send(&out[..out.len().min(limit)])?;
+    send(connection, &out[..out.len().min(limit)], reply.drip)?;
     if reply.framing == Framing::Endless {
-        outlet.fill(limit.saturating_sub(out.len()))?;
+        send_filler(connection, limit.saturating_sub(out.len()), reply.drip)?;
     }
     match reply.halt {
         Some(halt) => {
             if halt.stall {
-                drain(stream)?;
+                connection.drain()?;
             }
             Ok(After::Close)
         }
@@ -46,39 +39,26 @@ pub(super) fn play(
     }
 }
 
-/// Reads and forgets, until the other side closes or the service stops.
-pub(super) fn drain(mut stream: &TcpStream) -> io::Result<()> {
-    io::copy(&mut stream, &mut io::sink()).map(drop)
+/// Sends `bytes` in one piece, or byte by byte with a pause between two of them.
+fn send(connection: &Connection, bytes: &[u8], drip: Option<Duration>) -> io::Result<()> {
+    let Some(pause) = drip else {
+        return connection.write_all(bytes);
+    };
+    for (index, byte) in bytes.chunks(1).enumerate() {
+        if index > 0 {
+            connection.sleep(pause)?;
+        }
+        connection.write_all(byte)?;
+    }
+    Ok(())
 }
 
-/// A connection to write to, at the speed that was ordered.
-struct Outlet<'a> {
-    stream: &'a TcpStream,
-    connections: &'a Connections,
-    pause: Option<Duration>,
-}
-
-impl Outlet<'_> {
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self.stream;
-        let Some(pause) = self.pause else {
-            return stream.write_all(bytes);
-        };
-        for (at, byte) in bytes.chunks(1).enumerate() {
-            if at > 0 {
-                self.connections.sleep(pause)?;
-            }
-            stream.write_all(byte)?;
-        }
-        Ok(())
+fn send_filler(connection: &Connection, len: usize, drip: Option<Duration>) -> io::Result<()> {
+    let mut remaining = len;
+    while remaining > 0 {
+        let block = &FILLER[..FILLER.len().min(remaining)];
+        send(connection, block, drip)?;
+        remaining -= block.len();
     }
-
-    fn fill(&self, mut left: usize) -> io::Result<()> {
-        while left > 0 {
-            let block = &FILLER[..FILLER.len().min(left)];
-            self.send(block)?;
-            left -= block.len();
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,7 +146,7 @@ fn steps_are_played_in_order_and_the_last_one_repeats() {
     service.task(7, []);
     let idle = usual(Progress::new(Status::InProgress, 0));
     assert_eq!(peer.poll("7").take(idle.len()), idle);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn connections_share_a_script() {
     });
     seen.sort_unstable();
     assert_eq!(seen, (0..40).collect::<Vec<_>>());
-    assert_eq!(service.connections(), 4);
+    assert_eq!(service.connection_count(), 4);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn bad_requests_get_what_the_module_docs_say() {
     let (head, _) = peer.post(PROCESS, "").answer();
     assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{head}");
     assert!(head.contains("Allow: GET\r\n"), "{head}");
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn queued_replies_come_first_then_the_hook_then_the_usual_answer() {
     assert_eq!(body, "");
     assert_eq!(peer.poll("9").outcome().0, 9);
     assert_eq!(peer.poll("7").outcome().0, 0);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
@@ -419,13 +419,12 @@ fn an_endless_body_goes_on_until_the_peer_has_enough() {
     peer.poll("7").take(1_000_000);
 }
 
-#[test]
-fn dropping_ends_every_kind_of_connection() {
-    let service = start();
+/// Connections in every state that a thread can wait in: reading, writing, sleeping.
+fn busy_connections(service: &Service) -> Vec<Peer> {
     let hour = Duration::from_secs(3600);
     let whole = Reply::progress(DONE);
     let mut peers = Vec::new();
-    for (reply, arrives) in [
+    for (reply, received_len) in [
         (whole.clone(), whole.len()),
         (whole.clone().stall_at(20), 20),
         (whole.clone().stall_at(whole.len()), whole.len()),
@@ -434,25 +433,65 @@ fn dropping_ends_every_kind_of_connection() {
         (whole.clone().delay(Duration::MAX), 0),
     ] {
         service.reply_next(reply);
-        let mut peer = Peer::of(&service);
-        peer.poll("7").take(arrives);
+        let mut peer = Peer::of(service);
+        peer.poll("7").take(received_len);
         peers.push(peer);
     }
-    // The last one sends nothing that could be waited for.
+    // The last peer receives nothing, so its request is awaited here.
     while service.request_count() < peers.len() {
         thread::yield_now();
     }
-    peers.push(Peer::of(&service));
-    let address = service.address();
+    peers.push(Peer::of(service));
+    while service.connection_count() < peers.len() {
+        thread::yield_now();
+    }
+    peers
+}
+
+#[test]
+fn drop_closes_port_and_every_connection() {
+    let service = start();
+    let peers = busy_connections(&service);
+    let (address, shared) = (service.address(), Arc::clone(&service.shared));
+    let started = Instant::now();
     drop(service);
+    // It takes 0.15 s at most; the rest is for a machine that is busy.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 
     for mut peer in peers {
-        let mut rest = Vec::new();
-        if let Err(error) = peer.0.read_to_end(&mut rest) {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        if let Err(error) = peer.0.read_to_end(&mut Vec::new()) {
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted));
         }
     }
+    assert!(shared.connections.wait_closed(PATIENCE), "a thread still runs");
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn every_thread_ends_without_shutdown() {
+    let service = start();
+    let _peers = busy_connections(&service);
+    service.shared.connections.announce_stop();
+    assert!(service.shared.connections.wait_closed(PATIENCE), "a thread still runs");
+}
+
+#[test]
+fn drop_does_not_wait_for_a_hook_that_does_not_return() {
+    let service = start();
+    let (entered, has_entered) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    service.reply_with(move |_| {
+        entered.send(()).expect("a test that still waits");
+        let _ = released.lock().expect("no panic").recv();
+        None
+    });
+    let mut peer = Peer::of(&service);
+    peer.poll("7");
+    has_entered.recv_timeout(PATIENCE).expect("a hook that was called");
+    drop(service);
+    // Still there: the hook had not returned.
+    release.send(()).expect("a hook that waits");
 }
 
 #[test]

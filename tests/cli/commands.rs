@@ -1,7 +1,7 @@
 //! Each command: what it asks the service, what it prints.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
@@ -11,20 +11,44 @@ use serde_json::{Value, json};
 use crate::support::{RUNNING, TASK, TOKEN, service};
 use crate::tool::{CLIENT_ID, SECRET, Tool, mode};
 
-const COMMANDS: [&str; 7] = ["process", "wait", "create", "login", "demo", "completions", "man"];
+const COMMANDS: [&str; 9] = [
+    "status",
+    "report",
+    "process",
+    "wait",
+    "create",
+    "login",
+    "demo",
+    "completions",
+    "man",
+];
 
 fn bodies(service: &Service) -> Vec<Value> {
-    let requests = service.requests().into_iter().filter(|request| request.method == "POST");
-    requests.map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    let requests = service
+        .requests()
+        .into_iter()
+        .filter(|request| request.method == "POST");
+    requests
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect()
 }
 
 #[test]
 fn process_asks_once() {
     let service = service();
-    Tool::of(&service).run("process 403316").ends(0).is_quiet().prints("403316\tin progress\t37 %\n");
-    let [request] = &service.requests()[..] else { panic!("one request") };
+    Tool::of(&service)
+        .run("process 403316")
+        .ends(0)
+        .is_quiet()
+        .prints("403316\tin progress\t37 %\n");
+    let [request] = &service.requests()[..] else {
+        panic!("one request")
+    };
     assert_eq!(request.task_id(), Some(TASK));
-    assert_eq!(request.header("Authorization"), Some(&*format!("Bearer {TOKEN}")));
+    assert_eq!(
+        request.header("Authorization"),
+        Some(&*format!("Bearer {TOKEN}"))
+    );
 }
 
 #[test]
@@ -33,19 +57,29 @@ fn process_asks_for_each_task_once_and_in_order() {
     for (id, number) in [(1, 0), (2, 1), (3, 2), (4, 3), (5, 77)] {
         service.task(id, [Progress::new(Status::from(number), 40)]);
     }
-    let lines =
-        "5\tunknown status 77\t40 %\n1\tin progress\t40 %\n2\tfailed\t40 %\n3\tsucceeded\t40 %\n4\tretrying\t40 %\n";
-    Tool::of(&service).run("process 5 1 2 3 1 4 5 --rate inf").ends(1).is_quiet().prints(lines);
+    let lines = "5\tunknown status 77\t40 %\n1\tin progress\t40 %\n2\tfailed\t40 %\n3\tsucceeded\t40 %\n4\tretrying\t40 %\n";
+    Tool::of(&service)
+        .run("process 5 1 2 3 1 4 5 --rate inf")
+        .ends(1)
+        .is_quiet()
+        .prints(lines);
     assert_eq!(service.request_count(), 5);
-    assert_eq!(service.connections(), 1);
+    assert_eq!(service.connection_count(), 1);
 }
 
 #[test]
 fn wait_tells_each_change() {
     let service = Service::start().unwrap();
-    service.task(TASK, [RUNNING, RUNNING, Progress::new(Status::Succeeded, 100)]);
+    service.task(
+        TASK,
+        [RUNNING, RUNNING, Progress::new(Status::Succeeded, 100)],
+    );
     let lines = "403316\tin progress\t37 %\n403316\tsucceeded\t100 %\n";
-    Tool::of(&service).run("wait 403316").ends(0).is_quiet().prints(lines);
+    Tool::of(&service)
+        .run("wait 403316")
+        .ends(0)
+        .is_quiet()
+        .prints(lines);
     assert_eq!(service.request_count(), 3);
 }
 
@@ -54,7 +88,9 @@ fn create_sends_each_option() {
     let service = Service::start().unwrap();
     let options = "--file-name cat.png --directory 77 --callback-url https://example.org/hook";
     let run = Tool::of(&service).run(&format!("create https://example.org/a.png {options}"));
-    run.ends(0).is_quiet().prints("403316\thttps://example.org/a.png\n");
+    run.ends(0)
+        .is_quiet()
+        .prints("403316\thttps://example.org/a.png\n");
     let body = json!({
         "url": "https://example.org/a.png",
         "type": 1,
@@ -68,10 +104,19 @@ fn create_sends_each_option() {
 #[test]
 fn create_sends_nothing_that_is_not_asked_for() {
     let service = Service::start().unwrap();
-    let run = Tool::of(&service).run("create https://example.org/a.png http://example.org/b.png --rate inf");
-    run.ends(0).is_quiet().prints("403316\thttps://example.org/a.png\n403317\thttp://example.org/b.png\n");
+    let run = Tool::of(&service)
+        .run("create https://example.org/a.png http://example.org/b.png --rate inf");
+    run.ends(0)
+        .is_quiet()
+        .prints("403316\thttps://example.org/a.png\n403317\thttp://example.org/b.png\n");
     let body = |url| json!({"url": url, "type": 1});
-    assert_eq!(bodies(&service), [body("https://example.org/a.png"), body("http://example.org/b.png")]);
+    assert_eq!(
+        bodies(&service),
+        [
+            body("https://example.org/a.png"),
+            body("http://example.org/b.png")
+        ]
+    );
 }
 
 #[test]
@@ -81,10 +126,13 @@ fn create_can_follow_what_it_made() {
         403_316 => vec![Progress::new(Status::Succeeded, 100)],
         _ => vec![Progress::new(Status::Failed, 20)],
     });
-    let run = Tool::of(&service).run("create http://a.example/1.png http://a.example/2.png --wait --rate inf");
+    let run = Tool::of(&service)
+        .run("create http://a.example/1.png http://a.example/2.png --wait --rate inf");
     let lines = "403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n\
                  403316\tsucceeded\t100 %\n403317\tfailed\t20 %\n";
-    run.ends(1).is_quiet().prints(lines);
+    run.ends(1)
+        .prints(lines)
+        .says("403317 (http://a.example/2.png): failed");
 }
 
 #[test]
@@ -92,7 +140,7 @@ fn create_waits_no_longer_than_it_is_told() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).run("create http://a.example/1.png --wait --timeout 0s");
     run.ends(4)
-        .says("403316: task 403316 did not end within")
+        .says("403316 (http://a.example/1.png): task 403316 did not end within")
         .prints("403316\thttp://a.example/1.png\n403316\tin progress\t50 %\n");
 }
 
@@ -108,13 +156,23 @@ fn login_gets_one_token_for_all_commands() {
 
     let cache = tool.path("cache/pan123-offline/token");
     assert_eq!(mode(&cache), 0o600);
-    let got = humantime_of(&cache);
-    first.prints(&format!("the token in {} was got at {got}\n", cache.display()));
-    assert!(fs::read_to_string(&cache).unwrap().contains("stand-in-token-"));
+    let issued_at = humantime_of(&cache);
+    first.prints(&format!(
+        "the token in {} was issued at {issued_at}\n",
+        cache.display()
+    ));
+    assert!(
+        fs::read_to_string(&cache)
+            .unwrap()
+            .contains("stand-in-token-")
+    );
 
     tool.run("login").ends(0).is_quiet().prints(&first.stdout);
     tool.run("process 403316").ends(0).is_quiet();
-    tool.run("login --json").ends(0).is_quiet().prints(&format!("{}\n", json!({"token_cache": cache, "got": got})));
+    tool.run("login --json").ends(0).is_quiet().prints(&format!(
+        "{}\n",
+        json!({"token_cache": cache, "issued_at": issued_at})
+    ));
     assert_eq!(service.tokens_issued(), 1);
 }
 
@@ -122,7 +180,10 @@ fn login_gets_one_token_for_all_commands() {
 fn humantime_of(path: &std::path::Path) -> String {
     let mut date = Command::new("date");
     date.args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-r"]).arg(path);
-    String::from_utf8(date.output().unwrap().stdout).unwrap().trim().to_owned()
+    String::from_utf8(date.output().unwrap().stdout)
+        .unwrap()
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -130,7 +191,8 @@ fn the_token_may_be_kept_elsewhere() {
     let service = service();
     let tool = Tool::at(&service).with_credentials();
     let (option, variable) = (tool.path("by-option"), tool.path("by-variable"));
-    tool.run(&format!("login --token-cache {}", option.display())).ends(0);
+    tool.run(&format!("login --token-cache {}", option.display()))
+        .ends(0);
     let tool = tool.with("PAN123_TOKEN_CACHE", &variable);
     tool.run("login").ends(0);
     assert_eq!((mode(&option), mode(&variable)), (0o600, 0o600));
@@ -143,28 +205,92 @@ fn login_says_when_the_token_cannot_be_kept() {
     let service = service();
     let tool = Tool::at(&service).with_credentials();
     tool.write("cache", 0o600, "a file in the place of the folder");
-    tool.run("login").ends(2).prints("").says("the folder ").says("cache/pan123-offline: ");
+    tool.run("login")
+        .ends(2)
+        .prints("")
+        .says("the token cannot be kept: the folder ")
+        .says("cache/pan123-offline: ");
     assert_eq!(service.tokens_issued(), 0);
 
     let taken = tool.path("taken");
     fs::create_dir(&taken).unwrap();
     let run = tool.run(&format!("login --token-cache {}", taken.display()));
-    run.ends(2).prints("").says("the token was issued, but cannot be kept: ");
+    run.ends(2)
+        .prints("")
+        .says("the token was issued, but cannot be kept: ");
+}
+
+#[test]
+fn without_a_cache_folder_other_commands_warn_and_go_on() {
+    let service = service();
+    service.credentials(CLIENT_ID, SECRET);
+    let tool = Tool::at(&service).with_credentials();
+    tool.write("cache", 0o600, "a file in the place of the folder");
+    tool.run("process 403316")
+        .ends(0)
+        .prints("403316\tin progress\t37 %\n")
+        .says("the token cannot be kept: the folder ")
+        .says("each run requests a new one, and the service keeps three");
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+/// The variables are needed for the login only.
+#[test]
+fn after_a_login_nothing_has_to_be_set() {
+    let service = service();
+    service.credentials(CLIENT_ID, SECRET);
+    let tool = Tool::at(&service).with_credentials();
+    tool.run("login").ends(0);
+    let tool = tool
+        .without("PAN123_CLIENT_ID")
+        .without("PAN123_CLIENT_SECRET")
+        .without("PAN123_BASE_URL");
+    tool.run("process 403316").ends(0).is_quiet();
+    assert_eq!(service.tokens_issued(), 1);
+    tool.run("login")
+        .ends(2)
+        .says("a login needs a client id and secret");
+
+    // The token is for one service only, and goes to no other.
+    let run = tool.run("process 403316 --base-url http://127.0.0.1:1");
+    run.ends(2).says(&format!(
+        " is for {}, not for http://127.0.0.1:1",
+        service.base_url()
+    ));
+    let same = format!("process 403316 --base-url {}/", service.base_url());
+    tool.run(&same).ends(0).is_quiet();
+
+    service.revoke_tokens();
+    tool.run("process 403316")
+        .ends(3)
+        .says("pan123-offline login");
+    tool.write("cache/pan123-offline/token", 0o600, "{}");
+    tool.run("process 403316")
+        .ends(2)
+        .says("holds no token: run `pan123-offline login`");
 }
 
 #[test]
 fn login_is_for_credentials() {
     let service = service();
-    Tool::of(&service).run("login").ends(2).prints("").says("there is an access token already");
+    Tool::of(&service)
+        .run("login")
+        .ends(2)
+        .prints("")
+        .says("there is an access token already");
     assert_eq!(service.request_count(), 0);
 }
 
 #[test]
-fn login_with_a_wrong_secret() {
+fn login_with_a_wrong_secret_names_the_secret() {
     let service = service();
     service.credentials(CLIENT_ID, "another");
     let tool = Tool::at(&service).with_credentials();
-    tool.run("login").ends(5).prints("").says("client id or secret is wrong");
+    let run = tool.run("login");
+    run.ends(3).prints("").says(
+        "the service refused the login: check client id and secret; it said: client id or secret is wrong",
+    );
+    assert!(!run.stderr.contains("task id"), "{run:#?}");
     assert!(!tool.path("cache/pan123-offline/token").exists());
 }
 
@@ -183,8 +309,11 @@ fn a_refused_token_is_replaced() {
 #[test]
 fn demo_needs_no_account() {
     let run = Tool::new().run("demo");
-    run.ends(0).says("this is a demonstration").says("6 succeeded, 1 failed, 1 given up, 0 still open");
-    run.says("`wait` would end with exit code 5").says("403323: the service answered code 1");
+    run.ends(0)
+        .says("this is a demonstration")
+        .says("6 succeeded, 1 failed, 1 given up, 0 still open");
+    run.says("`wait` would end with exit code 5")
+        .says("403323: the service answered code 1");
     assert_eq!(run.stdout.matches("\tsucceeded\t100 %\n").count(), 6);
     assert_eq!(run.stdout.matches("\tfailed\t").count(), 1);
     assert_eq!(run.stdout.matches("\tretrying\t").count(), 1);
@@ -200,74 +329,103 @@ fn demo_in_json() {
     assert_eq!(ids, (403_316..403_324).collect::<Vec<_>>());
 }
 
-/// Each shell takes its script, where there is the shell.
-#[test]
-fn completions_for_each_shell() {
-    let tool = Tool::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let run = tool.run(&format!("completions {shell}"));
-        run.ends(0).is_quiet();
-        for command in COMMANDS {
-            assert!(run.stdout.contains(command), "{shell}: {command}");
-        }
-        let script = tool.write(shell, 0o600, &run.stdout);
-        let check = tool.command(shell, &["-n", script.to_str().unwrap()]).stdin(Stdio::null()).output();
-        match check {
-            Ok(output) => assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}"),
-            Err(_) => println!("{shell} is not installed"),
-        }
-    }
-    tool.run("completions csh").ends(2).says("possible values: bash");
-}
-
-/// What the shell offers after `pan123-offline l`.
-#[test]
-fn bash_completes_a_command() {
-    let script = "eval \"$(pan123-offline completions bash)\"\n\
-                  COMP_WORDS=(pan123-offline l) COMP_CWORD=1\n\
-                  $(complete -p pan123-offline | grep -o -- '-F [^ ]*' | cut -c 4-) pan123-offline l pan123-offline\n\
-                  echo \"${COMPREPLY[*]}\"";
-    let tool = Tool::new();
-    if Command::new("bash").arg("--version").output().is_ok() {
-        let command = tool.command("bash", &["-c", script]);
-        crate::tool::Running::start(command, "").end().ends(0).prints("login\n");
-    }
-}
-
 #[test]
 fn man_pages() {
     let tool = Tool::new();
     let whole = tool.run("man");
     whole.ends(0).is_quiet();
     assert!(whole.stdout.contains(".TH pan123-offline 1"), "{whole:?}");
+    let sections = "NAME SYNOPSIS DESCRIPTION OPTIONS SETTINGS ENVIRONMENT FILES EXAMPLES";
     for command in COMMANDS {
-        assert!(whole.stdout.contains(&format!(r"pan123\-offline\-{command}(1)")), "{command}: {whole:#?}");
+        let name = format!(r"pan123\-offline\-{command}");
+        assert!(
+            whole.stdout.contains(&format!("{name}(1)")),
+            "{command}: {whole:#?}"
+        );
         let page = tool.run(&format!("man {command}"));
         page.ends(0).is_quiet();
         assert!(page.stdout.starts_with(".ie"), "{page:?}");
-        assert!(page.stdout.contains(&format!(r"pan123\-offline\-{command}")), "{page:#?}");
+        assert!(page.stdout.contains(&name), "{page:#?}");
+        for section in sections
+            .split(' ')
+            .chain(["\"EXIT STATUS\"", "\"SEE ALSO\""])
+        {
+            assert!(
+                page.stdout.contains(&format!("\n.SH {section}\n")),
+                "{section}: {page:#?}"
+            );
+        }
+        assert!(!page.stdout.contains("EXTRA"), "{page:#?}");
+        // No option is without a text.
+        for term in page.stdout.split("\n.TP\n").skip(1) {
+            let text = term.lines().nth(1);
+            assert!(text.is_some_and(|text| !text.starts_with(".SH")), "{term}");
+        }
     }
-    assert!(tool.run("man wait").stdout.contains(r"\-\-timeout"));
-    tool.run("man nobody").ends(2).prints("").says("there is no command `nobody`");
+    let wait = tool.run("man wait").stdout;
+    assert!(
+        wait.contains(".SH SYNOPSIS\npan123\\-offline wait [OPTIONS] <ID>...\n"),
+        "{wait}"
+    );
+    assert!(wait.contains(r"\-\-timeout"), "{wait}");
+    tool.run("man nobody")
+        .ends(2)
+        .prints("")
+        .says("there is no command `nobody`");
 }
 
 #[test]
 fn help_and_version() {
     let tool = Tool::new();
-    tool.run("--version").ends(0).is_quiet().prints(concat!("pan123-offline ", env!("CARGO_PKG_VERSION"), "\n"));
+    let version = concat!("pan123-offline ", env!("CARGO_PKG_VERSION"), "\n");
+    tool.run("--version").ends(0).is_quiet().prints(version);
     let help = tool.run("--help");
     help.ends(0).is_quiet();
-    for part in COMMANDS.into_iter().chain(["Exit codes:", "130", "141", "PAN123_ACCESS_TOKEN", "--token-file"]) {
+    let parts = [
+        "Exit codes:",
+        "130",
+        "141",
+        "PAN123_ACCESS_TOKEN",
+        "--token-file",
+        "Examples:",
+    ];
+    for part in COMMANDS.into_iter().chain(parts) {
         assert!(help.stdout.contains(part), "{part}: {help:#?}");
     }
     assert!(!help.stdout.contains("--token "), "{help:#?}");
     for command in COMMANDS {
-        let own = tool.run(&format!("{command} --help"));
-        own.ends(0).is_quiet();
-        assert!(own.stdout.contains(&format!("Usage: pan123-offline {command}")), "{own:#?}");
+        let long = tool.run(&format!("{command} --help"));
+        long.ends(0).is_quiet();
+        let usage = format!("Usage: pan123-offline {command}");
+        assert!(long.stdout.contains(&usage), "{long:#?}");
+        assert!(long.stdout.contains("Examples:\n  # "), "{long:#?}");
     }
     // Without a command it shows the help, and it is no success.
-    tool.run("").ends(2).prints("").says("Usage: pan123-offline");
+    tool.run("")
+        .ends(2)
+        .prints("")
+        .says("Usage: pan123-offline");
+}
+
+/// Short enough for a terminal of 24 lines.
+#[test]
+fn short_help_is_short() {
+    let tool = Tool::new();
+    for command in COMMANDS.into_iter().chain([""]) {
+        let short = tool.run(&format!("{command} -h"));
+        let lines = short.ends(0).is_quiet().stdout.lines().count();
+        assert!(lines <= 24, "{short:#?}");
+        assert!(!short.stdout.contains("Examples:"), "{short:#?}");
+    }
+}
+
+#[test]
+fn a_timeout_of_create_needs_wait() {
+    let tool = Tool::new();
+    tool.run("create http://a.example/1.png --timeout 1s")
+        .ends(2)
+        .prints("")
+        .says("--wait");
 }
 
 #[test]
@@ -278,7 +436,10 @@ fn requests_keep_apart() {
     let requests = service.requests();
     for pair in requests.windows(2) {
         // Half of what was asked for: only the server's clock is known here.
-        assert!(pair[1].at - pair[0].at >= Duration::from_millis(50), "{requests:#?}");
+        assert!(
+            pair[1].at - pair[0].at >= Duration::from_millis(50),
+            "{requests:#?}"
+        );
     }
     assert_eq!(requests.len(), 3);
 }
@@ -289,6 +450,8 @@ fn create_says_when_a_task_may_exist() {
     let service = Service::start().unwrap();
     service.reply_next(Reply::new(502));
     let run = Tool::of(&service).run("create http://a.example/1.png");
-    run.ends(5).prints("").says("the task may exist, look before you create it again");
+    run.ends(5)
+        .prints("")
+        .says("the task may exist, look before you create it again");
     assert_eq!(service.request_count(), 1);
 }

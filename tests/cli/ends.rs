@@ -48,7 +48,9 @@ fn a_failed_task() {
 
 #[test]
 fn out_of_time() {
-    ends("wait 1 3 --timeout 0s", 4).says("3: task 3 did not end within").says("and goes on at the service");
+    ends("wait 1 3 --timeout 0s", 4)
+        .says("3: task 3 did not end within")
+        .says("and goes on at the service");
     ends("wait 3 --timeout 300ms", 4).says("it was in progress, 37 %");
 }
 
@@ -56,14 +58,18 @@ fn out_of_time() {
 fn a_refusal() {
     ends("process 4", 5).says("4: the service answered code 5113: the traffic quota is used up");
     ends("wait 4", 5).says("(trace id stand-in-0001)");
-    ends("process 9", 5).says("9: the service answered code 1").says("task not found");
+    ends("process 9", 5)
+        .says("9: the service answered code 1")
+        .says("task not found");
 }
 
 #[test]
 fn not_authorised() {
     for command in ["process", "wait"] {
         let run = ends(&format!("{command} 5"), 3);
-        run.prints("").says("5: the service answered code 401").says("token is expired");
+        run.prints("")
+            .says("5: the service answered code 401")
+            .says("token is expired");
         run.says("set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`");
         run.says("or set a new PAN123_ACCESS_TOKEN");
     }
@@ -83,12 +89,17 @@ fn the_rate_counts_what_is_asked_again() {
 
 #[test]
 fn a_task_is_created_again_only_where_there_is_none_yet() {
-    for (reply, requests) in
-        [(Reply::code(429, "too many"), 3), (Reply::new(429), 3), (Reply::new(503), 1), (Reply::nothing(), 1)]
-    {
+    for (reply, requests) in [
+        (Reply::code(429, "too many"), 3),
+        (Reply::new(429), 3),
+        (Reply::new(503), 1),
+        (Reply::nothing(), 1),
+    ] {
         let service = Service::start().unwrap();
         service.reply_with(move |_| Some(reply.clone().header("Retry-After", "0")));
-        Tool::of(&service).run("create http://a.example/1.png --rate inf").ends(5);
+        Tool::of(&service)
+            .run("create http://a.example/1.png --rate inf")
+            .ends(5);
         assert_eq!(service.request_count(), requests);
     }
 }
@@ -101,7 +112,9 @@ fn one_task_of_two_urls_is_followed_once() {
     service.reply_with(move |request| (request.method == "POST").then(|| Reply::json(created)));
     let lines = "7\thttp://a.example/1.png\n7\thttp://a.example/2.png\n7\tsucceeded\t100 %\n";
     let tool = Tool::of(&service);
-    tool.run("create --wait http://a.example/1.png http://a.example/2.png --rate inf").ends(0).prints(lines);
+    tool.run("create --wait http://a.example/1.png http://a.example/2.png --rate inf")
+        .ends(0)
+        .prints(lines);
 }
 
 #[test]
@@ -109,32 +122,61 @@ fn what_to_do_is_said_once() {
     let service = Service::start().unwrap();
     service.reply_with(|_| Some(Reply::code(401, "token is expired")));
     let run = Tool::of(&service).run("wait 1 2 3 --rate inf");
-    run.ends(3).says("1: the service").says("2: the service").says("3: the service");
-    assert_eq!(run.stderr.matches("A token comes from").count(), 1, "{}", run.stderr);
+    run.ends(3)
+        .says("1: the service")
+        .says("2: the service")
+        .says("3: the service");
+    assert_eq!(
+        run.stderr.matches("A token comes from").count(),
+        1,
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
 fn banned() {
     for command in ["process", "wait"] {
         let run = ends(&format!("{command} 6"), 3);
-        run.prints("").says("forbidden client ip 203.0.113.7").says("stop asking");
+        run.prints("")
+            .says("forbidden client ip 203.0.113.7")
+            .says("stop asking");
     }
 }
 
 #[test]
 fn nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let tool = Tool::of(&service()).with("PAN123_BASE_URL", format!("http://127.0.0.1:{port}"));
-    tool.run("process 1").ends(5).prints("").says("Connection refused");
-    tool.run("create http://a.example/1.png").ends(5).prints("").says("http://a.example/1.png: ");
+    tool.run("process 1")
+        .ends(5)
+        .prints("")
+        .says("Connection refused");
+    tool.run("create http://a.example/1.png")
+        .ends(5)
+        .prints("")
+        .says("http://a.example/1.png: ");
 }
 
 #[test]
 fn a_gateway_in_trouble() {
     let service = service();
-    service.reply_with(|_| Some(Reply::new(502).header("Content-Type", "text/html").body("<h1>502</h1>")));
+    service.reply_with(|_| {
+        Some(
+            Reply::new(502)
+                .header("Content-Type", "text/html")
+                .body("<h1>502</h1>"),
+        )
+    });
     let run = Tool::of(&service).run("process 1");
-    run.ends(5).prints("").says("1: HTTP 502 without the service's envelope").says("<h1>502</h1>");
+    run.ends(5)
+        .prints("")
+        .says("1: HTTP 502 without the service's envelope")
+        .says("<h1>502</h1>");
 }
 
 #[test]
@@ -151,22 +193,36 @@ fn of_several_the_worst_counts() {
 fn a_ban_is_the_end() {
     for id in [5, 6] {
         let service = service_of_ends();
-        Tool::of(&service).run(&format!("process 1 {id} 2 3 --rate inf")).ends(3).prints("1\tsucceeded\t100 %\n");
+        Tool::of(&service)
+            .run(&format!("process 1 {id} 2 3 --rate inf"))
+            .ends(3)
+            .prints("1\tsucceeded\t100 %\n");
         assert_eq!(service.request_count(), 2);
     }
     let service = service_of_ends();
     let run = Tool::of(&service).run("wait 3 6 1 2 --rate inf");
-    run.ends(3).prints("3\tin progress\t37 %\n").says("3: ").says("6: ").says("1: ").says("2: ");
+    run.ends(3)
+        .prints("3\tin progress\t37 %\n")
+        .says("3: ")
+        .says("6: ")
+        .says("1: ")
+        .says("2: ");
     assert_eq!(service.request_count(), 2);
 }
 
 #[test]
 fn a_ban_is_the_end_of_what_was_created_too() {
     let service = Service::start().unwrap();
-    service.reply_with(|request| String::from_utf8_lossy(&request.body).contains("2.png").then(|| Reply::json(BAN)));
+    service.reply_with(|request| {
+        String::from_utf8_lossy(&request.body)
+            .contains("2.png")
+            .then(|| Reply::json(BAN))
+    });
     let urls = "http://a.example/1.png http://a.example/2.png http://a.example/3.png";
     let run = Tool::of(&service).run(&format!("create {urls} --wait --rate inf"));
-    run.ends(3).prints("403316\thttp://a.example/1.png\n").says("203.0.113.7");
+    run.ends(3)
+        .prints("403316\thttp://a.example/1.png\n")
+        .says("203.0.113.7");
     assert_eq!(service.request_count(), 2, "{:#?}", service.requests());
 }
 
@@ -181,33 +237,84 @@ fn usage() {
         ("process", "<ID>..."),
         ("wait", "<ID>..."),
         ("create", "<URL>..."),
-        ("process 403316 --token secret", "unexpected argument '--token'"),
-        ("process x", "`x` is no task id, which is a number"),
+        (
+            "process 403316 --token secret",
+            "unexpected argument '--token'",
+        ),
+        ("process x", "`x` is not a task id (expected a number)"),
         ("process -5", "unexpected argument '-5'"),
-        ("process -- -5", "`-5` is no task id"),
-        ("process 18446744073709551616", "`18446744073709551616` is no task id"),
-        ("process 1.5", "`1.5` is no task id"),
-        ("wait 1 --timeout soon", "invalid value 'soon' for '--timeout <TIME>'"),
+        ("process -- -5", "`-5` is not a task id"),
+        (
+            "process 18446744073709551616",
+            "`18446744073709551616` is not a task id",
+        ),
+        ("process 1.5", "`1.5` is not a task id"),
+        (
+            "wait 1 --timeout soon",
+            "invalid value 'soon' for '--timeout <TIME>'",
+        ),
         ("wait 1 --timeout -1s", "unexpected argument '-1'"),
-        ("wait 1 --timeout 99999999999999999999s", "invalid value '99999999999999999999s' for '--timeout <TIME>'"),
+        (
+            "wait 1 --timeout 99999999999999999999s",
+            "invalid value '99999999999999999999s' for '--timeout <TIME>'",
+        ),
         ("process 1 --timeout 1s", "unexpected argument '--timeout'"),
         ("process 1 --request-timeout 0s", "setting `timeout`"),
-        ("process 1 2 --rate 0", "invalid value '0' for '--rate <NUMBER>'"),
-        ("process 1 2 --rate=-1", "invalid value '-1' for '--rate <NUMBER>'"),
-        ("process 1 2 --rate NaN", "invalid value 'NaN' for '--rate <NUMBER>'"),
-        ("process 1 2 --rate 1e-300", "invalid value '1e-300' for '--rate <NUMBER>'"),
-        ("wait 1 2 --rate 1e-300", "invalid value '1e-300' for '--rate <NUMBER>'"),
-        ("process 1 2 --rate fast", "invalid value 'fast' for '--rate <NUMBER>'"),
-        ("create http://a.example/1.png http://a.example/2.png --file-name a.png", "--file-name is for one URL"),
-        ("create http://a.example/1.png --file-name a.exe", "setting `file_name`"),
-        ("create http://a.example/1.png --callback-url example.org", "setting `callback_url`"),
-        ("create ftp://a.example/1.png", "setting `url`: it is not an http or https address"),
+        (
+            "process 1 2 --rate 0",
+            "invalid value '0' for '--rate <NUMBER>'",
+        ),
+        (
+            "process 1 2 --rate=-1",
+            "invalid value '-1' for '--rate <NUMBER>'",
+        ),
+        (
+            "process 1 2 --rate NaN",
+            "invalid value 'NaN' for '--rate <NUMBER>'",
+        ),
+        (
+            "process 1 2 --rate 1e-300",
+            "invalid value '1e-300' for '--rate <NUMBER>'",
+        ),
+        (
+            "wait 1 2 --rate 1e-300",
+            "invalid value '1e-300' for '--rate <NUMBER>'",
+        ),
+        (
+            "process 1 2 --rate fast",
+            "invalid value 'fast' for '--rate <NUMBER>'",
+        ),
+        (
+            "create http://a.example/1.png http://a.example/2.png --file-name a.png",
+            "--file-name is for one URL",
+        ),
+        (
+            "create http://a.example/1.png --file-name a.exe",
+            "setting `file_name`",
+        ),
+        (
+            "create http://a.example/1.png --callback-url example.org",
+            "setting `callback_url`",
+        ),
+        (
+            "create ftp://a.example/1.png",
+            "`ftp://a.example/1.png` is not an http or https address",
+        ),
     ] {
         tool.run(arguments).ends(2).prints("").says(text);
     }
-    tool.run_args(&["process", "1 2"]).ends(2).prints("").says("`1 2` is no task id");
-    tool.run_args(&["process", ""]).ends(2).prints("").says("`` is no task id");
-    tool.run_args(&["process", "\u{1b}[2J"]).ends(2).prints("").says(r"`\u{1b}[2J` is no task id");
+    tool.run_args(&["process", "1 2"])
+        .ends(2)
+        .prints("")
+        .says("`1 2` is not a task id");
+    tool.run_args(&["process", ""])
+        .ends(2)
+        .prints("")
+        .says("`` is not a task id");
+    tool.run_args(&["process", "\u{1b}[2J"])
+        .ends(2)
+        .prints("")
+        .says(r"`\u{1b}[2J` is not a task id");
     assert_eq!(service.request_count(), 0);
 }
 
@@ -218,7 +325,7 @@ fn a_url_that_cannot_work() {
     let urls = "http://a.example/1.png\nnonsense\nhttp://a.example/3.png\n";
     let run = Tool::of(&service).feed("create - --rate inf", urls);
     run.ends(2)
-        .says("nonsense: setting `url`")
+        .says("line 2 of standard input: `nonsense` is not an http or https address")
         .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/3.png\n");
     assert_eq!(service.request_count(), 2);
 }
@@ -241,7 +348,10 @@ fn the_largest_and_the_smallest() {
     service.task(u64::MAX, [Progress::new(Status::Succeeded, 100)]);
     let tool = Tool::of(&service);
     let lines = "0\tsucceeded\t100 %\n18446744073709551615\tsucceeded\t100 %\n";
-    tool.run("process 0 18446744073709551615 --rate 1e300").ends(0).is_quiet().prints(lines);
+    tool.run("process 0 18446744073709551615 --rate 1e300")
+        .ends(0)
+        .is_quiet()
+        .prints(lines);
     // Times that no clock reaches.
     tool.run("wait 0 18446744073709551615 --timeout 500000000000years --request-timeout 500000000000years")
         .ends(0)
@@ -254,7 +364,9 @@ fn request_timeout_bounds_a_request() {
     service.reply_with(|_| Some(Reply::progress(RUNNING).delay(Duration::from_secs(300))));
     let started = Instant::now();
     let run = Tool::of(&service).run("process 403316 --request-timeout 500ms");
-    run.ends(5).prints("").says("403316: timed out waiting for the answer");
+    run.ends(5)
+        .prints("")
+        .says("403316: timed out waiting for the answer");
     // Without the option it would be half a minute.
     assert!(started.elapsed() < Duration::from_secs(20));
 }
@@ -266,16 +378,22 @@ fn hostile_words() {
     let quoted = serde_json::Value::from(evil).to_string();
     let replies = vec![
         Reply::code(5066, evil),
-        Reply::json(format!(r#"{{"code":7,"message":"m","data":null,"x-traceID":{quoted}}}"#)),
+        Reply::json(format!(
+            r#"{{"code":7,"message":"m","data":null,"x-traceID":{quoted}}}"#
+        )),
         Reply::json(format!(r#"{{"code":{quoted},"message":"m"}}"#)),
-        Reply::json(format!(r#"{{"code":0,"data":{{"status":{quoted},"process":1}}}}"#)),
+        Reply::json(format!(
+            r#"{{"code":0,"data":{{"status":{quoted},"process":1}}}}"#
+        )),
         Reply::json(format!(r#"{{"code":0,"data":{quoted}}}"#)),
         Reply::new(404).body(evil),
         Reply::new(302).header("Location", "http://127.0.0.1/\u{9b}31m"),
         Reply::new(200).body(evil),
         Reply::raw(format!("{evil}\r\n\r\n")),
         Reply::raw(format!("HTTP/1.1 200 {evil}\r\nContent-Length: 0\r\n\r\n")),
-        Reply::raw(format!("HTTP/1.1 200 OK\r\n{evil}: {evil}\r\nContent-Length: 0\r\n\r\n")),
+        Reply::raw(format!(
+            "HTTP/1.1 200 OK\r\n{evil}: {evil}\r\nContent-Length: 0\r\n\r\n"
+        )),
         Reply::raw(format!("HTTP/1.1 404 OK\r\nContent-Length: {evil}\r\n\r\n")),
     ];
     for reply in replies {
@@ -284,11 +402,18 @@ fn hostile_words() {
             let reply = reply.clone();
             move |_| Some(reply.clone())
         });
-        for arguments in ["process 1", "process 1 --json", "create http://a.example/1.png"] {
+        for arguments in [
+            "process 1",
+            "process 1 --json",
+            "create http://a.example/1.png",
+        ] {
             let run = Tool::of(&service).run(&format!("{arguments} --request-timeout 5s"));
             assert_eq!(run.code(), 5, "{reply:?}: {run:#?}");
             let steers = |character: char| character.is_control() && character != '\n';
-            assert!(!run.stdout.contains(steers) && !run.stderr.contains(steers), "{reply:?}: {run:#?}");
+            assert!(
+                !run.stdout.contains(steers) && !run.stderr.contains(steers),
+                "{reply:?}: {run:#?}"
+            );
         }
     }
 }

@@ -28,7 +28,10 @@ fn service_that_hangs() -> Service {
 /// Starts the tool as a terminal does, whatever the one who runs the tests has made of the signals.
 fn start(tool: &Tool, arguments: &str) -> Running {
     let signals = "--default-signal=INT,TERM,HUP";
-    let arguments: Vec<_> = [signals, TOOL].into_iter().chain(arguments.split_whitespace()).collect();
+    let arguments: Vec<_> = [signals, TOOL]
+        .into_iter()
+        .chain(arguments.split_whitespace())
+        .collect();
     Running::start(tool.command("env", &arguments), "")
 }
 
@@ -44,12 +47,19 @@ fn in_the_middle_of_a_request() {
     for signal in ["INT", "TERM"] {
         for command in ["process", "wait"] {
             let service = service_that_hangs();
-            let (_tool, running) = start_until(&service, &format!("{command} 1 2 3 4 9 --request-timeout 1h"), 5);
+            let (_tool, running) = start_until(
+                &service,
+                &format!("{command} 1 2 3 4 9 --request-timeout 1h"),
+                5,
+            );
             running.signal(signal);
             let run = running.end();
-            run.ends(130).prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n");
+            run.ends(130)
+                .prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n");
             let known = "1 succeeded, 1 failed, 1 given up, 2 still open";
-            run.says(&format!("interrupted: {known}; the tasks go on at the service\n"));
+            run.says(&format!(
+                "interrupted: {known}; the tasks go on at the service\n"
+            ));
         }
     }
 }
@@ -64,7 +74,8 @@ fn between_two_requests() {
     running.signal("INT");
     // The answer to the first may be on its way still.
     let run = running.end();
-    run.ends(130).says("still open; the tasks go on at the service");
+    run.ends(130)
+        .says("still open; the tasks go on at the service");
 }
 
 #[test]
@@ -74,7 +85,8 @@ fn while_tasks_are_created() {
     let (_tool, running) = start_until(&service, &format!("create {urls} --request-timeout 1h"), 3);
     running.signal("INT");
     let run = running.end();
-    run.ends(130).prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n");
+    run.ends(130)
+        .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n");
     run.says("interrupted: 2 created; the tasks go on at the service");
 }
 
@@ -84,7 +96,10 @@ fn in_json() {
     let (_tool, running) = start_until(&service, "wait 1 9 --json --request-timeout 1h", 2);
     running.signal("INT");
     let run = running.end();
-    assert_eq!(run.ends(130).says("interrupted: 1 succeeded").json().len(), 1);
+    assert_eq!(
+        run.ends(130).says("interrupted: 1 succeeded").json().len(),
+        1
+    );
 }
 
 /// A reader that stands still holds up what is printed, but not the end.
@@ -94,7 +109,8 @@ fn while_nobody_reads() {
     let tool = Tool::of(&service);
     let list = tool.write("ids", 0o600, ids(10_000));
     let script = format!("exec {TOOL} wait --rate inf - < {}", list.display());
-    let running = Running::start_unread(tool.command("env", &["--default-signal=INT", "sh", "-c", &script]));
+    let running =
+        Running::start_unread(tool.command("env", &["--default-signal=INT", "sh", "-c", &script]));
     // Once nothing is asked for any more, the pipe is full.
     let mut asked = 0;
     assert!(until(|| {
@@ -104,7 +120,11 @@ fn while_nobody_reads() {
     }));
     assert!(asked < 10_000);
     running.signal("INT");
-    running.end().ends(130).says("interrupted").says("the tasks go on at the service");
+    running
+        .end()
+        .ends(130)
+        .says("interrupted")
+        .says("the tasks go on at the service");
 }
 
 /// Under nohup a lost terminal is not the end, nor is Ctrl-C for what a script runs beside itself.
@@ -113,13 +133,21 @@ fn a_signal_that_is_ignored_stays_so() {
     for (ignored, end) in [("HUP", "TERM"), ("INT", "TERM")] {
         let service = service();
         let tool = Tool::of(&service);
-        let arguments = ["--default-signal", &format!("--ignore-signal={ignored}"), TOOL, "wait", "403316"];
+        let arguments = [
+            "--default-signal",
+            &format!("--ignore-signal={ignored}"),
+            TOOL,
+            "wait",
+            "403316",
+        ];
         let mut running = Running::start(tool.command("env", &arguments), "");
         assert!(until(|| service.request_count() > 0));
         running.signal(ignored);
         // It asks on: two more requests are at least one whole pause after the signal.
         let before = service.request_count();
-        assert!(until(|| service.request_count() >= before + 2 || running.has_ended()));
+        assert!(until(
+            || service.request_count() >= before + 2 || running.has_ended()
+        ));
         assert!(!running.has_ended(), "{ignored} ended it");
         running.signal(end);
         let code = running.end().code();
@@ -131,19 +159,31 @@ fn a_signal_that_is_ignored_stays_so() {
 #[test]
 fn threads_and_memory() {
     let service = Service::start().unwrap();
-    service.keep_requests(0).reply_with(|request| match request.task_id()? {
-        10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
-        _ => Some(Reply::progress(Progress::new(Status::Succeeded, 100))),
-    });
+    service
+        .keep_requests(0)
+        .reply_with(|request| match request.task_id()? {
+            10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
+            _ => Some(Reply::progress(Progress::new(Status::Succeeded, 100))),
+        });
     for command in ["process", "wait"] {
         let tool = Tool::of(&service);
         let before = service.request_count();
-        let running = tool.start(&format!("{command} - --rate inf --request-timeout 1h"), ids(10_000));
+        let running = tool.start(
+            &format!("{command} - --rate inf --request-timeout 1h"),
+            ids(10_000),
+        );
         assert!(until(|| service.request_count() == before + 10_000));
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
         let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
+            line.split_whitespace()
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
         };
         println!("{command}: {} KiB at most", number("VmHWM:"));
         assert!(number("VmHWM:") < 64 * 1024, "{status}");

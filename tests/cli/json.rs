@@ -23,9 +23,13 @@ fn scene() -> Service {
         let body = String::from_utf8_lossy(&request.body);
         Some(match request.task_id() {
             Some(10) => Reply::code(5113, "traffic quota used up"),
-            Some(11) => Reply::code(429, "slow down").status(429).header("Retry-After", "3600"),
+            Some(11) => Reply::code(429, "slow down")
+                .status(429)
+                .header("Retry-After", "3600"),
             Some(12) => Reply::code(401, "token is expired"),
-            Some(13) => Reply::json(r#"{"code":"403","message":"forbidden client ip 203.0.113.7"}"#),
+            Some(13) => {
+                Reply::json(r#"{"code":"403","message":"forbidden client ip 203.0.113.7"}"#)
+            }
             Some(14) => Reply::new(404).body("<h1>404</h1>"),
             Some(15) => Reply::json(r#"{"message":"ok"}"#),
             Some(16) => Reply::json("{"),
@@ -39,10 +43,16 @@ fn scene() -> Service {
 
 /// Runs each command of the listing.
 fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let arguments = arguments.replace("NOBODY", &nobody.to_string());
     let mut run = tool.run(&format!("{arguments} --json"));
-    for (changing, name) in [(nobody.to_string(), "NOBODY"), (service.address().to_string(), "SERVICE")] {
+    for (changing, name) in [
+        (nobody.to_string(), "NOBODY"),
+        (service.address().to_string(), "SERVICE"),
+    ] {
         run.stdout = run.stdout.replace(&changing, name);
     }
     run
@@ -50,7 +60,7 @@ fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
 
 /// Puts names in the place of what changes: times, folders, the number of an operating system's error.
 fn settled(mut line: Value) -> Value {
-    if let Some(got) = line.get_mut("got") {
+    if let Some(got) = line.get_mut("issued_at") {
         *got = "TIME".into();
     }
     if let Some(cache) = line.get_mut("token_cache") {
@@ -67,7 +77,9 @@ fn settled(mut line: Value) -> Value {
 
 /// The text with `name` between the first `start` and the `end` after it.
 fn between(text: &str, start: &str, end: &str, name: &str) -> String {
-    let Some((before, rest)) = text.split_once(start) else { return text.to_owned() };
+    let Some((before, rest)) = text.split_once(start) else {
+        return text.to_owned();
+    };
     let (_, after) = rest.split_once(end).unwrap();
     format!("{before}{start}{name}{end}{after}")
 }
@@ -94,18 +106,30 @@ fn the_lines_are_those_of_the_listing() {
 #[test]
 fn each_kind_of_line_has_its_fields() {
     let kinds = [
-        &["task_id", "status", "status_code", "percent", "end", "error"][..],
+        &[
+            "task_id",
+            "url",
+            "status",
+            "status_code",
+            "percent",
+            "end",
+            "error",
+        ][..],
         &["url", "task_id", "error"],
-        &["token_cache", "got"],
+        &["token_cache", "issued_at"],
     ];
-    let kinds: Vec<BTreeSet<_>> = kinds.iter().map(|fields| fields.iter().copied().collect()).collect();
-    let error_fields =
-        "kind message code http_status trace_id retry_after transient unauthorized banned may_have_been_sent";
+    let kinds: Vec<BTreeSet<_>> = kinds
+        .iter()
+        .map(|fields| fields.iter().copied().collect())
+        .collect();
+    let error_fields = "kind message code http_status trace_id retry_after transient unauthorized banned may_have_been_sent";
     let error_fields: BTreeSet<_> = error_fields.split(' ').collect();
     let readme = include_str!("../../README.md");
 
     let lines = LISTING.lines().filter(|line| line.starts_with('{'));
-    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let mut seen = BTreeSet::new();
     for line in &lines {
         let fields = fields(line);
@@ -116,12 +140,24 @@ fn each_kind_of_line_has_its_fields() {
             assert_eq!(self::fields(error), error_fields, "{line}");
         }
     }
-    assert_eq!(seen.len(), kinds.len(), "the listing has a line of each kind");
+    assert_eq!(
+        seen.len(),
+        kinds.len(),
+        "the listing has a line of each kind"
+    );
     for field in kinds.iter().flatten().chain(&error_fields) {
-        assert!(readme.contains(&format!("`{field}`")), "the README knows `{field}`");
+        assert!(
+            readme.contains(&format!("`{field}`")),
+            "the README knows `{field}`"
+        );
     }
 }
 
 fn fields(object: &Value) -> BTreeSet<&str> {
-    object.as_object().unwrap().keys().map(String::as_str).collect()
+    object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }

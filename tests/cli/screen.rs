@@ -15,7 +15,14 @@ pub(crate) struct Screen {
 impl Screen {
     /// Shows this on an empty terminal.
     pub(crate) fn showing(height: usize, width: usize, output: &str) -> Self {
-        let mut screen = Self { height, width, lines: vec![Vec::new()], top: 0, row: 0, column: 0 };
+        let mut screen = Self {
+            height,
+            width,
+            lines: vec![Vec::new()],
+            top: 0,
+            row: 0,
+            column: 0,
+        };
         let mut rest = output;
         while let Some(character) = rest.chars().next() {
             rest = match rest.strip_prefix("\u{1b}[") {
@@ -31,7 +38,10 @@ impl Screen {
 
     /// All lines, without the blanks at their ends.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.iter().map(|line| line.iter().collect::<String>().trim_end().to_owned()).collect()
+        self.lines
+            .iter()
+            .map(|line| line.iter().collect::<String>().trim_end().to_owned())
+            .collect()
     }
 
     /// How many lines have left it at the top.
@@ -67,7 +77,9 @@ impl Screen {
 
     /// Does a control sequence; what follows it is the answer.
     fn obey<'a>(&mut self, sequence: &'a str) -> &'a str {
-        let end = sequence.find(|character: char| character.is_ascii_alphabetic()).expect("a whole sequence");
+        let end = sequence
+            .find(|character: char| character.is_ascii_alphabetic())
+            .expect("a whole sequence");
         let (parameter, last) = (&sequence[..end], &sequence[end..=end]);
         let number = parameter.parse().unwrap_or(1);
         match (last, parameter) {

@@ -12,7 +12,13 @@ const FILE: &str = "config/pan123-offline/config.json";
 /// The token that the last request came with.
 fn token_seen(service: &Service) -> String {
     let requests = service.requests();
-    requests.last().unwrap().header("Authorization").unwrap().trim_start_matches("Bearer ").to_owned()
+    requests
+        .last()
+        .unwrap()
+        .header("Authorization")
+        .unwrap()
+        .trim_start_matches("Bearer ")
+        .to_owned()
 }
 
 #[track_caller]
@@ -26,7 +32,7 @@ fn options_then_variables_then_the_file() {
     let file = json!({"access_token": "of-the-file", "base_url": service.base_url()});
     let tool = Tool::new();
     let config = tool.write("elsewhere.json", 0o600, file.to_string());
-    let option = tool.write("token", 0o644, "\tof-the-option\r\n");
+    let option = tool.write("token", 0o600, "\tof-the-option\r\n");
     let option = format!("process 403316 --token-file {}", option.display());
 
     let tool = tool.with("PAN123_CONFIG", config);
@@ -45,13 +51,21 @@ fn options_then_variables_then_the_file() {
 fn the_address_of_the_service_too() {
     let [option, variable, file] = [service(), service(), service()];
     let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
-    let config = tool.write("elsewhere.json", 0o600, json!({"base_url": file.base_url()}).to_string());
+    let config = tool.write(
+        "elsewhere.json",
+        0o600,
+        json!({"base_url": file.base_url()}).to_string(),
+    );
     let arguments = format!("process 403316 --config {}", config.display());
     tool.run(&arguments).ends(0);
     let tool = tool.with("PAN123_BASE_URL", variable.base_url());
     tool.run(&arguments).ends(0);
-    tool.run(&format!("{arguments} --base-url {}", option.base_url())).ends(0);
-    assert_eq!([&option, &variable, &file].map(Service::request_count), [1, 1, 1]);
+    tool.run(&format!("{arguments} --base-url {}", option.base_url()))
+        .ends(0);
+    assert_eq!(
+        [&option, &variable, &file].map(Service::request_count),
+        [1, 1, 1]
+    );
 }
 
 /// The option names another file than the variable.
@@ -64,9 +78,13 @@ fn the_file_that_is_named_counts() {
     let tool = tool.with("PAN123_CONFIG", first);
     tool.run("process 403316").ends(0);
     assert_eq!(token_seen(&service), "first");
-    tool.run(&format!("process 403316 --config {}", second.display())).ends(0);
+    tool.run(&format!("process 403316 --config {}", second.display()))
+        .ends(0);
     assert_eq!(token_seen(&service), "second");
-    refused(&tool.run("process 403316 --config none.json"), "the configuration file none.json: No such file");
+    refused(
+        &tool.run("process 403316 --config none.json"),
+        "the configuration file none.json: No such file",
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -90,16 +108,52 @@ fn the_usual_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_others_may_read_is_refused() {
+fn a_file_that_others_can_read_is_refused() {
     let service = service();
     let tool = Tool::at(&service);
-    for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
-        let path = tool.write(FILE, mode, json!({"access_token": TOKEN}).to_string());
-        refused(&tool.run("process 403316"), &format!("a token may be in it: chmod 600 {}", path.display()));
+    let mut requests = 0;
+    let entry =
+        json!({"base_url": service.base_url(), "client_id": CLIENT_ID, "access_token": TOKEN});
+    for (what, name, text, arguments) in [
+        (
+            "configuration file",
+            FILE,
+            json!({"access_token": TOKEN}).to_string(),
+            "",
+        ),
+        (
+            "token file",
+            "token",
+            TOKEN.to_owned(),
+            "--token-file token",
+        ),
+        (
+            "token cache",
+            "kept",
+            entry.to_string(),
+            "--token-cache kept",
+        ),
+    ] {
+        let command = format!("process 403316 {arguments}");
+        for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
+            tool.write(name, mode, &text);
+            let run = tool.run(&command);
+            refused(&run, &format!("others can read the {what} "));
+            run.says("a token may be in it: chmod 600 ");
+        }
+        assert_eq!(service.request_count(), requests);
+        tool.write(name, 0o400, &text);
+        tool.run(&command).ends(0).is_quiet();
+        std::fs::remove_file(tool.path(name)).unwrap();
+        requests = service.request_count();
     }
-    assert_eq!(service.request_count(), 0);
-    tool.write(FILE, 0o400, json!({"access_token": TOKEN}).to_string());
-    tool.run("process 403316").ends(0).is_quiet();
+
+    let tool = tool.with_credentials();
+    tool.write("kept", 0o644, entry.to_string());
+    refused(
+        &tool.run("login --token-cache kept"),
+        "others can read the token cache kept",
+    );
 }
 
 /// What stands in the file is told by its place only: `shows_no_secret` holds for each run.
@@ -108,17 +162,41 @@ fn a_file_that_is_not_as_it_should_be() {
     let service = service();
     let tool = Tool::at(&service);
     for (text, what) in [
-        (format!("{TOKEN}\n"), "line 1, column 1: no JSON"),
-        (format!("{{\n  \"access_token\": \"{TOKEN}\n}}"), "line 3, column 0: no JSON"),
-        (format!("{{\"access_token\": {TOKEN}}}"), "no JSON"),
-        (format!("{{\"{TOKEN}\": 1}}"), "an unknown field, or a value that is no text"),
-        (format!("{{\"acess_token\": \"{TOKEN}\"}}"), "an unknown field, or a value that is no text"),
-        (format!("{{\"access_token\": [\"{TOKEN}\"]}}"), "an unknown field, or a value that is no text"),
-        (format!("\"{TOKEN}\""), "an unknown field, or a value that is no text"),
-        (String::new(), "no JSON"),
-        (format!("{{\"access_token\": \"{TOKEN}\"}}{}", " ".repeat(65 * 1024)), "is longer than 64 KiB"),
-        (json!({"access_token": format!("{TOKEN}\n")}).to_string(), "setting `access_token`"),
-        (json!({"access_token": ""}).to_string(), "setting `access_token`"),
+        (format!("{TOKEN}\n"), "line 1, column 1: not JSON"),
+        (
+            format!("{{\n  \"access_token\": \"{TOKEN}\n}}"),
+            "line 3, column 0: not JSON",
+        ),
+        (format!("{{\"access_token\": {TOKEN}}}"), "not JSON"),
+        (
+            format!("{{\"{TOKEN}\": 1}}"),
+            "line 1, column 39: an unknown field; the fields are access_token, client_id, client_secret, token_cache, base_url",
+        ),
+        (
+            format!("{{\"acess_token\": \"{TOKEN}\"}}"),
+            "config.json: unknown field `acess_token`; the fields are access_token, client_id, client_secret, token_cache, base_url",
+        ),
+        (
+            format!("{{\"access_token\": [\"{TOKEN}\"]}}"),
+            ": not an object whose values are strings",
+        ),
+        (
+            format!("\"{TOKEN}\""),
+            ": not an object whose values are strings",
+        ),
+        (String::new(), "not JSON"),
+        (
+            format!("{{\"access_token\": \"{TOKEN}\"}}{}", " ".repeat(65 * 1024)),
+            "is longer than 64 KiB",
+        ),
+        (
+            json!({"access_token": format!("{TOKEN}\n")}).to_string(),
+            "setting `access_token`",
+        ),
+        (
+            json!({"access_token": ""}).to_string(),
+            "setting `access_token`",
+        ),
     ] {
         let path = tool.write("config.json", 0o600, text);
         let run = tool.run("process 403316 --config config.json");
@@ -132,19 +210,35 @@ fn a_file_that_is_not_as_it_should_be() {
 fn half_of_a_pair() {
     let service = service();
     let id = || Tool::at(&service).with("PAN123_CLIENT_ID", CLIENT_ID);
-    refused(&id().run("process 403316"), "there is a client id, but no client secret beside it");
-    refused(&id().run("login"), "there is a client id, but no client secret beside it");
+    refused(
+        &id().run("process 403316"),
+        "there is a client id, but no client secret beside it",
+    );
+    refused(
+        &id().run("login"),
+        "there is a client id, but no client secret beside it",
+    );
     refused(
         &id().with("PAN123_CLIENT_SECRET", "").run("login"),
         "there is a client id, but no client secret beside it",
     );
     let secret = Tool::at(&service).with("PAN123_CLIENT_SECRET", SECRET);
-    refused(&secret.run("process 403316"), "there is a client secret, but no client id beside it");
+    refused(
+        &secret.run("process 403316"),
+        "there is a client secret, but no client id beside it",
+    );
 
     // The other half is not taken from elsewhere.
     let tool = id();
-    tool.write("config.json", 0o600, json!({"client_secret": SECRET}).to_string());
-    refused(&tool.run("login --config config.json"), "there is a client id, but no client secret beside it");
+    tool.write(
+        "config.json",
+        0o600,
+        json!({"client_secret": SECRET}).to_string(),
+    );
+    refused(
+        &tool.run("login --config config.json"),
+        "there is a client id, but no client secret beside it",
+    );
     assert_eq!(service.request_count(), 0);
 }
 
@@ -152,20 +246,34 @@ fn half_of_a_pair() {
 fn an_empty_variable_is_none() {
     let service = service();
     let empty = |tool: Tool| {
-        ["PAN123_ACCESS_TOKEN", "PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET", "PAN123_TOKEN_CACHE", "PAN123_CONFIG"]
-            .into_iter()
-            .fold(tool, |tool, name| tool.with(name, ""))
+        [
+            "PAN123_ACCESS_TOKEN",
+            "PAN123_CLIENT_ID",
+            "PAN123_CLIENT_SECRET",
+            "PAN123_TOKEN_CACHE",
+            "PAN123_CONFIG",
+        ]
+        .into_iter()
+        .fold(tool, |tool, name| tool.with(name, ""))
     };
     let tool = empty(Tool::at(&service));
-    refused(&tool.run("process 403316"), "there is no access token: set PAN123_ACCESS_TOKEN");
+    refused(
+        &tool.run("process 403316"),
+        "there is no access token: set PAN123_CLIENT_ID",
+    );
     let token = tool.write("token", 0o600, TOKEN);
-    tool.run(&format!("process 403316 --token-file {}", token.display())).ends(0).is_quiet();
+    tool.run(&format!("process 403316 --token-file {}", token.display()))
+        .ends(0)
+        .is_quiet();
 }
 
 #[test]
 fn no_account() {
     let run = Tool::new().run("process 403316");
-    refused(&run, "there is no access token: set PAN123_ACCESS_TOKEN, or PAN123_CLIENT_ID and PAN123_CLIENT_SECRET");
+    refused(
+        &run,
+        "there is no access token: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`",
+    );
     run.says("--token-file");
 }
 
@@ -178,24 +286,41 @@ fn token_files() {
         (b" \n", "setting `access_token`"),
         (b"\xff\xfe", "the token file token is not UTF-8"),
         (&[b'x'; 65 * 1024], "token is longer than 64 KiB"),
-        (format!("{TOKEN}\n{TOKEN}\n").as_bytes(), "setting `access_token`"),
+        (
+            format!("{TOKEN}\n{TOKEN}\n").as_bytes(),
+            "setting `access_token`",
+        ),
     ] {
         tool.write("token", 0o600, text);
         refused(&tool.run("process 403316 --token-file token"), what);
     }
-    refused(&tool.run("process 403316 --token-file none"), "the token file none: No such file");
+    refused(
+        &tool.run("process 403316 --token-file none"),
+        "the token file none: No such file",
+    );
     refused(&tool.run("process 403316 --token-file ."), "Is a directory");
     assert_eq!(service.request_count(), 0);
 
     tool.write("token", 0o600, TOKEN);
-    tool.shell("cat token | pan123-offline process 403316 --token-file /dev/stdin", "").ends(0).is_quiet();
+    tool.shell(
+        "cat token | pan123-offline process 403316 --token-file /dev/stdin",
+        "",
+    )
+    .ends(0)
+    .is_quiet();
     assert_eq!(token_seen(&service), TOKEN);
 }
 
 #[test]
 fn an_address_that_cannot_work() {
     let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
-    for address in ["http://open-api.example", "ftp://127.0.0.1", "127.0.0.1:80", "http://", "\u{1b}[2J"] {
+    for address in [
+        "http://open-api.example",
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "http://",
+        "\u{1b}[2J",
+    ] {
         let run = tool.run_args(&["process", "403316", "--base-url", address]);
         refused(&run, "setting `base_url`");
         assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
@@ -208,7 +333,9 @@ fn a_variable_that_is_not_utf_8_is_named() {
 
     let service = Service::start().unwrap();
     let bad = std::ffi::OsString::from_vec(b"secret\xff".to_vec());
-    let run = Tool::of(&service).with("PAN123_CLIENT_ID", bad).run("process 7");
+    let run = Tool::of(&service)
+        .with("PAN123_CLIENT_ID", bad)
+        .run("process 7");
     run.ends(2).says("PAN123_CLIENT_ID is not UTF-8");
     assert!(!run.stderr.contains("secret"));
 }

@@ -16,7 +16,9 @@ const WIDTH: usize = 80;
 
 /// The tool on a terminal of this height. Its standard input is none, and standard error is the terminal, too.
 fn start(tool: &Tool, height: usize, arguments: &str) -> Running {
-    let line = format!("stty rows {height} cols {WIDTH}; exec env --default-signal {TOOL} {arguments} </dev/null");
+    let line = format!(
+        "stty rows {height} cols {WIDTH}; exec env --default-signal {TOOL} {arguments} </dev/null"
+    );
     Running::start(tool.command("script", &["-qec", &line, "/dev/null"]), "")
 }
 
@@ -35,8 +37,12 @@ fn is_colored(output: &str) -> bool {
 /// What stands on the line of a task, after its bar.
 fn result_of(screen: &Screen, task_id: u64) -> String {
     let lines = screen.lines();
-    let mut own = lines.iter().filter(|line| line.trim_start().starts_with(&format!("{task_id} ")));
-    let line = own.next().unwrap_or_else(|| panic!("no line of {task_id}: {lines:#?}"));
+    let mut own = lines
+        .iter()
+        .filter(|line| line.trim_start().starts_with(&format!("{task_id} ")));
+    let line = own
+        .next()
+        .unwrap_or_else(|| panic!("no line of {task_id}: {lines:#?}"));
     assert_eq!(own.next(), None, "{lines:#?}");
     let text = line.trim_start().trim_start_matches(&task_id.to_string());
     text.trim_start_matches([' ', '━', '╸']).to_owned()
@@ -46,15 +52,28 @@ fn result_of(screen: &Screen, task_id: u64) -> String {
 fn demo_moves_its_bars_to_the_end() {
     let (run, screen) = run(Tool::new(), 24, "demo");
     run.ends(0);
-    assert!(run.stdout.contains("\u{1b}[1A") && is_colored(&run.stdout), "{run:#?}");
+    assert!(
+        run.stdout.contains("\u{1b}[1A") && is_colored(&run.stdout),
+        "{run:#?}"
+    );
     for task in [403_316, 403_317, 403_318, 403_319, 403_321, 403_322] {
         assert_eq!(result_of(&screen, task), "100 %  succeeded");
     }
     assert!(result_of(&screen, 403_320).ends_with("%  failed"));
     assert!(result_of(&screen, 403_323).contains("the service answered code 1"));
     let lines = screen.lines();
-    assert!(lines.iter().any(|line| line.contains("8 of 8 ended in") && line.ends_with(", 2 not well")), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("6 succeeded, 1 failed, 1 given up, 0 still open")), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("8 of 8 finished in") && line.ends_with(", 2 failed")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("6 succeeded, 1 failed, 1 given up, 0 still open")),
+        "{lines:#?}"
+    );
     // A bar is seen on its way.
     assert!(run.stdout.contains("in progress"), "{run:#?}");
 }
@@ -67,14 +86,30 @@ fn each_task_has_its_row() {
     for task in 1..=3 {
         assert_eq!(result_of(&screen, task), "100 %  succeeded");
     }
-    assert_eq!(screen.lines().iter().filter(|line| line.contains("3 of 3 ended in")).count(), 1);
+    assert_eq!(
+        screen
+            .lines()
+            .iter()
+            .filter(|line| line.contains("3 of 3 finished in"))
+            .count(),
+        1
+    );
 }
 
 /// Were there more rows than the terminal has, some would scroll out and be drawn again below.
 #[test]
 fn no_more_rows_than_there_are() {
     thread::scope(|scope| {
-        for (height, tasks) in [(8, 30), (8, 6), (8, 7), (8, 8), (4, 30), (3, 5), (2, 5), (1, 3)] {
+        for (height, tasks) in [
+            (8, 30),
+            (8, 6),
+            (8, 7),
+            (8, 8),
+            (4, 30),
+            (3, 5),
+            (2, 5),
+            (1, 3),
+        ] {
             scope.spawn(move || fits(height, tasks));
         }
     });
@@ -87,27 +122,53 @@ fn fits(height: usize, tasks: u64) {
         service.task(id, steps.chain([Progress::new(Status::Succeeded, 100)]));
     }
     let list: String = (1..=tasks).map(|id| format!("{id} ")).collect();
-    let (run, screen) = run(Tool::of(&service), height, &format!("wait {list} --rate inf"));
+    let (run, screen) = run(
+        Tool::of(&service),
+        height,
+        &format!("wait {list} --rate inf"),
+    );
     run.ends(0);
     let lines = screen.lines();
-    let totals = lines.iter().filter(|line| line.contains(" ended in ")).count();
+    let totals = lines
+        .iter()
+        .filter(|line| line.contains(" finished in "))
+        .count();
     assert_eq!(totals, 1, "{height} rows, {tasks} tasks: {lines:#?}");
-    assert!(lines.iter().any(|line| line.contains(&format!("{tasks} of {tasks} ended in"))), "{lines:#?}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(&format!("{tasks} of {tasks} finished in"))),
+        "{lines:#?}"
+    );
     // The total has its row all the time: it is not what is left out where there is too much.
     if height > 1 {
-        let is_total = |line: &String| line.contains(" ended in ");
-        let mut frames = frames(&run.stdout).map(|output| Screen::showing(height, WIDTH, output).lines());
-        assert!(frames.any(|lines| lines.iter().any(is_total)), "it shows at some time");
-        frames.for_each(|lines| assert!(lines.iter().any(is_total), "{height} rows, {tasks} tasks: {lines:#?}"));
+        let is_total = |line: &String| line.contains(" finished in ");
+        let mut frames =
+            frames(&run.stdout).map(|output| Screen::showing(height, WIDTH, output).lines());
+        assert!(
+            frames.any(|lines| lines.iter().any(is_total)),
+            "it shows at some time"
+        );
+        frames.for_each(|lines| {
+            assert!(
+                lines.iter().any(is_total),
+                "{height} rows, {tasks} tasks: {lines:#?}"
+            )
+        });
     }
     // The last line feed may move it by one.
-    assert!(screen.scrolled() <= 1, "{height} rows, {tasks} tasks: {lines:#?}");
+    assert!(
+        screen.scrolled() <= 1,
+        "{height} rows, {tasks} tasks: {lines:#?}"
+    );
 }
 
 /// The output to each moment when the cursor is about to leave the end of what is drawn.
 fn frames(output: &str) -> impl Iterator<Item = &str> {
     let up_and_clear = output.match_indices("A\r\u{1b}[2K").map(|(at, _)| at);
-    up_and_clear.filter_map(|at| output[..at].rfind('\u{1b}')).map(|at| &output[..at])
+    up_and_clear
+        .filter_map(|at| output[..at].rfind('\u{1b}'))
+        .map(|at| &output[..at])
 }
 
 /// What is said beside the bars scrolls by above them, whole and once.
@@ -116,19 +177,37 @@ fn errors_stand_above_the_bars() {
     let service = Service::start().unwrap();
     service.reply_with(|request| (request.task_id()? % 2 == 0).then(|| Reply::code(5113, "quota")));
     (1..=30).step_by(2).for_each(|id| {
-        service.task(id, [Progress::new(Status::InProgress, 1), Progress::new(Status::Succeeded, 100)]);
+        service.task(
+            id,
+            [
+                Progress::new(Status::InProgress, 1),
+                Progress::new(Status::Succeeded, 100),
+            ],
+        );
     });
     let list: String = (1..=30).map(|id| format!("{id} ")).collect();
     let (run, screen) = run(Tool::of(&service), 8, &format!("wait {list} --rate inf"));
     run.ends(5);
     let lines = screen.lines();
     for id in (2..=30).step_by(2) {
-        let told = lines.iter().filter(|line| line.starts_with(&format!("pan123-offline: {id}: "))).count();
+        let told = lines
+            .iter()
+            .filter(|line| line.starts_with(&format!("pan123-offline: {id}: ")))
+            .count();
         assert_eq!(told, 1, "{id}: {lines:#?}");
     }
-    assert_eq!(lines.iter().filter(|line| line.contains(" ended in ")).count(), 1, "{lines:#?}");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains(" finished in "))
+            .count(),
+        1,
+        "{lines:#?}"
+    );
     assert!(
-        lines.iter().any(|line| line.contains("30 of 30 ended in") && line.ends_with(", 15 not well")),
+        lines
+            .iter()
+            .any(|line| line.contains("30 of 30 finished in") && line.ends_with(", 15 failed")),
         "{lines:#?}"
     );
 }
@@ -147,7 +226,10 @@ fn no_color() {
 fn a_terminal_that_can_do_nothing() {
     let service = service_of_any_task();
     for tool in [Tool::of(&service).with("TERM", "dumb"), Tool::of(&service)] {
-        start(&tool, 24, "wait 1").end().ends(0).prints("1\tsucceeded\t100 %\r\n");
+        start(&tool, 24, "wait 1")
+            .end()
+            .ends(0)
+            .prints("1\tsucceeded\t100 %\r\n");
     }
 }
 
@@ -158,18 +240,33 @@ fn json_and_single_answers_have_no_bars() {
     let json = start(&tool, 24, "wait 1 --json").end();
     assert!(!json.ends(0).stdout.contains('\u{1b}'), "{json:#?}");
     assert_eq!(json.json().len(), 1);
-    start(&tool, 24, "process 1").end().ends(0).prints("1\tsucceeded\t100 %\r\n");
+    start(&tool, 24, "process 1")
+        .end()
+        .ends(0)
+        .prints("1\tsucceeded\t100 %\r\n");
 }
 
 /// The screen takes no control characters but those of bars, and so it is the judge.
 #[test]
 fn hostile_words() {
     let service = Service::start().unwrap();
-    service.reply_with(|_| Some(Reply::code(5066, "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n")));
+    service.reply_with(|_| {
+        Some(Reply::code(
+            5066,
+            "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n",
+        ))
+    });
     for height in [24, 2] {
         let (run, screen) = run(Tool::of(&service), height, "wait 1 2 3 --rate inf");
         run.ends(5);
-        assert!(screen.lines().iter().any(|line| line.contains(r"\u{1b}]0;owned")), "{:#?}", screen.lines());
+        assert!(
+            screen
+                .lines()
+                .iter()
+                .any(|line| line.contains(r"\u{1b}]0;owned")),
+            "{:#?}",
+            screen.lines()
+        );
     }
 }
 
@@ -179,14 +276,21 @@ fn interrupted() {
     let service = service();
     let tool = Tool::of(&service).with("TERM", "xterm-256color");
     let line = format!("stty rows 24 cols {WIDTH}; exec env --default-signal {TOOL} wait 403316");
-    let running = Running::start_typing(tool.command("script", &["-qec", &line, "/dev/null"]), "\u{3}", || {
-        assert!(until(|| service.request_count() >= 2));
-    });
+    let running = Running::start_typing(
+        tool.command("script", &["-qec", &line, "/dev/null"]),
+        "\u{3}",
+        || {
+            assert!(until(|| service.request_count() >= 2));
+        },
+    );
     let run = running.end();
     run.ends(130);
     let screen = Screen::showing(24, WIDTH, &run.stdout.replace("^C", ""));
     assert_eq!(result_of(&screen, 403_316), "37 %  in progress");
     let lines = screen.lines();
     let last = "pan123-offline: interrupted: 0 succeeded, 0 failed, 0 given up, 1 still open; ";
-    assert!(lines.iter().any(|line| line.starts_with(last)), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with(last)),
+        "{lines:#?}"
+    );
 }

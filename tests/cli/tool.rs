@@ -39,12 +39,18 @@ impl Tool {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let home = std::env::temp_dir().join(format!("pan123-cli-{}-{number}", std::process::id()));
         fs::create_dir(&home).unwrap();
-        let tool = Self { environment: BTreeMap::new(), home };
+        let tool = Self {
+            environment: BTreeMap::new(),
+            home,
+        };
         let folder = Path::new(TOOL).parent().unwrap();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
         let (config, cache) = (tool.path("config"), tool.path("cache"));
         let home = tool.home.clone();
-        tool.with("PATH", path).with("HOME", home).with("XDG_CONFIG_HOME", config).with("XDG_CACHE_HOME", cache)
+        tool.with("PATH", path)
+            .with("HOME", home)
+            .with("XDG_CONFIG_HOME", config)
+            .with("XDG_CACHE_HOME", cache)
     }
 
     /// With a token for this stand-in, from the environment.
@@ -62,8 +68,14 @@ impl Tool {
         self
     }
 
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     pub(crate) fn with_credentials(self) -> Self {
-        self.with("PAN123_CLIENT_ID", CLIENT_ID).with("PAN123_CLIENT_SECRET", SECRET)
+        self.with("PAN123_CLIENT_ID", CLIENT_ID)
+            .with("PAN123_CLIENT_SECRET", SECRET)
     }
 
     /// A path in the home folder.
@@ -111,7 +123,11 @@ impl Tool {
     /// Any program in the tool's environment.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(&self.environment).current_dir(&self.home);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(&self.home);
         // Where coverage is measured, the tool's own counts.
         if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
             command.env("LLVM_PROFILE_FILE", profile);
@@ -137,7 +153,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command, input: impl Into<Vec<u8>>) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
         // Whoever does not read it all has a reason.
@@ -148,13 +167,20 @@ impl Running {
     fn listening(mut child: Child) -> Self {
         let stdout = Some(collect(child.stdout.take().unwrap()));
         let stderr = Some(collect(child.stderr.take().unwrap()));
-        Self { child, stdout, stderr }
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     /// As `start`, but the input comes only after `before`.
     #[cfg(target_os = "linux")]
     pub(crate) fn start_typing(mut command: Command, input: &str, before: impl FnOnce()) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let running = Self::listening(child);
@@ -166,10 +192,17 @@ impl Running {
     /// As `start`, but nobody reads what it prints.
     #[cfg(target_os = "linux")]
     pub(crate) fn start_unread(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().unwrap();
         let stderr = Some(collect(child.stderr.take().unwrap()));
-        Self { child, stdout: None, stderr }
+        Self {
+            child,
+            stdout: None,
+            stderr,
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -193,7 +226,11 @@ impl Running {
         }
         let status = self.child.wait().unwrap();
         let [stdout, stderr] = [self.stdout.take(), self.stderr.take()].map(text);
-        let run = Run { status, stdout, stderr };
+        let run = Run {
+            status,
+            stdout,
+            stderr,
+        };
         assert!(in_time, "it did not end: {run:#?}");
         run.shows_no_secret();
         run
@@ -211,7 +248,10 @@ impl Drop for Running {
 }
 
 fn kill(signal: &str, target: &str) {
-    let _ = Command::new("kill").args(["-s", signal, "--", target]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-s", signal, "--", target])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// Reads on a thread of its own, so that no full pipe holds anything up.
@@ -224,7 +264,9 @@ fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 }
 
 fn text(bytes: Option<JoinHandle<Vec<u8>>>) -> String {
-    bytes.map_or_else(String::new, |bytes| String::from_utf8(bytes.join().unwrap()).unwrap())
+    bytes.map_or_else(String::new, |bytes| {
+        String::from_utf8(bytes.join().unwrap()).unwrap()
+    })
 }
 
 /// Whether it becomes true within the limit.
@@ -252,13 +294,18 @@ impl Run {
         for secret in SECRETS {
             // A part of it is too much already.
             let part = &secret[..14];
-            assert!(!self.stdout.contains(part) && !self.stderr.contains(part), "a secret shows: {self:#?}");
+            assert!(
+                !self.stdout.contains(part) && !self.stderr.contains(part),
+                "a secret shows: {self:#?}"
+            );
         }
     }
 
     /// The exit code, or that of a shell for a program that a signal has ended.
     pub(crate) fn code(&self) -> i32 {
-        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap())
+        self.status
+            .code()
+            .unwrap_or_else(|| 128 + self.status.signal().unwrap())
     }
 
     #[track_caller]
@@ -290,7 +337,10 @@ impl Run {
 
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {
-        let lines = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines = self
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         let lines: Vec<_> = lines.collect();
         assert!(lines.iter().all(Value::is_object), "{self:#?}");
         lines

@@ -91,10 +91,10 @@ pub fn serve(certificate: &str) {
     service.keep_requests(0);
     let tls = Tls::start(certificate, answer_of(&service));
     // The connection that `answer_of` made is none of a client's.
-    let own = service.connections();
+    let own = service.connection_count();
     println!("{}\nhttps://{}", service.base_url(), tls.address);
     for _ in std::io::stdin().lines() {
-        println!("{} {}", service.connections() - own, tls.connections.load(Ordering::SeqCst));
+        println!("{} {}", service.connection_count() - own, tls.connections.load(Ordering::SeqCst));
     }
 }
 

@@ -6,23 +6,23 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Shown below every help.
-const AFTER: &str = "\
-Settings: options come first, then the variables PAN123_ACCESS_TOKEN, PAN123_CLIENT_ID, PAN123_CLIENT_SECRET, \
-PAN123_TOKEN_CACHE, PAN123_BASE_URL and PAN123_CONFIG, then the configuration file.
+use crate::help;
 
-Exit codes:
-  0    all succeeded
-  1    some task failed
-  2    usage, or a setting that cannot work
-  3    not authorised, or banned
-  4    ran out of time
-  5    could not ask or print, or was refused
-  130  interrupted; 141: nobody reads the output any more";
+/// The name of the command.
+pub(crate) const NAME: &str = "pan123-offline";
+
+/// The heading of the options that every command has.
+const SETTINGS: &str = "Settings";
 
 /// Follow offline migration tasks of the 123pan image host to their end.
 #[derive(Debug, Parser)]
-#[command(name = "pan123-offline", version, after_help = AFTER, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = NAME,
+    version,
+    after_long_help = help::general(),
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -30,117 +30,202 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Read the access token from this file; there is no option for the token itself, which the list of processes
-    /// would show
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    /// Read the access token from this file
+    ///
+    /// There is no option for the token itself, because the list of processes would show it.
+    #[arg(long, global = true, value_name = "FILE", help_heading = SETTINGS)]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Keep the token of client id and secret in this file [default: token in the user's cache folder]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    /// Keep the token of client id and secret in this file
+    ///
+    /// [default: `token` in the user's cache folder]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) token_cache: Option<PathBuf>,
 
-    /// Where the service is [default: https://open-api.123pan.com]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    /// Send requests to this address [default: https://open-api.123pan.com]
+    ///
+    /// It must begin with https, except for a loopback address.
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) base_url: Option<String>,
 
-    /// The configuration file: JSON with any of access_token, client_id, client_secret, token_cache and base_url,
-    /// readable by its owner only [default: config.json in the user's configuration folder]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    /// Read settings from this configuration file
+    ///
+    /// It holds a JSON object with any of access_token, client_id, client_secret, token_cache and
+    /// base_url, and must be readable by its owner only.
+    /// [default: `config.json` in the user's configuration folder]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) config: Option<PathBuf>,
 
-    /// The time for one request, such as 500ms, 30s or 2m
-    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Settings")]
+    /// Maximum time for one request, such as 500ms, 30s or 2m
+    ///
+    /// It includes the DNS lookup and the connection.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = humantime::parse_duration,
+        hide_short_help = true,
+        help_heading = SETTINGS
+    )]
     pub(crate) request_timeout: Duration,
 
-    /// Requests a second at most, of all tasks together; the service bans who floods it [default: 5, and 1 for new
-    /// tasks]
-    #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, help_heading = "Settings")]
+    /// Maximum number of requests a second [default: 5; 1 for new tasks]
+    ///
+    /// It applies to all tasks together. The service bans clients that send too many requests.
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, help_heading = SETTINGS)]
     pub(crate) rate: Option<f64>,
 
-    /// Print one JSON object a line
+    /// Print JSON lines: one object on each line
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Ask once how far tasks are
+    /// Print the progress of tasks, once
+    #[command(after_long_help = help::examples("process"))]
     Process(Tasks),
-    /// Follow tasks to their ends
+    /// Follow tasks to their end
+    #[command(after_long_help = help::examples("wait"))]
     Wait {
         #[command(flatten)]
         tasks: Tasks,
         #[command(flatten)]
-        patience: Patience,
+        wait_args: WaitArgs,
     },
     /// Create tasks that fetch images from URLs, and print their ids
+    #[command(after_long_help = help::examples("create"))]
     Create(Create),
-    /// Get a token for client id and secret, and keep it for the other commands
+    /// Print the number of URLs in each state, from a migration's journal
+    ///
+    /// It sends no request, and can be used while a migration is writing to the journal.
+    #[command(after_long_help = help::examples("status"))]
+    Status(StatusArgs),
+    /// Print each URL with its state, from a migration's journal
+    ///
+    /// Each line holds the task id (`-` if there is none), the URL, the state and the reason, with
+    /// TABs between them. It sends no request, and can be used while a migration is writing to the
+    /// journal.
+    #[command(after_long_help = help::examples("report"))]
+    Report(ReportArgs),
+    /// Request a token for client id and secret, and keep it for the other commands
+    #[command(after_long_help = help::examples("login"))]
     Login,
-    /// Show what this looks like, on a service built in: nothing leaves the machine, and no account is needed
+    /// Show the output on a built-in service, without an account
+    ///
+    /// Nothing leaves the machine.
+    #[command(after_long_help = help::examples("demo"))]
     Demo,
-    /// Print the completions for a shell
+    /// Print the completion script for a shell
+    #[command(after_long_help = help::examples("completions"))]
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: Shell,
     },
-    /// Print a man page
+    /// Print a manual page
+    #[command(after_long_help = help::examples("man"))]
     Man {
-        /// Of this command; of the whole without it
+        /// Name of a command [default: the page of the whole]
         command: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Tasks {
-    /// Task ids; `-` reads them from standard input, one a line, and takes what stands before the first blank
+    /// Task ids; `-` reads them from standard input
+    ///
+    /// On each line stands one id, with a TAB and anything else after it, or a JSON object of this
+    /// command's output. Blank lines and lines that begin with `#` are skipped.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Patience {
-    /// Give up after this time, such as 90s, 10m or 2h; the tasks go on. 0s asks once [default: no limit]
+pub(crate) struct WaitArgs {
+    /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
+    ///
+    /// The tasks themselves go on. 0s polls each task once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// Addresses of images; `-` reads them from standard input, one a line
+    /// URLs of images; `-` reads them from standard input
+    ///
+    /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
+    /// begin with `#` are skipped. A doubled URL is created once.
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
-    /// Name the image so; for one URL only
+    /// Name of the file, for a single URL
     #[arg(long, value_name = "NAME")]
     pub(crate) file_name: Option<String>,
 
-    /// Put it into the folder of this id [default: the service's folder for offline downloads]
+    /// Id of the target folder [default: the service's folder for offline downloads]
     #[arg(long, value_name = "ID")]
     pub(crate) directory: Option<String>,
 
-    /// Have the service POST the end of each task to this address
+    /// URL to which the service POSTs the end of each task
     #[arg(long, value_name = "URL")]
     pub(crate) callback_url: Option<String>,
 
-    /// Then follow the tasks to their ends
+    /// Follow the created tasks to their end
     #[arg(long)]
     pub(crate) wait: bool,
 
-    #[command(flatten)]
-    pub(crate) patience: Patience,
+    /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
+    ///
+    /// The tasks themselves go on. 0s polls each task once.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
+    pub(crate) timeout: Option<Duration>,
 }
 
-/// One request in eleven days. Less is a slip, and with much less no clock reaches the second request.
-const LOWEST_RATE: f64 = 1e-6;
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Journal of a migration
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+
+    /// List of URLs: those that are not in the journal are counted as new
+    #[arg(value_name = "FILE")]
+    pub(crate) list: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Journal of a migration
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) journal: PathBuf,
+
+    /// Print URLs whose task failed, or that the service refused
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    /// Print URLs for which a task may exist, because its creation was interrupted
+    #[arg(long)]
+    pub(crate) unknown: bool,
+
+    /// Print URLs whose task has not ended
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Print only URLs and file names, as `create -` reads them
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) urls: bool,
+}
+
+/// The minimum rate: one request in eleven days. A lower one is a mistake.
+const MIN_RATE: f64 = 1e-6;
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(rate) if rate >= LOWEST_RATE => Ok(rate),
-        _ => Err(format!("it must be a number, and {LOWEST_RATE} at least")),
+        Ok(rate) if rate >= MIN_RATE => Ok(rate),
+        _ => Err(format!("it must be a number of at least {MIN_RATE}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A progress bar a task. Beyond what fits on the terminal: the active ones, and one for them all.
+//! Progress bars: one for each task that fits on the terminal, the active ones first, and a total.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pan123_offline::{Error, Progress, Status};
 
-/// How often the time beside the total moves.
+/// The interval at which the elapsed time is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
 pub(crate) struct Bars {
     screen: MultiProgress,
     rows: Vec<Row>,
-    /// How many rows there may be; `None` if all tasks have theirs.
+    /// The maximum number of rows; `None` if each task has its own.
     limit: Option<usize>,
     total: ProgressBar,
     failed: usize,
-    /// Counts the changes, to know whose row was quiet for longest.
+    /// The number of changes, to find the row that changed least recently.
     changes: usize,
 }
 
@@ -27,7 +27,7 @@ struct Row {
 }
 
 impl Bars {
-    /// `None` on a terminal that cannot move its cursor.
+    /// Draws the bars; `None` on a terminal that cannot move its cursor.
     pub(crate) fn new(task_ids: &[u64]) -> Option<Self> {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         if screen.is_hidden() {
@@ -35,10 +35,10 @@ impl Bars {
         }
         let height = usize::from(Term::stdout().size().0);
         let all_fit = task_ids.len() + 2 <= height;
-        let total = screen.add(
-            ProgressBar::new(task_ids.len() as u64)
-                .with_style(style("{spinner} {bar:30} {pos} of {len} ended in {elapsed}{msg}", "")),
-        );
+        let total = screen.add(ProgressBar::new(task_ids.len() as u64).with_style(style(
+            "{spinner} {bar:30} {pos} of {len} finished in {elapsed}{msg}",
+            "",
+        )));
         let mut bars = Self {
             screen,
             rows: Vec::new(),
@@ -71,24 +71,26 @@ impl Bars {
         self.ended(task_id, false);
     }
 
-    /// Does something else with the terminal.
+    /// Runs `f` while the bars are hidden.
     pub(crate) fn suspend(&self, f: impl FnOnce()) {
         self.screen.suspend(f);
     }
 
-    /// Leaves what is there, as it is.
+    /// Leaves the bars on the terminal as they are.
     pub(crate) fn close(&self) {
         self.rows.iter().for_each(|row| row.bar.abandon());
         self.total.abandon();
     }
 
-    fn ended(&mut self, task_id: u64, well: bool) {
+    fn ended(&mut self, task_id: u64, is_success: bool) {
         self.total.inc(1);
-        if !well {
+        if !is_success {
             self.failed += 1;
-            self.total.set_message(format!(", {} not well", self.failed));
+            self.total.set_message(format!(", {} failed", self.failed));
         }
-        let Some(place) = self.rows.iter().position(|row| row.task_id == task_id) else { return };
+        let Some(place) = self.rows.iter().position(|row| row.task_id == task_id) else {
+            return;
+        };
         if self.limit.is_some() {
             let row = self.rows.remove(place);
             row.bar.finish_and_clear();
@@ -98,7 +100,7 @@ impl Bars {
         }
     }
 
-    /// The row of a task: its own, a new one, or that of the task that was quiet for longest.
+    /// Returns the row of a task: its own, a new one, or the one that changed least recently.
     fn row(&mut self, task_id: u64) -> &mut Row {
         let own = self.rows.iter().position(|row| row.task_id == task_id);
         let place = own.unwrap_or_else(|| {
@@ -106,7 +108,11 @@ impl Bars {
                 self.add_row(task_id);
                 return self.rows.len() - 1;
             }
-            let quiet = self.rows.iter().enumerate().min_by_key(|(_, row)| row.changed);
+            let quiet = self
+                .rows
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, row)| row.changed);
             quiet.map_or(0, |(place, _)| place)
         });
         self.changes += 1;
@@ -120,10 +126,16 @@ impl Bars {
     }
 
     fn add_row(&mut self, task_id: u64) {
-        let bar = ProgressBar::new(100).with_style(row_style("dim")).with_prefix(task_id.to_string());
+        let bar = ProgressBar::new(100)
+            .with_style(row_style("dim"))
+            .with_prefix(task_id.to_string());
         let bar = self.screen.insert_before(&self.total, bar);
         bar.tick();
-        self.rows.push(Row { task_id, bar, changed: 0 });
+        self.rows.push(Row {
+            task_id,
+            bar,
+            changed: 0,
+        });
     }
 }
 
@@ -137,10 +149,13 @@ fn color(status: Status) -> &'static str {
 }
 
 fn row_style(color: &str) -> ProgressStyle {
-    style("{prefix:>12} {bar:30.COLOR} {pos:>3} %  {wide_msg:.COLOR}", color)
+    style(
+        "{prefix:>12} {bar:30.COLOR} {pos:>3} %  {wide_msg:.COLOR}",
+        color,
+    )
 }
 
-/// The templates are fixed, so a fault in one would show in every run; the plain bar is good enough then.
+/// Returns a style; the default one if the template is wrong, which every run would show.
 fn style(template: &str, color: &str) -> ProgressStyle {
     ProgressStyle::with_template(&template.replace("COLOR", color))
         .unwrap_or_else(|_| ProgressStyle::default_bar())

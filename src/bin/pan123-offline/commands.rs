@@ -1,144 +1,209 @@
-//! What each command does.
+//! The commands, one function for each.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use clap::{Command as Definition, CommandFactory};
+use clap::CommandFactory;
+use clap_complete::Shell;
 use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
 
-use crate::args::{Arguments, Command, Common, Create, Patience};
+use crate::args::{Arguments, Command, Common, Create, NAME, WaitArgs};
 use crate::demo;
-use crate::failure::{End, Failure, usage};
-use crate::input::{self, Item};
+use crate::failure::{ExitStatus, Failure, describe, eprint_line, usage};
+use crate::input::{self, Entry, Item, SeenItems, Task};
+use crate::inspect;
 use crate::interrupt::Shared;
+use crate::json;
+use crate::man;
 use crate::report::Report;
-use crate::settings::{Account, Login};
+use crate::settings::{Login, ResolvedSettings};
 
-/// Polls a second, and new tasks a second: what other clients of the service keep to.
-const POLLS: f64 = 5.0;
-const CREATIONS: f64 = 1.0;
+/// Polls and new tasks a second: the rates that other clients of the service keep to.
+const DEFAULT_POLL_RATE: f64 = 5.0;
+const DEFAULT_CREATE_RATE: f64 = 1.0;
 
-/// How often what passes is asked again, and after which pause where the service names none.
+/// Retries of a transient error, and the delay before one if the service names none.
 const RETRIES: u32 = 2;
-const PAUSE: Duration = Duration::from_secs(1);
+const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<End, Failure> {
+pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
         Command::Process(tasks) => process(&common, &tasks.ids),
-        Command::Wait { tasks, patience } => wait(&common, &tasks.ids, &patience),
+        Command::Wait { tasks, wait_args } => wait(&common, &tasks.ids, &wait_args),
         Command::Create(create) => self::create(&common, &create),
+        Command::Status(args) => inspect::status(&args, common.json),
+        Command::Report(args) => inspect::report(&args, common.json),
         Command::Login => login(&common),
         Command::Demo => demo(&common),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "pan123-offline", &mut script);
-            print(&script)
-        }
-        Command::Man { command } => man(command.as_deref()),
+        Command::Completions { shell } => print(completions(shell).as_bytes()),
+        Command::Man { command } => print(&man::page(command.as_deref())?),
     }
 }
 
-fn process(common: &Common, ids: &[String]) -> Result<End, Failure> {
+fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let ids = input::task_ids(ids)?;
     let report = begin(common)?;
-    report.lock().expect(ids.len());
-    let mut pace = Pace::new(common.rate.unwrap_or(POLLS), common.request_timeout);
-    for id in ids {
-        let answer = pace.ask(|| client.get_process(id), Error::is_transient);
-        let mut report = report.lock();
-        match answer {
-            Ok(progress) => report.progress(id, progress)?,
-            Err(error) => report.task_error(id, &error)?,
+    let mut limiter = RateLimiter::new(
+        common.rate.unwrap_or(DEFAULT_POLL_RATE),
+        common.request_timeout,
+    );
+    let mut seen = HashSet::new();
+    for entry in input::task_ids(ids) {
+        let task = match entry? {
+            Entry::Valid(task) => task,
+            Entry::Invalid(line) => {
+                report.lock().invalid_line(&line);
+                continue;
+            }
+        };
+        if !seen.insert(task.id) {
+            continue;
         }
-        if report.end() >= End::NotAuthorised {
+        report.lock().add_task(&task);
+        let result = limiter.call_with_retries(|| client.get_process(task.id), Error::is_transient);
+        let mut report = report.lock();
+        match result {
+            Ok(progress) => report.progress(task.id, progress)?,
+            Err(error) => report.task_error(task.id, &error)?,
+        }
+        if report.exit_status() >= ExitStatus::Refused {
             break;
         }
     }
-    Ok(report.lock().end())
+    Ok(report.lock().exit_status())
 }
 
-fn wait(common: &Common, ids: &[String], patience: &Patience) -> Result<End, Failure> {
+fn wait(
+    common: &Common,
+    arguments: &[String],
+    wait_args: &WaitArgs,
+) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let ids = input::task_ids(ids)?;
     let report = begin(common)?;
+    let mut seen = HashSet::new();
+    let mut ids = Vec::new();
+    for entry in input::task_ids(arguments) {
+        match entry? {
+            Entry::Valid(task) => {
+                if seen.insert(task.id) {
+                    report.lock().add_task(&task);
+                    ids.push(task.id);
+                }
+            }
+            Entry::Invalid(line) => report.lock().invalid_line(&line),
+        }
+    }
     report.lock().follow(&ids);
-    follow(&report, watch(common, patience, &client, ids))
+    follow(&report, watch(common, wait_args.timeout, &client, ids))
 }
 
 /// Follows tasks to their ends.
-fn follow(report: &Shared, watch: Watch<'_>) -> Result<End, Failure> {
+fn follow(report: &Shared, watch: Watch<'_>) -> Result<ExitStatus, Failure> {
     for update in watch {
         report.lock().update(&update)?;
     }
     let mut report = report.lock();
     report.close();
-    Ok(report.end())
+    Ok(report.exit_status())
 }
 
-fn watch<'a>(common: &Common, patience: &Patience, client: &'a Client, ids: Vec<u64>) -> Watch<'a> {
-    let watch = client.watch(ids).polls_per_second(common.rate.unwrap_or(POLLS));
-    match patience.timeout {
+fn watch<'a>(
+    common: &Common,
+    timeout: Option<Duration>,
+    client: &'a Client,
+    ids: Vec<u64>,
+) -> Watch<'a> {
+    let watch = client
+        .watch(ids)
+        .polls_per_second(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    match timeout {
         Some(timeout) => watch.timeout(timeout),
         None => watch,
     }
 }
 
-fn create(common: &Common, create: &Create) -> Result<End, Failure> {
+fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    let urls = input::items(&create.urls)?;
-    if create.file_name.is_some() && urls.len() > 1 {
-        return Err(usage("--file-name is for one URL; several images cannot have the same name"));
+    if create.file_name.is_some() && (create.urls.len() > 1 || create.urls[0] == "-") {
+        return Err(usage(
+            "--file-name is for one URL; in a list, write the name after the URL and a TAB",
+        ));
     }
-    let tasks = urls.into_iter().map(|item| (new_task(&item, create), item.text));
     let report = begin(common)?;
-    let mut pace = Pace::new(common.rate.unwrap_or(CREATIONS), common.request_timeout);
+    let mut limiter = RateLimiter::new(
+        common.rate.unwrap_or(DEFAULT_CREATE_RATE),
+        common.request_timeout,
+    );
+    let mut seen = SeenItems::default();
+    let mut duplicates = 0;
+    // The service may give two URLs the same id.
+    let mut seen_ids = HashSet::new();
     let mut ids = Vec::new();
-    // Whoever is refused asks nothing more; a URL that cannot work is a matter of its own.
-    let mut refused = false;
-    for (task, url) in tasks {
-        let created = pace.ask(|| client.create_task(&task), is_no_task_yet);
+    // A ban or a refused token stops the rest; a URL that cannot work does not.
+    let mut is_refused = false;
+    for entry in input::urls(&create.urls) {
+        let item = match entry? {
+            Entry::Valid(item) => item,
+            Entry::Invalid(line) => {
+                report.lock().invalid_url(&line)?;
+                continue;
+            }
+        };
+        if !seen.insert(&item) {
+            duplicates += 1;
+            continue;
+        }
+        let task = new_task(&item, create);
+        let result = limiter.call_with_retries(|| client.create_task(&task), may_create_again);
         let mut report = report.lock();
-        match created {
+        match result {
             Ok(id) => {
-                report.created(&url, id)?;
-                // The service may have taken two URLs for the same.
-                if !ids.contains(&id) {
+                report.created(item.url(), id)?;
+                if create.wait && seen_ids.insert(id) {
+                    let url = Some(item.url().to_owned());
+                    report.add_task(&Task { id, url });
                     ids.push(id);
                 }
             }
             Err(error) => {
-                report.not_created(&url, &error)?;
-                refused = End::of(&error) == End::NotAuthorised;
+                report.not_created(item.url(), &error)?;
+                is_refused = ExitStatus::of(&error) == ExitStatus::Refused;
             }
         }
-        if refused {
+        if is_refused {
             break;
         }
     }
-    if create.wait && !refused && !ids.is_empty() {
-        report.lock().follow(&ids);
-        return follow(&report, watch(common, &create.patience, &client, ids));
+    if duplicates > 0 {
+        report.lock().say(&format!(
+            "{duplicates} of the URLs are doubled and were created once"
+        ));
     }
-    Ok(report.lock().end())
+    if create.wait && !is_refused && !ids.is_empty() {
+        report.lock().follow(&ids);
+        return follow(&report, watch(common, create.timeout, &client, ids));
+    }
+    Ok(report.lock().exit_status())
 }
 
-/// Whether the same may be asked for again without two tasks coming of it.
-fn is_no_task_yet(error: &Error) -> bool {
+/// Reports whether a creation may be retried: no task can have come of it.
+fn may_create_again(error: &Error) -> bool {
     let rate_limited = match error {
         Error::Api(e) => e.code == ErrorCode::RATE_LIMITED,
         Error::Http(e) => e.status == 429,
         _ => false,
     };
-    let not_sent = matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
+    let not_sent =
+        matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
     rate_limited || not_sent
 }
 
 fn new_task(item: &Item, create: &Create) -> NewTask {
-    let mut task = NewTask::new(&item.text);
-    if let Some(name) = &create.file_name {
+    let mut task = NewTask::new(item.url());
+    if let Some(name) = create.file_name.as_deref().or(item.file_name()) {
         task = task.file_name(name);
     }
     if let Some(directory) = &create.directory {
@@ -150,137 +215,198 @@ fn new_task(item: &Item, create: &Create) -> NewTask {
     task
 }
 
-fn login(common: &Common) -> Result<End, Failure> {
-    let account = Account::find(common)?;
-    let Login::Credentials { cache, .. } = &account.login else {
-        return Err(usage(
-            "there is an access token already, which is used as it is; for a login take it away, and set \
-             PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
-        ));
+fn login(common: &Common) -> Result<ExitStatus, Failure> {
+    let settings = ResolvedSettings::resolve(common)?;
+    let cache = match &settings.login {
+        Login::Credentials { cache, .. } => cache
+            .as_ref()
+            .map_err(|reason| usage(format!("the token cannot be kept: {reason}")))?,
+        Login::CachedToken(_) => {
+            return Err(usage(
+                "a login needs a client id and secret: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+            ));
+        }
+        Login::Token(_) => {
+            return Err(usage(
+                "there is an access token already, which is used as it is; for a login take it \
+                 away, and set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+            ));
+        }
     };
-    let client = account.builder().timeout(common.request_timeout).build()?;
-    client.access_token()?;
+    let client = settings.builder().timeout(common.request_timeout).build()?;
+    client.access_token().map_err(login_failure)?;
     if let Some(error) = client.token_cache_error() {
-        return Err(usage(format!("the token was issued, but cannot be kept: {}", causes(&error))));
+        return Err(usage(format!(
+            "the token was issued, but cannot be kept: {}",
+            describe(&error)
+        )));
     }
-    let got = time_of(cache)?;
+    let issued_at = time_of(cache)?;
     if common.json {
-        return print(
-            format!("{}\n", serde_json::json!({"token_cache": cache.to_string_lossy(), "got": got})).as_bytes(),
-        );
+        let cache = cache.to_string_lossy();
+        let object = serde_json::json!({"token_cache": cache, "issued_at": issued_at});
+        return print(json::to_line(&object).as_bytes());
     }
-    print(format!("the token in {} was got at {got}\n", cache.display()).as_bytes())
+    print(
+        format!(
+            "the token in {} was issued at {issued_at}\n",
+            cache.display()
+        )
+        .as_bytes(),
+    )
 }
 
-/// When the token was put into its file, in UTC.
+/// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
+fn login_failure(error: Error) -> Failure {
+    match &error {
+        Error::Api(refusal) if refusal.code.0 == 1 => Failure::Login(format!(
+            "the service refused the login: check client id and secret; it said: {}",
+            refusal.message.escape_debug()
+        )),
+        _ => Failure::Service(error),
+    }
+}
+
+/// Returns the time at which the token was written to its file, in UTC.
 fn time_of(cache: &Path) -> Result<String, Failure> {
     let time: io::Result<SystemTime> = fs::metadata(cache).and_then(|metadata| metadata.modified());
-    let time = time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
-    // A clock that was wrong is no reason to fail.
+    let time =
+        time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
+    // A wrong clock is no reason to fail.
     Ok(humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string())
 }
 
-fn demo(common: &Common) -> Result<End, Failure> {
+fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let service = demo::service()?;
-    let client = Client::builder().access_token("demo").base_url(service.base_url()).build()?;
+    let client = Client::builder()
+        .access_token("demo")
+        .base_url(service.base_url())
+        .build()?;
     let report = begin(common)?;
-    report.lock().say("this is a demonstration, on a service built in; one task fails, and one does not exist");
+    report.lock().say(
+        "this is a demonstration on a built-in service: one task fails, and one does not exist",
+    );
     let ids = demo::task_ids();
+    for id in &ids {
+        report.lock().add_task(&Task { id: *id, url: None });
+    }
     report.lock().follow(&ids);
-    // The stand-in bears more than the service, for which the defaults are made.
+    // The stand-in has no rate limit; the defaults are those for the service.
     let watch = client
         .watch(ids)
         .polls_per_second(common.rate.unwrap_or(40.0))
         .intervals(Duration::from_millis(300), Duration::from_millis(600));
     let end = follow(&report, watch)?;
     let report = report.lock();
-    report.say(&format!("{}; `wait` would end with exit code {}", report.summary(), end.code()));
-    Ok(End::Succeeded)
+    report.say(&format!(
+        "{}; `wait` would end with exit code {}",
+        report.summary(),
+        end.code()
+    ));
+    Ok(ExitStatus::Succeeded)
 }
 
-fn man(command: Option<&str>) -> Result<End, Failure> {
-    let mut whole = Arguments::command();
-    whole.build();
-    let definition: Definition = match command {
-        None => whole,
-        Some(name) => whole
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| usage(format!("there is no command `{}`", name.escape_debug())))?,
+/// Returns a shell's completion script.
+fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    let mut generate = |name: &str| {
+        clap_complete::generate(shell, &mut Arguments::command(), name, &mut script);
     };
-    let mut page = Vec::new();
-    clap_mangen::Man::new(definition).render(&mut page)?;
-    print(&page)
+    if shell != Shell::Bash {
+        generate(NAME);
+        return String::from_utf8_lossy(&script).into_owned();
+    }
+    // clap_complete replaces a dash in the name by `__` in one place and by `__subcmd__` in
+    // another (4.6.11), so that no label of a subcommand matches. The name is needed as it is in
+    // the registration only.
+    let name = NAME.replace('-', "_");
+    generate(&name);
+    let script = String::from_utf8_lossy(&script);
+    script.replace(
+        &format!("-o default {name}\n"),
+        &format!("-o default {NAME}\n"),
+    )
 }
 
-fn print(text: &[u8]) -> Result<End, Failure> {
+fn print(text: &[u8]) -> Result<ExitStatus, Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text)?;
     out.flush()?;
-    Ok(End::Succeeded)
+    Ok(ExitStatus::Succeeded)
 }
 
 fn client(common: &Common) -> Result<Client, Failure> {
-    // What passes is asked again here, in its turn; by the client it would come on top of the rate.
-    Ok(Account::find(common)?.builder().timeout(common.request_timeout).retries(0).build()?)
+    let settings = ResolvedSettings::resolve(common)?;
+    if let Some(warning) = settings.warning() {
+        eprint_line(&warning);
+    }
+    // Retries are made here, within the rate; the client's own would come on top of it.
+    let builder = settings.builder().timeout(common.request_timeout);
+    Ok(builder.retries(0).build()?)
 }
 
-/// From here on Ctrl-C ends with a report.
+/// Creates the report, and has Ctrl-C end with a summary from here on.
 fn begin(common: &Common) -> Result<Shared, Failure> {
     let report = Shared::new(Report::new(common.json));
     report.end_on_interrupt()?;
     Ok(report)
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", causes(cause)),
-        None => error.to_string(),
-    }
-}
-
-/// Keeps requests apart, those made again included.
-struct Pace {
-    spacing: Duration,
-    /// The longest `Retry-After` that is waited for.
-    patience: Duration,
+/// Keeps a minimum gap between requests, retries included.
+struct RateLimiter {
+    min_gap: Duration,
+    /// A longer `Retry-After` is not waited for.
+    max_retry_after: Duration,
     next: Option<Instant>,
 }
 
-impl Pace {
-    fn new(rate: f64, patience: Duration) -> Self {
-        Self { spacing: Duration::from_secs_f64(1.0 / rate), patience, next: None }
+impl RateLimiter {
+    fn new(rate: f64, max_retry_after: Duration) -> Self {
+        Self {
+            min_gap: Duration::from_secs_f64(1.0 / rate),
+            max_retry_after,
+            next: None,
+        }
     }
 
-    /// Asks, and again what may be repeated.
-    fn ask<T>(&mut self, ask: impl Fn() -> Result<T, Error>, may_repeat: impl Fn(&Error) -> bool) -> Result<T, Error> {
+    /// Sends a request, and sends it again up to `RETRIES` times where `may_retry` allows it.
+    fn call_with_retries<T>(
+        &mut self,
+        send: impl Fn() -> Result<T, Error>,
+        may_retry: impl Fn(&Error) -> bool,
+    ) -> Result<T, Error> {
         for _ in 0..RETRIES {
-            match self.turn(&ask) {
-                Err(error) if may_repeat(&error) && error.retry_after().is_none_or(|wait| wait <= self.patience) => {
-                    self.hold(error.retry_after().unwrap_or(PAUSE));
+            match self.call_once(&send) {
+                Err(error)
+                    if may_retry(&error)
+                        && error
+                            .retry_after()
+                            .is_none_or(|delay| delay <= self.max_retry_after) =>
+                {
+                    self.delay(error.retry_after().unwrap_or(DEFAULT_RETRY_DELAY));
                 }
-                answer => return answer,
+                result => return result,
             }
         }
-        self.turn(&ask)
+        self.call_once(&send)
     }
 
-    fn turn<T>(&mut self, ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    fn call_once<T>(&mut self, send: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         if let Some(next) = self.next {
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         let before = self.next;
-        self.next = Some(Instant::now() + self.spacing);
-        let answer = ask();
-        // What cannot work was not asked.
-        if matches!(answer, Err(Error::Config(_))) {
+        self.next = Some(Instant::now() + self.min_gap);
+        let result = send();
+        // A task that cannot work was not sent.
+        if matches!(result, Err(Error::Config(_))) {
             self.next = before;
         }
-        answer
+        result
     }
 
-    fn hold(&mut self, time: Duration) {
-        let until = Instant::now().checked_add(time);
-        self.next = self.next.max(until);
+    fn delay(&mut self, delay: Duration) {
+        let earliest = Instant::now().checked_add(delay);
+        self.next = self.next.max(earliest);
     }
 }

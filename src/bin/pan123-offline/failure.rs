@@ -1,29 +1,30 @@
-//! How the command ends: exit codes, and what ends it early.
+//! Exit codes, and the errors that end the command early.
 
-use std::error::Error as _;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 
 use pan123_offline::{Error, TransportErrorKind};
 
-/// Of several things that happened, the last of these counts.
+use crate::journal::JournalError;
+
+/// The outcome of a run, in increasing order of severity: the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
+pub(crate) enum ExitStatus {
     Succeeded,
     TaskFailed,
-    OutOfTime,
-    NotAsked,
+    TimedOut,
+    RequestFailed,
     Usage,
-    NotAuthorised,
+    Refused,
 }
 
-impl End {
+impl ExitStatus {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Config(_) => Self::Usage,
-            Error::WaitTimeout { .. } => Self::OutOfTime,
-            error if error.is_unauthorized() || error.is_banned() => Self::NotAuthorised,
-            _ => Self::NotAsked,
+            Error::WaitTimeout { .. } => Self::TimedOut,
+            error if error.is_unauthorized() || error.is_banned() => Self::Refused,
+            _ => Self::RequestFailed,
         }
     }
 
@@ -32,21 +33,25 @@ impl End {
             Self::Succeeded => 0,
             Self::TaskFailed => 1,
             Self::Usage => 2,
-            Self::NotAuthorised => 3,
-            Self::OutOfTime => 4,
-            Self::NotAsked => 5,
+            Self::Refused => 3,
+            Self::TimedOut => 4,
+            Self::RequestFailed => 5,
         }
     }
 }
 
-/// What ends the command before it is through.
+/// An error that ends the command early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It cannot begin so.
+    /// Arguments or settings that cannot work.
     Usage(String),
-    /// The service, or the way to it.
+    /// The service refused client id and secret.
+    Login(String),
+    /// A request that failed.
     Service(Error),
-    /// Nothing can be printed.
+    /// The journal cannot be used.
+    Journal(JournalError),
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
@@ -62,40 +67,56 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
 pub(crate) fn usage(what: impl Into<String>) -> Failure {
     Failure::Usage(what.into())
 }
 
 impl Failure {
-    /// As a program ends that a closed pipe kills: 128 and SIGPIPE.
+    /// The exit code of a program that SIGPIPE has ended: 128 + 13.
     const CLOSED_PIPE: u8 = 141;
 
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => End::Usage.code(),
-            Self::Service(error) => End::of(error).code(),
+            Self::Usage(_) => ExitStatus::Usage.code(),
+            Self::Login(_) => ExitStatus::Refused.code(),
+            Self::Service(error) => ExitStatus::of(error).code(),
+            Self::Journal(error) if error.is_write() => ExitStatus::RequestFailed.code(),
+            Self::Journal(_) => ExitStatus::Usage.code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
-            Self::Output(_) => End::NotAsked.code(),
+            Self::Output(_) => ExitStatus::RequestFailed.code(),
         }
     }
 
-    /// What to say of it; a reader that went away needs no word.
+    /// Returns the message for standard error; none for a closed pipe.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Usage(what) => Some(what.clone()),
+            Self::Usage(what) | Self::Login(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
+            Self::Journal(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
         }
     }
 }
 
-/// An error with its causes, and what to do about it.
+/// Prints a message on standard error. A closed standard error is no reason to fail.
+pub(crate) fn eprint_line(text: &str) {
+    let _ = writeln!(io::stderr(), "pan123-offline: {text}");
+}
+
+/// Returns an error with its causes and advice.
 pub(crate) fn explain(error: &Error) -> String {
     describe(error) + advice(error)
 }
 
-pub(crate) fn describe(error: &Error) -> String {
+/// Returns an error with its causes.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

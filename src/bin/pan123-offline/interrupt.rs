@@ -1,24 +1,23 @@
-//! Ctrl-C: the end, at once, with what is known.
+//! Ctrl-C and SIGTERM: a summary, then the end.
 
-use std::io::{self, Write};
 use std::process::exit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, eprint_line, usage};
 use crate::report::Report;
 
-/// As a shell reports a program that SIGINT has ended.
+/// The exit code of a program that SIGINT has ended: 128 + 2.
 const INTERRUPTED: i32 = 130;
 
-/// How often, and after which pause, the report is tried for: half a second altogether.
-const ATTEMPTS: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(10);
-/// How long it may take to tell what is known.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Attempts to lock the report, and the delay between two: half a second altogether.
+const MAX_LOCK_ATTEMPTS: u32 = 50;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(10);
+/// The time that printing the summary may take.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
 
-/// The report, which the thread that waits for Ctrl-C must be able to finish at any moment.
+/// The report, shared with the thread that handles Ctrl-C.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Mutex<Report>>);
 
@@ -27,7 +26,7 @@ impl Shared {
         Self(Arc::new(Mutex::new(report)))
     }
 
-    /// Never held over a request.
+    /// Locks the report. Must not be held during a request.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Report> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,37 +34,39 @@ impl Shared {
     /// Ends the program on Ctrl-C and SIGTERM, in the middle of a request, too.
     pub(crate) fn end_on_interrupt(&self) -> Result<(), Failure> {
         let shared = self.clone();
-        // A signal that is ignored stays so: nohup and a shell's `&` have their reasons. Then none is caught.
+        // A signal that is ignored (nohup, a shell's `&`) stays ignored; then none is handled.
         match ctrlc::try_set_handler(move || shared.end()) {
             Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
             Err(error) => Err(usage(format!("Ctrl-C cannot be caught: {error}"))),
         }
     }
 
-    /// Whoever reads what is printed may have stopped: that holds up words, but not the end.
+    /// Prints the summary and exits, after `EXIT_GRACE` even if nothing reads the output.
     fn end(&self) {
         let _ = thread::Builder::new().spawn(|| {
-            thread::sleep(LAST_WORDS);
+            thread::sleep(EXIT_GRACE);
             exit(INTERRUPTED);
         });
-        // Kept to the end, so that nothing is told after it.
+        // Locked to the end, so that nothing is printed after the summary.
         let mut report = self.lock_soon();
         if let Some(report) = &mut report {
             report.close();
-            report.say(&format!("interrupted: {}; the tasks go on at the service", report.summary()));
+            report.say(&format!(
+                "interrupted: {}; the tasks go on at the service",
+                report.summary()
+            ));
         } else {
-            let known = "interrupted, with nobody reading what is known";
-            let _ = writeln!(io::stderr(), "pan123-offline: {known}; the tasks go on at the service");
+            eprint_line("interrupted, and the output is blocked; the tasks go on at the service");
         }
         exit(INTERRUPTED);
     }
 
     fn lock_soon(&self) -> Option<MutexGuard<'_, Report>> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_LOCK_ATTEMPTS {
             match self.0.try_lock() {
                 Ok(report) => return Some(report),
                 Err(TryLockError::Poisoned(report)) => return Some(report.into_inner()),
-                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_RETRY_DELAY),
             }
         }
         None

@@ -1,19 +1,28 @@
-//! The command `pan123-offline`: the library for people, and for pipes.
+//! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! It runs on its main thread, as the library does. Of its own it has one more, which waits for Ctrl-C; on a terminal
-//! indicatif adds one that moves the clock beside the bars.
+//! Requests are sent from the main thread. A second thread waits for signals; on a terminal
+//! indicatif starts one that redraws the elapsed time.
 
 mod args;
 mod bars;
 mod commands;
 mod demo;
 mod failure;
+mod help;
 mod input;
+mod inspect;
 mod interrupt;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "`migrate` is to write journals")
+)]
+mod journal;
+mod json;
+mod lines;
+mod man;
 mod report;
 mod settings;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,8 +35,7 @@ fn main() -> ExitCode {
         Ok(end) => end.code().into(),
         Err(failure) => {
             if let Some(text) = failure.text() {
-                // Where nobody listens there is nothing left to tell.
-                let _ = writeln!(std::io::stderr(), "pan123-offline: {text}");
+                failure::eprint_line(&text);
             }
             failure.code().into()
         }

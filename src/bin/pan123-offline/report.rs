@@ -1,25 +1,29 @@
-//! What is told, and how: bars on a terminal, lines elsewhere, JSON on demand.
+//! Output: bars on a terminal, lines elsewhere, JSON on demand.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 
 use pan123_offline::{Error, Progress, Status, Update};
 use serde_json::{Value, json};
 
 use crate::bars::Bars;
-use crate::failure::{End, advice, describe, explain};
+use crate::failure::{ExitStatus, advice, describe, eprint_line, explain};
+use crate::input::{InvalidLine, Task};
+use crate::json;
 
-/// Tells what happens, and remembers what the end will be.
+/// Prints what happens, and determines the exit status.
 pub(crate) struct Report {
     output: Output,
-    end: End,
+    status: ExitStatus,
     succeeded: usize,
     failed: usize,
     given_up: usize,
     created: usize,
-    /// What was said last on what to do.
+    /// The advice that was printed last.
     advice: &'static str,
-    /// How many tasks are asked for.
     tasks: usize,
+    /// The URLs of those tasks that came with one.
+    urls: HashMap<u64, String>,
 }
 
 enum Output {
@@ -31,24 +35,53 @@ enum Output {
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
         let output = if json { Output::Json } else { Output::Lines };
-        Self { output, end: End::Succeeded, succeeded: 0, failed: 0, given_up: 0, created: 0, advice: "", tasks: 0 }
+        Self {
+            output,
+            status: ExitStatus::Succeeded,
+            succeeded: 0,
+            failed: 0,
+            given_up: 0,
+            created: 0,
+            advice: "",
+            tasks: 0,
+            urls: HashMap::new(),
+        }
     }
 
-    pub(crate) fn end(&self) -> End {
-        self.end
+    pub(crate) fn exit_status(&self) -> ExitStatus {
+        self.status
     }
 
-    /// Says how many tasks are going to be asked for.
-    pub(crate) fn expect(&mut self, tasks: usize) {
-        self.tasks = tasks;
+    /// Adds a task, and keeps its URL for the output.
+    pub(crate) fn add_task(&mut self, task: &Task) {
+        self.tasks += 1;
+        if let Some(url) = &task.url {
+            self.urls.insert(task.id, url.clone());
+        }
     }
 
-    /// Says which tasks are going to be followed.
+    /// Shows bars for these tasks, if standard output is a terminal.
     pub(crate) fn follow(&mut self, task_ids: &[u64]) {
-        self.expect(task_ids.len());
         if matches!(self.output, Output::Lines) && io::stdout().is_terminal() {
             self.output = Bars::new(task_ids).map_or(Output::Lines, Output::Bars);
         }
+    }
+
+    /// Prints a line of a list that cannot work.
+    pub(crate) fn invalid_line(&mut self, line: &InvalidLine) {
+        self.status = self.status.max(ExitStatus::Usage);
+        self.say(&line.message);
+    }
+
+    /// Prints a line of a list of URLs that cannot work.
+    pub(crate) fn invalid_url(&mut self, line: &InvalidLine) -> io::Result<()> {
+        let Output::Json = self.output else {
+            self.invalid_line(line);
+            return Ok(());
+        };
+        self.status = self.status.max(ExitStatus::Usage);
+        let error = error_object("config", &line.message, None);
+        object(&json!({"url": line.text, "task_id": null, "error": error}))
     }
 
     pub(crate) fn update(&mut self, update: &Update) -> io::Result<()> {
@@ -63,56 +96,75 @@ impl Report {
             Status::Succeeded => self.succeeded += 1,
             Status::Failed => {
                 self.failed += 1;
-                self.end = self.end.max(End::TaskFailed);
+                self.status = self.status.max(ExitStatus::TaskFailed);
             }
             _ => {}
         }
+        let url = self.urls.get(&task_id);
+        let is_failed = progress.status == Status::Failed;
         match &mut self.output {
-            Output::Lines => line(format_args!("{task_id}\t{}\t{} %", progress.status, progress.percent)),
-            Output::Json => object(progress_fields(task_id, progress)),
-            Output::Bars(bars) => {
-                bars.progress(task_id, progress);
-                Ok(())
+            Output::Lines => {
+                line(format_args!(
+                    "{task_id}\t{}\t{} %",
+                    progress.status, progress.percent
+                ))?;
             }
+            Output::Json => return object(&progress_fields(task_id, progress, url)),
+            Output::Bars(bars) => bars.progress(task_id, progress),
         }
+        if is_failed && (url.is_some() || matches!(self.output, Output::Bars(_))) {
+            self.say(&format!("{}: failed", self.name(task_id)));
+        }
+        Ok(())
     }
 
     pub(crate) fn task_error(&mut self, task_id: u64, error: &Error) -> io::Result<()> {
         self.given_up += 1;
-        self.end = self.end.max(End::of(error));
+        self.status = self.status.max(ExitStatus::of(error));
         match &mut self.output {
-            Output::Json => object(task_error_fields(task_id, error)),
-            Output::Bars(bars) => {
-                bars.given_up(task_id, error);
-                self.say_error(&task_id.to_string(), error);
-                Ok(())
+            Output::Json => {
+                return object(&task_error_fields(task_id, error, self.urls.get(&task_id)));
             }
-            Output::Lines => {
-                self.say_error(&task_id.to_string(), error);
-                Ok(())
-            }
+            Output::Bars(bars) => bars.given_up(task_id, error),
+            Output::Lines => {}
+        }
+        self.say_error(&self.name(task_id), error);
+        Ok(())
+    }
+
+    /// Returns the task's id, and its URL if it is known.
+    fn name(&self, task_id: u64) -> String {
+        match self.urls.get(&task_id) {
+            Some(url) => format!("{task_id} ({})", url.escape_debug()),
+            None => task_id.to_string(),
         }
     }
 
+    /// Prints a new task. Where standard output cannot be written, the id goes to standard error,
+    /// because it can be had from nowhere else.
     pub(crate) fn created(&mut self, url: &str, task_id: u64) -> io::Result<()> {
         self.created += 1;
-        match self.output {
-            Output::Json => object(json!({"url": url, "task_id": task_id, "error": null})),
+        let result = match self.output {
+            Output::Json => object(&json!({"url": url, "task_id": task_id, "error": null})),
             _ => line(format_args!("{task_id}\t{url}")),
+        };
+        if result.is_err() {
+            self.say(&format!("created task {task_id} for {url}"));
         }
+        result
     }
 
     pub(crate) fn not_created(&mut self, url: &str, error: &Error) -> io::Result<()> {
-        self.end = self.end.max(End::of(error));
+        self.status = self.status.max(ExitStatus::of(error));
         if let Output::Json = self.output {
-            return object(json!({"url": url, "task_id": null, "error": error_fields(error)}));
+            return object(&json!({"url": url, "task_id": null, "error": error_fields(error)}));
         }
-        // A list of URLs may come from anywhere, and does not get to steer a terminal either.
+        // A list of URLs may come from anywhere, and must not steer a terminal.
         self.say_error(&url.escape_debug().to_string(), error);
         Ok(())
     }
 
-    /// What to do is said once, not for each of ten thousand tasks.
+    /// Prints an error. Its advice is printed once, not for each of ten thousand tasks.
     fn say_error(&mut self, what: &str, error: &Error) {
         let mut text = format!("{what}: {}", describe(error));
         let advice = advice(error);
@@ -123,30 +175,44 @@ impl Report {
         self.say(&text);
     }
 
-    /// Says something beside the results, where it disturbs neither bars nor pipes.
+    /// Prints a message on standard error, above the bars if there are any.
     pub(crate) fn say(&self, text: &str) {
-        let say = || drop(writeln!(io::stderr(), "pan123-offline: {text}"));
+        let say = || eprint_line(text);
         match &self.output {
             Output::Bars(bars) => bars.suspend(say),
             _ => say(),
         }
     }
 
-    /// What is known so far.
+    /// Returns the counts so far.
     pub(crate) fn summary(&self) -> String {
-        let open = self.tasks.saturating_sub(self.succeeded + self.failed + self.given_up);
-        let Self { succeeded, failed, given_up, created, .. } = self;
+        let open = self
+            .tasks
+            .saturating_sub(self.succeeded + self.failed + self.given_up);
+        let Self {
+            succeeded,
+            failed,
+            given_up,
+            created,
+            ..
+        } = self;
         let mut parts = Vec::new();
         if *created > 0 {
             parts.push(format!("{created} created"));
         }
         if self.tasks > 0 {
-            parts.push(format!("{succeeded} succeeded, {failed} failed, {given_up} given up, {open} still open"));
+            parts.push(format!(
+                "{succeeded} succeeded, {failed} failed, {given_up} given up, {open} still open"
+            ));
         }
-        if parts.is_empty() { "nothing is known yet".to_owned() } else { parts.join("; ") }
+        if parts.is_empty() {
+            "no result yet".to_owned()
+        } else {
+            parts.join("; ")
+        }
     }
 
-    /// Leaves the bars as they are; what is told from here on stands below them.
+    /// Leaves the bars as they are; later output stands below them.
     pub(crate) fn close(&mut self) {
         if let Output::Bars(bars) = &self.output {
             bars.close();
@@ -157,30 +223,21 @@ impl Report {
     }
 }
 
-/// Each line is out before the next is known: whoever reads it may act on it.
+/// Prints a line and flushes it, so that a reader can act on it at once.
 fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
 }
 
-/// serde_json leaves DEL and the controls above it as they are, and some terminals obey them. In JSON they stand in
-/// strings only, so they can be escaped from without.
-fn object(value: Value) -> io::Result<()> {
-    let mut text = value.to_string();
-    if text.contains(char::is_control) {
-        let escape = |character: char| match character {
-            control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
-            other => other.into(),
-        };
-        text = text.chars().map(escape).collect();
-    }
-    line(format_args!("{text}"))
+fn object(value: &Value) -> io::Result<()> {
+    line(format_args!("{}", json::to_line(value).trim_end()))
 }
 
-fn progress_fields(task_id: u64, progress: Progress) -> Value {
+fn progress_fields(task_id: u64, progress: Progress, url: Option<&String>) -> Value {
     json!({
         "task_id": task_id,
+        "url": url,
         "status": status_name(progress.status),
         "status_code": progress.status.as_i64(),
         "percent": progress.percent,
@@ -189,14 +246,15 @@ fn progress_fields(task_id: u64, progress: Progress) -> Value {
     })
 }
 
-/// With what was known of a task whose time ran out.
-fn task_error_fields(task_id: u64, error: &Error) -> Value {
+/// Returns the fields of a task that was given up, with its last progress.
+fn task_error_fields(task_id: u64, error: &Error, url: Option<&String>) -> Value {
     let last = match error {
         Error::WaitTimeout { last, .. } => *last,
         _ => None,
     };
     json!({
         "task_id": task_id,
+        "url": url,
         "status": last.map(|progress| status_name(progress.status)),
         "status_code": last.map(|progress| progress.status.as_i64()),
         "percent": last.map(|progress| progress.percent),
@@ -215,7 +273,6 @@ fn status_name(status: Status) -> &'static str {
     }
 }
 
-/// Fields that say nothing are null, so that each is always there.
 fn error_fields(error: &Error) -> Value {
     let kind = match error {
         Error::Config(_) => "config",
@@ -226,21 +283,26 @@ fn error_fields(error: &Error) -> Value {
         Error::WaitTimeout { .. } => "wait_timeout",
         _ => "other",
     };
-    let http_status = match error {
+    error_object(kind, &explain(error), Some(error))
+}
+
+/// Returns an error's object. Each field is always there, and null where it has no value.
+fn error_object(kind: &str, message: &str, error: Option<&Error>) -> Value {
+    let http_status = error.and_then(|error| match error {
         Error::Api(e) => e.http_status,
         Error::Http(e) => Some(e.status),
         _ => None,
-    };
+    });
     json!({
         "kind": kind,
-        "message": explain(error),
-        "code": error.code().map(|code| code.0),
+        "message": message,
+        "code": error.and_then(Error::code).map(|code| code.0),
         "http_status": http_status,
-        "trace_id": error.trace_id(),
-        "retry_after": error.retry_after().map(|wait| wait.as_secs()),
-        "transient": error.is_transient(),
-        "unauthorized": error.is_unauthorized(),
-        "banned": error.is_banned(),
-        "may_have_been_sent": error.may_have_been_sent(),
+        "trace_id": error.and_then(Error::trace_id),
+        "retry_after": error.and_then(Error::retry_after).map(|delay| delay.as_secs()),
+        "transient": error.is_some_and(Error::is_transient),
+        "unauthorized": error.is_some_and(Error::is_unauthorized),
+        "banned": error.is_some_and(Error::is_banned),
+        "may_have_been_sent": error.is_some_and(Error::may_have_been_sent),
     })
 }

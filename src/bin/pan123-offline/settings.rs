@@ -1,5 +1,6 @@
-//! Where the settings come from: options, then the environment, then the configuration file.
+//! Settings: from options, then the environment, then the configuration file.
 
+use std::collections::HashMap;
 use std::env::{self, VarError};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -8,16 +9,26 @@ use std::path::{Path, PathBuf};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use pan123_offline::{Client, ClientBuilder, Credentials};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::args::Common;
 use crate::failure::{Failure, usage};
 
 /// The folder of this program within the user's folders.
 const FOLDER: &str = "pan123-offline";
-/// More than that is neither a token nor a configuration.
-const LONGEST_FILE: u64 = 64 * 1024;
+/// The maximum size of a token file and a configuration file, in bytes.
+const MAX_FILE_LEN: u64 = 64 * 1024;
 
-/// Settings from one place. Where a login begins in one place, it does not go on in another.
+/// The fields of the configuration file.
+const FIELDS: [&str; 5] = [
+    "access_token",
+    "client_id",
+    "client_secret",
+    "token_cache",
+    "base_url",
+];
+
+/// Settings from one source. A login is taken from one source as a whole.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -28,43 +39,113 @@ struct Settings {
     base_url: Option<String>,
 }
 
-/// What the service is to be asked with.
+/// The means by which requests are authorised.
 pub(crate) enum Login {
+    /// A token from a setting.
     Token(String),
-    Credentials { id: String, secret: String, cache: PathBuf },
+    /// A token from the cache, which `pan123-offline login` has filled.
+    CachedToken(String),
+    Credentials {
+        id: String,
+        secret: String,
+        cache: TokenCache,
+    },
 }
 
-pub(crate) struct Account {
+/// The file that keeps the token, or the reason why there can be none.
+pub(crate) type TokenCache = Result<PathBuf, String>;
+
+pub(crate) struct ResolvedSettings {
     pub(crate) login: Login,
     base_url: Option<String>,
 }
 
-impl Account {
-    pub(crate) fn find(options: &Common) -> Result<Self, Failure> {
-        let places = [Settings::from_options(options)?, Settings::from_environment()?, Settings::from_file(options)?];
-        let cache = places.iter().find_map(|place| place.token_cache.clone());
-        let base_url = places.iter().find_map(|place| place.base_url.clone());
-        for place in places {
-            if let Some(login) = place.login(&cache)? {
+/// The part of a cache file that a command without credentials needs.
+#[derive(Deserialize)]
+struct CacheEntry {
+    base_url: String,
+    access_token: String,
+}
+
+impl ResolvedSettings {
+    pub(crate) fn resolve(options: &Common) -> Result<Self, Failure> {
+        let sources = [
+            Settings::from_options(options)?,
+            Settings::from_environment()?,
+            Settings::from_file(options)?,
+        ];
+        let cache = sources.iter().find_map(|source| source.token_cache.clone());
+        let base_url = sources.iter().find_map(|source| source.base_url.clone());
+        for source in sources {
+            if let Some(login) = source.login(cache.as_deref())? {
                 return Ok(Self { login, base_url });
             }
         }
-        Err(usage(
-            "there is no access token: set PAN123_ACCESS_TOKEN, or PAN123_CLIENT_ID and PAN123_CLIENT_SECRET, or give \
-             --token-file; the open platform of 123pan issues client id and secret",
-        ))
+        Self::from_cache(cache, base_url)
+    }
+
+    /// Takes the token that `pan123-offline login` has kept, and the service that it is for.
+    fn from_cache(cache: Option<PathBuf>, base_url: Option<String>) -> Result<Self, Failure> {
+        let path = cache.or_else(|| default_cache_path().ok());
+        let file = path.as_deref().and_then(|path| File::open(path).ok());
+        let (Some(path), Some(file)) = (path, file) else {
+            return Err(usage(
+                "there is no access token: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run \
+                 `pan123-offline login`, or set PAN123_ACCESS_TOKEN, or give --token-file; the \
+                 open platform of 123pan issues client id and secret",
+            ));
+        };
+        check_owner_only("token cache", &path, &file)?;
+        let entry: CacheEntry = serde_json::from_slice(&read(&path, file)?).map_err(|_| {
+            usage(format!(
+                "the token cache {} holds no token: run `pan123-offline login`",
+                path.display()
+            ))
+        })?;
+        let other = base_url.filter(|url| url.trim_end_matches('/') != entry.base_url);
+        if let Some(other) = other {
+            return Err(usage(format!(
+                "the token cache {} is for {}, not for {}: run `pan123-offline login`",
+                path.display(),
+                entry.base_url.escape_debug(),
+                other.escape_debug()
+            )));
+        }
+        Ok(Self {
+            login: Login::CachedToken(entry.access_token),
+            base_url: Some(entry.base_url),
+        })
     }
 
     pub(crate) fn builder(&self) -> ClientBuilder {
         let builder = match &self.login {
-            Login::Token(token) => Client::builder().access_token(token.as_str()),
+            Login::Token(token) | Login::CachedToken(token) => {
+                Client::builder().access_token(token.as_str())
+            }
             Login::Credentials { id, secret, cache } => {
-                Client::builder().credentials(Credentials::new(id, secret).cache_file(cache))
+                let credentials = Credentials::new(id, secret);
+                Client::builder().credentials(match cache {
+                    Ok(path) => credentials.cache_file(path),
+                    Err(_) => credentials,
+                })
             }
         };
         match &self.base_url {
             Some(url) => builder.base_url(url),
             None => builder,
+        }
+    }
+
+    /// Returns the reason why a new token will not be kept.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match &self.login {
+            Login::Credentials {
+                cache: Err(reason), ..
+            } => Some(format!(
+                "the token cannot be kept: {reason}; each run requests a new one, and the service \
+                 keeps three"
+            )),
+            _ => None,
         }
     }
 }
@@ -90,42 +171,92 @@ impl Settings {
         })
     }
 
-    /// The file that was named, or else the usual one, which need not be there.
+    /// Reads the file that was named, or the default one, which may be absent.
     fn from_file(options: &Common) -> Result<Self, Failure> {
         let named = match &options.config {
             Some(path) => Some(path.clone()),
             None => variable("PAN123_CONFIG")?.map(PathBuf::from),
         };
-        let usual = || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
-        let must_be_there = named.is_some();
-        let Some(path) = named.or_else(usual) else { return Ok(Self::default()) };
+        let default =
+            || folders().map(|folders| folders.config_dir().join(FOLDER).join("config.json"));
+        let must_exist = named.is_some();
+        let Some(path) = named.or_else(default) else {
+            return Ok(Self::default());
+        };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound && !must_be_there => return Ok(Self::default()),
-            Err(error) => return Err(usage(format!("the configuration file {}: {error}", path.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(usage(format!(
+                    "the configuration file {}: {error}",
+                    path.display()
+                )));
+            }
         };
-        check_owner_only(&path, &file)?;
+        check_owner_only("configuration file", &path, &file)?;
         let text = read(&path, file)?;
-        // What serde quotes might be the token, so it is told where the fault is, not what stands there.
         serde_json::from_slice(&text).map_err(|error| {
-            let what = if error.is_data() { "an unknown field, or a value that is no text" } else { "no JSON" };
-            let (line, column) = (error.line(), error.column());
-            usage(format!("the configuration file {}, line {line}, column {column}: {what}", path.display()))
+            let what = describe(&error, &text);
+            usage(format!("the configuration file {}{what}", path.display()))
         })
     }
 
-    fn login(self, cache: &Option<PathBuf>) -> Result<Option<Login>, Failure> {
+    fn login(self, cache: Option<&Path>) -> Result<Option<Login>, Failure> {
         match (self.access_token, self.client_id, self.client_secret) {
             (Some(token), _, _) => Ok(Some(Login::Token(token))),
             (None, Some(id), Some(secret)) => {
-                let cache = cache.clone().map_or_else(usual_cache, Ok)?;
+                let cache = match cache {
+                    Some(path) => Ok(path.to_owned()),
+                    None => default_cache(),
+                };
+                if let Ok(path) = &cache
+                    && let Ok(file) = File::open(path)
+                {
+                    check_owner_only("token cache", path, &file)?;
+                }
                 Ok(Some(Login::Credentials { id, secret, cache }))
             }
-            (None, Some(_), None) => Err(usage("there is a client id, but no client secret beside it")),
-            (None, None, Some(_)) => Err(usage("there is a client secret, but no client id beside it")),
+            (None, Some(_), None) => Err(usage(
+                "there is a client id, but no client secret beside it",
+            )),
+            (None, None, Some(_)) => Err(usage(
+                "there is a client secret, but no client id beside it",
+            )),
             (None, None, None) => Ok(None),
         }
     }
+}
+
+/// Describes an error of the configuration file by its place, because the text may be a token.
+fn describe(error: &serde_json::Error, text: &[u8]) -> String {
+    let place = format!(", line {}, column {}", error.line(), error.column());
+    if !error.is_data() {
+        return format!("{place}: not JSON");
+    }
+    let object: Option<HashMap<String, IgnoredAny>> = serde_json::from_slice(text).ok();
+    let unknown = object.and_then(|object| {
+        object
+            .into_keys()
+            .find(|name| !FIELDS.contains(&name.as_str()))
+    });
+    let fields = FIELDS.join(", ");
+    match unknown {
+        Some(name) if is_like_a_field(&name) => {
+            format!(": unknown field `{name}`; the fields are {fields}")
+        }
+        Some(_) => format!("{place}: an unknown field; the fields are {fields}"),
+        None => format!("{place}: not an object whose values are strings"),
+    }
+}
+
+/// Reports whether a name is a misspelt field rather than a token: short, letters and `_` only.
+fn is_like_a_field(name: &str) -> bool {
+    name.len() <= 20
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte))
 }
 
 /// The user's own folders, as the system has them.
@@ -133,14 +264,18 @@ fn folders() -> Option<impl BaseStrategy> {
     choose_native_strategy().ok()
 }
 
-/// Without a cache each run would have a token issued, and the service keeps three.
-fn usual_cache() -> Result<PathBuf, Failure> {
-    let folder = folders()
-        .ok_or_else(|| usage("this user has no cache folder; say where the token is kept by --token-cache"))?
-        .cache_dir()
-        .join(FOLDER);
-    fs::create_dir_all(&folder).map_err(|error| usage(format!("the folder {}: {error}", folder.display())))?;
-    Ok(folder.join("token"))
+/// Returns the default cache file, whose folder is created.
+fn default_cache() -> TokenCache {
+    let path = default_cache_path()?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .map_err(|error| format!("the folder {}: {error}", folder.display()))?;
+    Ok(path)
+}
+
+fn default_cache_path() -> TokenCache {
+    let folders = folders().ok_or("this user has no cache folder (see --token-cache)")?;
+    Ok(folders.cache_dir().join(FOLDER).join("token"))
 }
 
 /// An empty variable counts as none.
@@ -153,38 +288,44 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 }
 
 fn read_token(path: &Path) -> Result<String, Failure> {
-    let file = File::open(path).map_err(|error| usage(format!("the token file {}: {error}", path.display())))?;
+    let file = File::open(path)
+        .map_err(|error| usage(format!("the token file {}: {error}", path.display())))?;
+    check_owner_only("token file", path, &file)?;
     let text = String::from_utf8(read(path, file)?);
-    let text = text.map_err(|_| usage(format!("the token file {} is not UTF-8", path.display())))?;
+    let text =
+        text.map_err(|_| usage(format!("the token file {} is not UTF-8", path.display())))?;
     // An editor ends the line.
     Ok(text.trim().to_owned())
 }
 
 fn read(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = file.take(LONGEST_FILE + 1).read_to_end(&mut bytes);
+    let read = file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes);
     read.map_err(|error| usage(format!("{}: {error}", path.display())))?;
-    if bytes.len() as u64 > LONGEST_FILE {
+    if bytes.len() as u64 > MAX_FILE_LEN {
         return Err(usage(format!("{} is longer than 64 KiB", path.display())));
     }
     Ok(bytes)
 }
 
+/// Refuses a file that others can read. What is not a file, such as a pipe, is nobody else's.
 #[cfg(unix)]
-fn check_owner_only(path: &Path, file: &File) -> Result<(), Failure> {
+fn check_owner_only(what: &str, path: &Path, file: &File) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;
 
-    let others = file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
-    if others {
+    let others_can_read = file
+        .metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0);
+    if others_can_read {
         let path = path.display();
         return Err(usage(format!(
-            "others may read the configuration file {path}, and a token may be in it: chmod 600 {path}"
+            "others can read the {what} {path}, and a token may be in it: chmod 600 {path}"
         )));
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn check_owner_only(_: &Path, _: &File) -> Result<(), Failure> {
+fn check_owner_only(_: &str, _: &Path, _: &File) -> Result<(), Failure> {
     Ok(())
 }

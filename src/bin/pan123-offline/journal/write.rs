@@ -1,0 +1,261 @@
+//! Writing a journal: locked, one record at a time, on disk before a request is sent.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::history::History;
+use super::read::{check_is_file, recover};
+use super::record::{Record, Step, header, rfc3339};
+use super::{JournalError, JournalErrorKind};
+use crate::input::Item;
+
+/// The maximum time for which a record that announces no request is not on disk.
+const MAX_SYNC_DELAY: Duration = Duration::from_secs(1);
+
+/// The file that the journal writes to.
+pub(super) trait Storage: Send + Sync + 'static {
+    fn write(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once everything that was written is on disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Storage for File {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self;
+        file.write_all(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// A journal that is locked and open for writing.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    writer: Writer<File>,
+    history: History,
+    lines: u32,
+    path: PathBuf,
+    /// The lock, where it is a file of its own.
+    _lock: Option<File>,
+}
+
+impl Journal {
+    /// Opens or creates a journal, locks it, checks every line, and cuts off an incomplete last line.
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
+        Self::open_file(path).map_err(|error| error.at(path))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, JournalErrorKind> {
+        if path.try_exists().map_err(JournalErrorKind::Read)? {
+            check_is_file(path)?;
+        }
+        let mut file = open_or_create(path).map_err(JournalErrorKind::Read)?;
+        let lock = lock(path, &file).map_err(|error| match error {
+            TryLockError::WouldBlock => JournalErrorKind::InUse,
+            TryLockError::Error(error) => JournalErrorKind::Read(error),
+        })?;
+        let recovery = recover(&file)?;
+        let prepare = || {
+            file.set_len(recovery.len)?;
+            file.seek(SeekFrom::Start(recovery.len))?;
+            if recovery.lines == 0 {
+                file.write_all(header(SystemTime::now()).as_bytes())?;
+                file.sync_all()?;
+                sync_folder_of(path)?;
+            }
+            Writer::new(file)
+        };
+        Ok(Self {
+            writer: prepare().map_err(JournalErrorKind::Write)?,
+            history: recovery.history,
+            lines: recovery.lines.max(1),
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn history_mut(&mut self) -> &mut History {
+        &mut self.history
+    }
+
+    /// Records a step of one line. A `creating` record is on disk when this returns; after an
+    /// error nothing may be sent, and every further call fails.
+    pub(crate) fn append(&mut self, item: &Item, step: Step<'_>) -> Result<(), JournalError> {
+        let record = Record {
+            at: rfc3339(SystemTime::now()).into(),
+            url: item.url().into(),
+            file_name: item.file_name().map(Into::into),
+            step,
+        };
+        self.lines = self.lines.saturating_add(1);
+        let applied = self.history.apply(&record, self.lines);
+        let result = applied
+            .map_err(io::Error::other)
+            .and_then(|()| self.writer.append(&record));
+        result.map_err(|error| JournalErrorKind::Write(error).at(&self.path))
+    }
+
+    /// Records a step of every line whose open task has this id.
+    pub(crate) fn append_for_task(
+        &mut self,
+        task_id: u64,
+        step: Step<'_>,
+    ) -> Result<(), JournalError> {
+        let items: Vec<Item> = self.history.items_of(task_id).cloned().collect();
+        items
+            .iter()
+            .try_for_each(|item| self.append(item, step.clone()))
+    }
+
+    /// Brings everything to disk.
+    pub(crate) fn finish(mut self) -> Result<(), JournalError> {
+        self.writer
+            .sync()
+            .map_err(|error| JournalErrorKind::Write(error).at(&self.path))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The thread that syncs may keep the file open for another second.
+        let _ = self.writer.storage().unlock();
+    }
+}
+
+/// Appends records, and brings them to disk: at once, or by a thread within `MAX_SYNC_DELAY`.
+#[derive(Debug)]
+pub(super) struct Writer<S: Storage> {
+    shared: Arc<Shared<S>>,
+    wake: SyncSender<()>,
+    has_failed: bool,
+}
+
+#[derive(Debug)]
+struct Shared<S> {
+    storage: S,
+    /// The error of a sync by the thread.
+    error: Mutex<Option<io::Error>>,
+}
+
+impl<S: Storage> Writer<S> {
+    pub(super) fn new(storage: S) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            storage,
+            error: Mutex::new(None),
+        });
+        let (wake, woken) = mpsc::sync_channel::<()>(1);
+        let of_thread = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("sync".to_owned())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    thread::sleep(MAX_SYNC_DELAY);
+                    if let Err(error) = of_thread.storage.sync() {
+                        *of_thread
+                            .error
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                }
+            })?;
+        Ok(Self {
+            shared,
+            wake,
+            has_failed: false,
+        })
+    }
+
+    fn storage(&self) -> &S {
+        &self.shared.storage
+    }
+
+    pub(super) fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.guarded(|writer| {
+            writer.storage().write(record.to_line().as_bytes())?;
+            if record.step == Step::Creating {
+                return writer.storage().sync();
+            }
+            // A full channel has woken the thread already.
+            let _ = writer.wake.try_send(());
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.guarded(|writer| writer.storage().sync())
+    }
+
+    /// Fails if anything has failed before: a record after an incomplete one would be damage.
+    fn guarded(&mut self, write: impl FnOnce(&Self) -> io::Result<()>) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("an earlier record could not be written"));
+        }
+        let of_thread = self
+            .shared
+            .error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let result = of_thread.map_or_else(|| write(self), Err);
+        self.has_failed = result.is_err();
+        result
+    }
+}
+
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Locks the journal itself: the lock binds only those who ask for it, and others can read.
+#[cfg(unix)]
+fn lock(_: &Path, file: &File) -> Result<Option<File>, TryLockError> {
+    file.try_lock()?;
+    Ok(None)
+}
+
+/// Locks `<path>.lock`: on Windows nobody else could read a journal that is locked itself.
+#[cfg(not(unix))]
+fn lock(path: &Path, _: &File) -> Result<Option<File>, TryLockError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let options = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .clone();
+    let lock = options.open(name).map_err(TryLockError::Error)?;
+    lock.try_lock()?;
+    Ok(Some(lock))
+}
+
+/// Brings the name of a new file to disk.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let path = path.canonicalize()?;
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// The name of a new file is on disk with the file on Windows.
+#[cfg(not(unix))]
+fn sync_folder_of(_: &Path) -> io::Result<()> {
+    Ok(())
+}
