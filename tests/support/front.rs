@@ -101,7 +101,10 @@ pub(crate) fn pass(client: TcpStream, backend: SocketAddr) -> io::Result<()> {
 
 /// Ends a connection by a reset: what a system does when one is closed that holds bytes nobody has read.
 pub(crate) fn reset(stream: TcpStream) {
-    assert!(stream.peek(&mut [0]).unwrap() > 0, "a reset needs an unread byte");
+    assert!(
+        stream.peek(&mut [0]).unwrap() > 0,
+        "a reset needs an unread byte"
+    );
     drop(stream);
 }
 
@@ -121,8 +124,15 @@ pub(crate) fn read_most(stream: &mut TcpStream) {
 
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
     body.len() >= length.unwrap_or(0)
 }
 
@@ -145,7 +155,10 @@ pub(crate) fn empty(listener: &TcpListener) {
 
 /// The bytes of an answer with a `Content-Length`.
 pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 pub(crate) fn write(mut stream: &TcpStream, bytes: impl AsRef<[u8]>) {

@@ -1,5 +1,9 @@
-//! A DNS server over UDP. Any name that ends in `.test` has the given addresses; any other name does not exist.
-#![allow(dead_code, reason = "no program that includes this file needs all of it")]
+//! A DNS server over UDP. Each name that ends in `.test` has the given addresses; no other name
+//! exists.
+#![allow(
+    dead_code,
+    reason = "no program that includes this file needs all of it"
+)]
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -51,9 +55,15 @@ impl NameServer {
         let address = socket.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let (own_socket, own_state) = (Arc::clone(&socket), Arc::clone(&state));
-        let thread =
-            std::thread::Builder::new().name("name-server".to_owned()).spawn(move || serve(&own_socket, &own_state))?;
-        Ok(Self { address, socket, state, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("name-server".to_owned())
+            .spawn(move || serve(&own_socket, &own_state))?;
+        Ok(Self {
+            address,
+            socket,
+            state,
+            thread: Some(thread),
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -100,7 +110,9 @@ impl Drop for NameServer {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    state
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn serve(socket: &Arc<UdpSocket>, state: &Mutex<State>) {
@@ -112,8 +124,12 @@ fn serve(socket: &Arc<UdpSocket>, state: &Mutex<State>) {
             return;
         }
         // An ICMP error of an earlier response is reported here.
-        let Ok((len, client)) = received else { continue };
-        let Some(question) = parse(&buffer[..len]) else { continue };
+        let Ok((len, client)) = received else {
+            continue;
+        };
+        let Some(question) = parse(&buffer[..len]) else {
+            continue;
+        };
         let response = respond(&buffer[..2], &question, &state.addresses);
         state.queries.push(question.name);
         if !state.silent {
@@ -133,7 +149,11 @@ fn send_after(delay: Duration, socket: &Arc<UdpSocket>, response: Vec<u8>, clien
         std::thread::sleep(delay);
         Weak::upgrade(&socket).map(|socket| socket.send_to(&response, client))
     };
-    drop(std::thread::Builder::new().name("name-server".to_owned()).spawn(send));
+    drop(
+        std::thread::Builder::new()
+            .name("name-server".to_owned())
+            .spawn(send),
+    );
 }
 
 /// `None` for anything but a query.
@@ -156,12 +176,20 @@ fn parse(message: &[u8]) -> Option<Question<'_>> {
     let (kind_and_class, rest) = rest.split_first_chunk::<4>()?;
     let bytes = &message[HEADER_LEN..message.len() - rest.len()];
     let kind = u16::from_be_bytes([kind_and_class[0], kind_and_class[1]]);
-    Some(Question { name: labels.join("."), kind, bytes })
+    Some(Question {
+        name: labels.join("."),
+        kind,
+        bytes,
+    })
 }
 
 fn respond(id: &[u8], question: &Question<'_>, addresses: &[IpAddr]) -> Vec<u8> {
     let exists = question.name.ends_with(".test");
-    let records: Vec<_> = addresses.iter().filter(|_| exists).filter_map(|&it| record(question.kind, it)).collect();
+    let records: Vec<_> = addresses
+        .iter()
+        .filter(|_| exists)
+        .filter_map(|&it| record(question.kind, it))
+        .collect();
     let flags = RESPONSE_FLAGS | if exists { 0 } else { NXDOMAIN };
     let record_count = u16::try_from(records.len()).expect("a message of 512 bytes");
 

@@ -33,15 +33,23 @@ impl Identity {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+            .with_single_cert(
+                vec![certificate.clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
             .unwrap();
-        Self { certificate, config: Arc::new(config) }
+        Self {
+            certificate,
+            config: Arc::new(config),
+        }
     }
 
     /// What makes a client trust the certificate.
     pub(crate) fn trust(&self) -> TlsConfig {
         let root = Certificate::from_der(&self.certificate).to_owned();
-        TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build()
+        TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&[root]))
+            .build()
     }
 }
 
@@ -55,15 +63,33 @@ pub(crate) struct TlsFront {
 
 impl TlsFront {
     /// With a certificate for 127.0.0.1 that is good by itself; `change` may spoil it.
-    pub(crate) fn start(backend: SocketAddr, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
-        Self::listen(("127.0.0.1", 0), backend, Identity::new("127.0.0.1", change))
+    pub(crate) fn start(
+        backend: SocketAddr,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> Self {
+        Self::listen(
+            ("127.0.0.1", 0),
+            backend,
+            Identity::new("127.0.0.1", change),
+        )
     }
 
-    pub(crate) fn listen(address: impl ToSocketAddrs, backend: SocketAddr, identity: Identity) -> Self {
+    pub(crate) fn listen(
+        address: impl ToSocketAddrs,
+        backend: SocketAddr,
+        identity: Identity,
+    ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, stop, config) = (Arc::clone(&connections), Arc::clone(&over), Arc::clone(&identity.config));
+        let (connections, over) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (count, stop, config) = (
+            Arc::clone(&connections),
+            Arc::clone(&over),
+            Arc::clone(&identity.config),
+        );
         let acceptor = std::thread::spawn(move || {
             let mut pumps = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
@@ -73,11 +99,19 @@ impl TlsFront {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (config, stop) = (Arc::clone(&config), Arc::clone(&stop));
                 // A connection that breaks is the client's affair.
-                pumps.push(std::thread::spawn(move || drop(pump(stream, backend, config, &stop))));
+                pumps.push(std::thread::spawn(move || {
+                    drop(pump(stream, backend, config, &stop))
+                }));
             }
             pumps.into_iter().for_each(|pump| drop(pump.join()));
         });
-        Self { address, identity, connections, over, acceptor: Some(acceptor) }
+        Self {
+            address,
+            identity,
+            connections,
+            over,
+            acceptor: Some(acceptor),
+        }
     }
 
     pub(crate) fn base_url(&self) -> String {
@@ -103,11 +137,19 @@ impl Drop for TlsFront {
     }
 }
 
-fn pump(stream: TcpStream, backend: SocketAddr, config: Arc<ServerConfig>, over: &AtomicBool) -> std::io::Result<()> {
+fn pump(
+    stream: TcpStream,
+    backend: SocketAddr,
+    config: Arc<ServerConfig>,
+    over: &AtomicBool,
+) -> std::io::Result<()> {
     let wait = Some(Duration::from_millis(1));
     stream.set_nodelay(true)?;
     stream.set_read_timeout(wait)?;
-    let mut tls = StreamOwned::new(ServerConnection::new(config).map_err(std::io::Error::other)?, stream);
+    let mut tls = StreamOwned::new(
+        ServerConnection::new(config).map_err(std::io::Error::other)?,
+        stream,
+    );
     while tls.conn.is_handshaking() && !over.load(Ordering::SeqCst) {
         match tls.conn.complete_io(&mut tls.sock) {
             Err(e) if !is_timeout(&e) => return Err(e),
@@ -129,7 +171,10 @@ fn pass(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<bool> {
     let mut buffer = [0; 4096];
     match from.read(&mut buffer) {
         Ok(0) => Ok(false),
-        Ok(read) => to.write_all(&buffer[..read]).and_then(|()| to.flush()).map(|()| true),
+        Ok(read) => to
+            .write_all(&buffer[..read])
+            .and_then(|()| to.flush())
+            .map(|()| true),
         Err(e) if is_timeout(&e) => Ok(true),
         Err(e) => Err(e),
     }
