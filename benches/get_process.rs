@@ -34,8 +34,14 @@ fn run(way: &str, calls: u32, base: &str) {
 
 fn report(base: &str) {
     heading();
-    row("instructions (callgrind)", WAYS.map(|way| difference(way, base, instructions)));
-    row("system calls (strace)", WAYS.map(|way| difference(way, base, system_calls)));
+    row(
+        "instructions (callgrind)",
+        WAYS.map(|way| difference(way, base, instructions)),
+    );
+    row(
+        "system calls (strace)",
+        WAYS.map(|way| difference(way, base, system_calls)),
+    );
     row("microseconds, median of runs", times(base).map(Some));
 }
 
@@ -61,14 +67,27 @@ fn under(tool: &str, options: &[&str], way: &str, calls: u32, base: &str) -> Opt
 }
 
 fn instructions(way: &str, calls: u32, base: &str) -> Option<f64> {
-    let said = under("valgrind", &["--tool=callgrind", "--callgrind-out-file=/dev/null"], way, calls, base)?;
-    let line = said.lines().find_map(|line| line.split("Collected :").nth(1)).unwrap();
+    let said = under(
+        "valgrind",
+        &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
+        way,
+        calls,
+        base,
+    )?;
+    let line = said
+        .lines()
+        .find_map(|line| line.split("Collected :").nth(1))
+        .unwrap();
     Some(line.trim().parse().unwrap())
 }
 
 fn system_calls(way: &str, calls: u32, base: &str) -> Option<f64> {
     // A line a call, so that no table has to be read.
-    Some(under("strace", &["-f", "-qq"], way, calls, base)?.lines().count() as f64)
+    Some(
+        under("strace", &["-f", "-qq"], way, calls, base)?
+            .lines()
+            .count() as f64,
+    )
 }
 
 /// Medians of runs that take turns, so that a busy moment hits all alike.

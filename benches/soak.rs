@@ -17,7 +17,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use pan123_offline::testing::{Reply, Request, Service};
-use pan123_offline::{AccessToken, Client, Credentials, Error, NewTask, Progress, Status, TransportErrorKind};
+use pan123_offline::{
+    AccessToken, Client, Credentials, Error, NewTask, PollPolicy, Progress, Status,
+    TransportErrorKind,
+};
 
 const CALLS: u64 = 1_000_000;
 const SECRET: &str = "secret-of-the-soak";
@@ -37,12 +40,19 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const LATE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     if arguments == ["serve"] {
         serve();
         return ExitCode::SUCCESS;
     }
-    let number = |at: usize| arguments.get(at).map(|text| text.parse().expect("CALLS and SEED are numbers"));
+    let number = |at: usize| {
+        arguments
+            .get(at)
+            .map(|text| text.parse().expect("CALLS and SEED are numbers"))
+    };
     let calls = number(0).unwrap_or(CALLS);
     let seed = number(1).unwrap_or_else(|| RandomState::new().build_hasher().finish());
     println!("{calls} calls, seed {seed}");
@@ -111,16 +121,30 @@ struct Fate {
 
 impl Fate {
     const fn new(name: &'static str, seen: Seen, reply: fn(Reply) -> Reply) -> Self {
-        Self { name, how: How::Often, seen, reply }
+        Self {
+            name,
+            how: How::Often,
+            seen,
+            reply,
+        }
     }
 
     const fn rarely(name: &'static str, seen: Seen, reply: fn(Reply) -> Reply) -> Self {
-        Self { name, how: How::Rarely, seen, reply }
+        Self {
+            name,
+            how: How::Rarely,
+            seen,
+            reply,
+        }
     }
 
     /// A task is never created twice, so what strikes once is for `create_task` as if it struck always.
     fn seen_by_create(&self) -> Seen {
-        if self.how == How::Once { CLOSED } else { self.seen }
+        if self.how == How::Once {
+            CLOSED
+        } else {
+            self.seen
+        }
     }
 }
 
@@ -134,49 +158,114 @@ static FATES: [Fate; 47] = [
     Fate::new("closes as announced", Right, Reply::announce_close),
     Fate::new("in chunks", Right, Reply::chunked),
     Fate::new("no length", Right, Reply::until_close),
-    Fate::new("a delay", Right, |good| good.delay(Duration::from_millis(5))),
-    Fate { name: "no answer, once", how: How::Once, seen: Right, reply: |_| Reply::nothing() },
+    Fate::new("a delay", Right, |good| {
+        good.delay(Duration::from_millis(5))
+    }),
+    Fate {
+        name: "no answer, once",
+        how: How::Once,
+        seen: Right,
+        reply: |_| Reply::nothing(),
+    },
     Fate::new("no answer", CLOSED, |_| Reply::nothing()),
     Fate::new("cut in the status line", CLOSED, |good| good.cut_at(12)),
-    Fate::new("cut in the head", CLOSED, |good| cut(good.head_len() - 1, good)),
-    Fate::new("cut before the body", CLOSED, |good| cut(good.head_len(), good)),
+    Fate::new("cut in the head", CLOSED, |good| {
+        cut(good.head_len() - 1, good)
+    }),
+    Fate::new("cut before the body", CLOSED, |good| {
+        cut(good.head_len(), good)
+    }),
     Fate::new("cut in the body", CLOSED, |good| cut(good.len() - 1, good)),
-    Fate::new("cut in the chunks", CLOSED, |good| cut(good.clone().chunked().len() - 9, good.chunked())),
-    Fate::new("cut without a length", Decode, |good| cut(good.clone().until_close().len() - 1, good.until_close())),
-    Fate::new("Content-Length too great", CLOSED, |good| good.header("Content-Length", "1000").close_after()),
-    Fate::new("Content-Length too small", Decode, |good| good.header("Content-Length", "30")),
-    Fate::new("Content-Length no number", PROTOCOL, |good| good.header("Content-Length", "x")),
-    Fate::new("a chunk size that is none", PROTOCOL, |_| Reply::raw(BAD_CHUNK)),
-    Fate::new("a head of 9 KiB", PROTOCOL, |good| good.header("X-Long", "x".repeat(9 * 1024))),
-    Fate::new("not HTTP", PROTOCOL, |_| Reply::raw("SSH-2.0-OpenSSH_9.2\r\n")),
+    Fate::new("cut in the chunks", CLOSED, |good| {
+        cut(good.clone().chunked().len() - 9, good.chunked())
+    }),
+    Fate::new("cut without a length", Decode, |good| {
+        cut(good.clone().until_close().len() - 1, good.until_close())
+    }),
+    Fate::new("Content-Length too great", CLOSED, |good| {
+        good.header("Content-Length", "1000").close_after()
+    }),
+    Fate::new("Content-Length too small", Decode, |good| {
+        good.header("Content-Length", "30")
+    }),
+    Fate::new("Content-Length no number", PROTOCOL, |good| {
+        good.header("Content-Length", "x")
+    }),
+    Fate::new("a chunk size that is none", PROTOCOL, |_| {
+        Reply::raw(BAD_CHUNK)
+    }),
+    Fate::new("a head of 9 KiB", PROTOCOL, |good| {
+        good.header("X-Long", "x".repeat(9 * 1024))
+    }),
+    Fate::new("not HTTP", PROTOCOL, |_| {
+        Reply::raw("SSH-2.0-OpenSSH_9.2\r\n")
+    }),
     Fate::new("endless", Decode, Reply::endless),
-    Fate::new("a body of 65 KiB", Decode, |good| good.body(" ".repeat(65 * 1024))),
+    Fate::new("a body of 65 KiB", Decode, |good| {
+        good.body(" ".repeat(65 * 1024))
+    }),
     Fate::new("an empty body", Decode, |_| Reply::json("")),
-    Fate::new("a page", Decode, |good| good.body("<html><body>no</body></html>")),
-    Fate::new("not UTF-8", Decode, |good| good.body(b"{\"code\":0,\"message\":\"\xff\"}".as_slice())),
-    Fate::new("no code", Decode, |_| Reply::json(r#"{"data":{"process":100,"status":2,"taskID":7}}"#)),
-    Fate::new("no data", Decode, |_| Reply::json(r#"{"code":0,"message":"ok","data":null}"#)),
-    Fate::new("other data", Decode, |_| Reply::json(r#"{"code":0,"message":"ok","data":[7]}"#)),
+    Fate::new("a page", Decode, |good| {
+        good.body("<html><body>no</body></html>")
+    }),
+    Fate::new("not UTF-8", Decode, |good| {
+        good.body(b"{\"code\":0,\"message\":\"\xff\"}".as_slice())
+    }),
+    Fate::new("no code", Decode, |_| {
+        Reply::json(r#"{"data":{"process":100,"status":2,"taskID":7}}"#)
+    }),
+    Fate::new("no data", Decode, |_| {
+        Reply::json(r#"{"code":0,"message":"ok","data":null}"#)
+    }),
+    Fate::new("other data", Decode, |_| {
+        Reply::json(r#"{"code":0,"message":"ok","data":[7]}"#)
+    }),
     Fate::new("code 1", Api(1), |_| Reply::code(1, "internal error")),
-    Fate::new("code 401", Api(401), |_| Reply::code(401, "token is expired")),
-    Fate::new("code \"403\"", Api(403), |_| Reply::json(r#"{"code":"403","message":"forbidden client ip"}"#)),
+    Fate::new("code 401", Api(401), |_| {
+        Reply::code(401, "token is expired")
+    }),
+    Fate::new("code \"403\"", Api(403), |_| {
+        Reply::json(r#"{"code":"403","message":"forbidden client ip"}"#)
+    }),
     // Without `Retry-After` a watch would rest for a second.
-    Fate::new("code 429", Api(429), |_| Reply::code(429, "too many requests").header("Retry-After", "0")),
-    Fate::new("code 5066", Api(5066), |_| Reply::code(5066, "file not found")),
+    Fate::new("code 429", Api(429), |_| {
+        Reply::code(429, "too many requests").header("Retry-After", "0")
+    }),
+    Fate::new("code 5066", Api(5066), |_| {
+        Reply::code(5066, "file not found")
+    }),
     Fate::new("code 0 in HTTP 502", Api(0), |good| good.status(502)),
-    Fate::new("HTTP 301", Http(301), |_| Reply::new(301).header("Location", "http://127.0.0.1:9/")),
+    Fate::new("HTTP 301", Http(301), |_| {
+        Reply::new(301).header("Location", "http://127.0.0.1:9/")
+    }),
     Fate::new("HTTP 401", Http(401), |_| Reply::new(401)),
     Fate::new("HTTP 403", Http(403), |_| Reply::new(403)),
-    Fate::new("HTTP 404", Http(404), |good| good.status(404).body("<html>Not Found</html>")),
-    Fate::new("HTTP 429", Http(429), |_| Reply::new(429).header("Retry-After", "0")),
+    Fate::new("HTTP 404", Http(404), |good| {
+        good.status(404).body("<html>Not Found</html>")
+    }),
+    Fate::new("HTTP 429", Http(429), |_| {
+        Reply::new(429).header("Retry-After", "0")
+    }),
     Fate::new("HTTP 500", Http(500), |_| Reply::new(500)),
-    Fate::new("HTTP 502", Http(502), |good| good.status(502).body("<html>Bad Gateway</html>").announce_close()),
+    Fate::new("HTTP 502", Http(502), |good| {
+        good.status(502)
+            .body("<html>Bad Gateway</html>")
+            .announce_close()
+    }),
     Fate::rarely("stalls before the head", TIMED_OUT, |good| good.stall_at(0)),
     Fate::rarely("stalls in the head", TIMED_OUT, |good| good.stall_at(30)),
-    Fate::rarely("stalls in the body", TIMED_OUT, |good| stall(good.len() - 1, good)),
-    Fate::rarely("Content-Length too great, silence", TIMED_OUT, |good| good.header("Content-Length", "1000")),
-    Fate::rarely("byte by byte, too slow", TIMED_OUT, |good| good.drip(Duration::from_millis(100))),
-    Fate::rarely("byte by byte", Right, |good| good.drip(Duration::from_micros(10))),
+    Fate::rarely("stalls in the body", TIMED_OUT, |good| {
+        stall(good.len() - 1, good)
+    }),
+    Fate::rarely("Content-Length too great, silence", TIMED_OUT, |good| {
+        good.header("Content-Length", "1000")
+    }),
+    Fate::rarely("byte by byte, too slow", TIMED_OUT, |good| {
+        good.drip(Duration::from_millis(100))
+    }),
+    Fate::rarely("byte by byte", Right, |good| {
+        good.drip(Duration::from_micros(10))
+    }),
 ];
 
 const BAD_CHUNK: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n";
@@ -191,7 +280,12 @@ fn stall(at: usize, reply: Reply) -> Reply {
 
 /// What a task's poll is answered.
 fn progress_of(task_id: u64) -> Progress {
-    let status = [Status::InProgress, Status::Failed, Status::Succeeded, Status::Retrying][(task_id % 4) as usize];
+    let status = [
+        Status::InProgress,
+        Status::Failed,
+        Status::Succeeded,
+        Status::Retrying,
+    ][(task_id % 4) as usize];
     Progress::new(status, (task_id * 7 % 101) as u8)
 }
 
@@ -235,7 +329,9 @@ fn reply(service: &Service, request: &Request, strikes: &dyn Fn(u64) -> bool) ->
     let number = request.task_id().or_else(|| number_in_url(&request.body))?;
     let good = match request.task_id() {
         Some(_) => Reply::progress(progress_of(number)),
-        None => Reply::json(format!(r#"{{"code":0,"message":"ok","data":{{"taskID":{number}}}}}"#)),
+        None => Reply::json(format!(
+            r#"{{"code":0,"message":"ok","data":{{"taskID":{number}}}}}"#
+        )),
     };
     if number == REVOKE {
         service.revoke_tokens();
@@ -244,13 +340,19 @@ fn reply(service: &Service, request: &Request, strikes: &dyn Fn(u64) -> bool) ->
     let at = (number / ALIKE) as usize;
     // A task that was created has none.
     let fate = FATES.get(at)?;
-    let usual = at == GOOD || fate.how == How::Once && request.task_id().is_some() && !strikes(number);
+    let usual =
+        at == GOOD || fate.how == How::Once && request.task_id().is_some() && !strikes(number);
     (!usual).then(|| (fate.reply)(good))
 }
 
 fn number_in_url(body: &[u8]) -> Option<u64> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    body["url"].as_str()?.strip_prefix("https://example.org/")?.strip_suffix(".png")?.parse().ok()
+    body["url"]
+        .as_str()?
+        .strip_prefix("https://example.org/")?
+        .strip_suffix(".png")?
+        .parse()
+        .ok()
 }
 
 /// The stand-in's process. It ends with this one, whatever way that ends: by its standard input.
@@ -263,11 +365,20 @@ impl Server {
     fn start() -> Self {
         let program = std::env::current_exe().unwrap();
         let mut command = Command::new(program);
-        let mut process =
-            command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the stand-in's process");
+        let mut process = command
+            .arg("serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the stand-in's process");
         let mut base = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut base).unwrap();
-        Self { process, base: base.trim().to_owned() }
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut base)
+            .unwrap();
+        Self {
+            process,
+            base: base.trim().to_owned(),
+        }
     }
 }
 
@@ -323,10 +434,15 @@ impl Usage {
     /// `None` where there is no /proc.
     fn now() -> Option<Self> {
         // VmRSS is put together from counters of each CPU and may be some hundred KiB off on older kernels.
-        let kib = field("/proc/self/smaps_rollup", "Rss:").or_else(|| field("/proc/self/status", "VmRSS:"))?;
+        let kib = field("/proc/self/smaps_rollup", "Rss:")
+            .or_else(|| field("/proc/self/status", "VmRSS:"))?;
         let count = |path| fs::read_dir(path).ok().map(Iterator::count);
         // One is the list's own.
-        Some(Self { kib, descriptors: count("/proc/self/fd")? - 1, threads: count("/proc/self/task")? })
+        Some(Self {
+            kib,
+            descriptors: count("/proc/self/fd")? - 1,
+            threads: count("/proc/self/task")?,
+        })
     }
 
     fn most(self, other: Self) -> Self {
@@ -340,7 +456,12 @@ impl Usage {
 
 fn field(path: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// The most that was used in a half, and what it left behind on the heap.
@@ -376,7 +497,8 @@ fn soak(calls: u64, seed: u64) -> Result<(), String> {
     let mut soak = Soak::new(&server, &folder, seed);
     // Every fate once, so that whatever is set up at its first use is there before anything is measured.
     soak.revoke()?;
-    (0..FATES.len()).try_for_each(|fate| soak.ask(fate).and_then(|()| soak.create(fate).map(drop)))?;
+    (0..FATES.len())
+        .try_for_each(|fate| soak.ask(fate).and_then(|()| soak.create(fate).map(drop)))?;
     soak.watch()?;
     soak.run_until(calls / 20, &mut None)?;
     let [first, second] = [calls / 2, calls].map(|end| soak.half(end));
@@ -398,15 +520,31 @@ impl Soak {
             .unwrap();
         let seen = [0; FATES.len()];
         let random = Random(seed);
-        let (calls, late, task, created, replaced, replacements, closed_at) = (0, 0, 0, None, None, 0, 0);
-        Self { client, cache, random, calls, seen, late, task, created, replaced, replacements, closed_at }
+        let (calls, late, task, created, replaced, replacements, closed_at) =
+            (0, 0, 0, None, None, 0, 0);
+        Self {
+            client,
+            cache,
+            random,
+            calls,
+            seen,
+            late,
+            task,
+            created,
+            replaced,
+            replacements,
+            closed_at,
+        }
     }
 
     fn half(&mut self, end: u64) -> Result<Half, String> {
         let mut most = Usage::now();
         let mut outcome = Ok(());
         let counted = allocation_counter::measure(|| outcome = self.run_until(end, &mut most));
-        outcome.map(|()| Half { most, kept: counted.bytes_current })
+        outcome.map(|()| Half {
+            most,
+            kept: counted.bytes_current,
+        })
     }
 
     fn run_until(&mut self, end: u64, most: &mut Option<Usage>) -> Result<(), String> {
@@ -424,7 +562,10 @@ impl Soak {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        if self.replaced.is_none_or(|replaced| replaced.elapsed() > Duration::from_secs(61)) {
+        if self
+            .replaced
+            .is_none_or(|replaced| replaced.elapsed() > Duration::from_secs(61))
+        {
             return self.revoke();
         }
         let fate = self.fate();
@@ -448,7 +589,10 @@ impl Soak {
             How::Once => self.calls > self.closed_at + 10,
             // Within a minute of a replacement there is no other, so the caller gets the 401.
             How::Often => {
-                !fate.seen.is_unauthorized() || self.replaced.is_some_and(|at| at.elapsed() < Duration::from_secs(50))
+                !fate.seen.is_unauthorized()
+                    || self
+                        .replaced
+                        .is_some_and(|at| at.elapsed() < Duration::from_secs(50))
             }
         };
         if allowed { at } else { GOOD }
@@ -463,7 +607,11 @@ impl Soak {
         if fate == GOOD && self.random.below(10) == 0 {
             self.task = self.number(GOOD);
         }
-        let id = if fate == GOOD { self.task } else { self.number(fate) };
+        let id = if fate == GOOD {
+            self.task
+        } else {
+            self.number(fate)
+        };
         let started = Instant::now();
         let result = self.client.get_process(id);
         let late = started.elapsed() > LATE;
@@ -477,7 +625,11 @@ impl Soak {
         let result = self.client.create_task(&NewTask::new(url_of(number)));
         let late = started.elapsed() > LATE;
         let created = result.as_ref().ok().copied();
-        let expected = if fate == GOOD { self.created.map(|last| last + 1) } else { Some(number) };
+        let expected = if fate == GOOD {
+            self.created.map(|last| last + 1)
+        } else {
+            Some(number)
+        };
         if fate == GOOD {
             self.created = created;
         }
@@ -533,16 +685,21 @@ impl Soak {
         self.replaced = Some(Instant::now());
         self.replacements += 1;
         let new = self.token()?;
-        let file = fs::read_to_string(&self.cache).map_err(|error| format!("the token's cache: {error}"))?;
+        let file = fs::read_to_string(&self.cache)
+            .map_err(|error| format!("the token's cache: {error}"))?;
         let cache_error = self.client.token_cache_error();
         if new == old || !file.contains(new.secret()) || cache_error.is_some() {
-            return Err(format!("a token that was kicked out was not replaced as it should; {cache_error:?}"));
+            return Err(format!(
+                "a token that was kicked out was not replaced as it should; {cache_error:?}"
+            ));
         }
         Ok(())
     }
 
     fn token(&self) -> Result<AccessToken, String> {
-        self.client.access_token().map_err(|error| format!("no token: {error:?}"))
+        self.client
+            .access_token()
+            .map_err(|error| format!("no token: {error:?}"))
     }
 
     /// Follows six tasks to their ends, with the fates that come.
@@ -552,7 +709,8 @@ impl Soak {
             let at = self.fate();
             if FATES[at].how != How::Rarely {
                 // Of those that have ended.
-                let number = at as u64 * ALIKE + self.random.below(ALIKE / 4) * 4 + 1 + self.random.below(2);
+                let number =
+                    at as u64 * ALIKE + self.random.below(ALIKE / 4) * 4 + 1 + self.random.below(2);
                 fates.push((number, at));
             }
         }
@@ -561,43 +719,88 @@ impl Soak {
         fates.dedup();
         let client = self.client.clone();
         let pause = Duration::from_nanos(1);
-        let watch = client.watch(fates.iter().map(|&(id, _)| id)).polls_per_second(f64::INFINITY);
-        let ends_all = |seen: Seen| seen.ends_a_watch() && fates.iter().any(|&(_, at)| FATES[at].seen == seen);
+        let watch = client.watch(fates.iter().map(|&(id, _)| id));
+        let ends_all =
+            |seen: Seen| seen.ends_a_watch() && fates.iter().any(|&(_, at)| FATES[at].seen == seen);
         let mut ended = HashSet::new();
-        for update in watch.intervals(pause, pause).tolerate(2) {
+        for update in watch.policy(
+            PollPolicy::new()
+                .initial_interval(pause)
+                .max_interval(pause)
+                .max_consecutive_errors(2)
+                .error_window(Duration::ZERO),
+        ) {
             let id = update.task_id;
-            let &(_, fate) = fates.iter().find(|(watched, _)| *watched == id).ok_or("an update of another task")?;
+            let &(_, fate) = fates
+                .iter()
+                .find(|(watched, _)| *watched == id)
+                .ok_or("an update of another task")?;
             if update.is_end() && !ended.insert(id) {
                 return Err(format!("task {id} has ended twice"));
             }
             let seen = Seen::of(&update.result);
-            let expected_seen = if ends_all(seen) { seen } else { FATES[fate].seen };
+            let expected_seen = if ends_all(seen) {
+                seen
+            } else {
+                FATES[fate].seen
+            };
             let own = match (&update.result, Some(id) == self.created) {
                 (Ok(progress), true) => *progress,
                 _ => progress_of(id),
             };
             self.check(fate, expected_seen, Some(own), update.result, true)?;
         }
-        if ended.len() == fates.len() { Ok(()) } else { Err(format!("of {fates:?} only {ended:?} have ended")) }
+        if ended.len() == fates.len() {
+            Ok(())
+        } else {
+            Err(format!("of {fates:?} only {ended:?} have ended"))
+        }
     }
 
     fn report(&self, first: &Half, second: &Half, time: Duration) {
         println!("{:<34}{:<20}{:>10}", "fault", "seen as", "times");
         for (fate, times) in FATES.iter().zip(self.seen) {
-            println!("{:<34}{:<20}{times:>10}", fate.name, format!("{:?}", fate.seen));
+            println!(
+                "{:<34}{:<20}{times:>10}",
+                fate.name,
+                format!("{:?}", fate.seen)
+            );
         }
-        println!("{} answers came too late, the token was replaced {} times\n", self.late, self.replacements);
-        let row = |name: &str, values: [u64; 2]| println!("{name:<34}{:>15}{:>15}", values[0], values[1]);
-        println!("{} calls in {} s{:>22}{:>15}", self.calls, time.as_secs(), "first half", "second half");
+        println!(
+            "{} answers came too late, the token was replaced {} times\n",
+            self.late, self.replacements
+        );
+        let row =
+            |name: &str, values: [u64; 2]| println!("{name:<34}{:>15}{:>15}", values[0], values[1]);
+        println!(
+            "{} calls in {} s{:>22}{:>15}",
+            self.calls,
+            time.as_secs(),
+            "first half",
+            "second half"
+        );
         if let (Some(first), Some(second)) = (first.most, second.most) {
             row("memory at its peak, KiB", [first.kib, second.kib]);
-            println!("{:<34}{:>30.4}", "  second to first", second.kib as f64 / first.kib as f64);
-            row("descriptors at their peak", [first.descriptors, second.descriptors].map(|count| count as u64));
-            row("threads at their peak", [first.threads, second.threads].map(|count| count as u64));
+            println!(
+                "{:<34}{:>30.4}",
+                "  second to first",
+                second.kib as f64 / first.kib as f64
+            );
+            row(
+                "descriptors at their peak",
+                [first.descriptors, second.descriptors].map(|count| count as u64),
+            );
+            row(
+                "threads at their peak",
+                [first.threads, second.threads].map(|count| count as u64),
+            );
         } else {
             println!("no /proc here: memory, descriptors and threads were not looked at");
         }
-        println!("{:<34}{:>15}{:>15}", "left on the heap, bytes", first.kept, second.kept);
+        println!(
+            "{:<34}{:>15}{:>15}",
+            "left on the heap, bytes", first.kept, second.kept
+        );
     }
 
     fn judge(&self, first: &Half, second: &Half) -> Result<(), String> {
@@ -619,6 +822,10 @@ impl Soak {
         if self.late > self.calls / 10_000 + 1 {
             broken.push("too many good answers came too late");
         }
-        if broken.is_empty() { Ok(()) } else { Err(broken.join(", ")) }
+        if broken.is_empty() {
+            Ok(())
+        } else {
+            Err(broken.join(", "))
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pan123_offline::{Client, ureq};
+use pan123_offline::{Client, PollPolicy, ureq};
 
 const POLLS_A_TASK: u64 = 10;
 const ROUNDS: usize = 8;
@@ -19,7 +19,10 @@ fn main() {
         "tasks", "a call, ns", "a poll, ns", "scheduling, ns", "bytes a task", "at the peak"
     );
     let [few, many] = [1_000, 100_000].map(report);
-    println!("from 1,000 to 100,000 tasks the scheduling of a poll grows by {:.2}", many / few);
+    println!(
+        "from 1,000 to 100,000 tasks the scheduling of a poll grows by {:.2}",
+        many / few
+    );
 }
 
 /// Prints a line, and returns the nanoseconds that scheduling takes a poll.
@@ -29,13 +32,21 @@ fn report(tasks: u64) -> f64 {
     let repeat = 100_000 / tasks;
     let (mut calls, mut polls) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        calls.push(service.time(tasks * repeat, || (0..repeat).for_each(|_| service.call(tasks))));
-        polls.push(service.time(tasks * repeat, || (0..repeat).for_each(|_| service.watch(tasks))));
+        calls.push(service.time(tasks * repeat, || {
+            (0..repeat).for_each(|_| service.call(tasks))
+        }));
+        polls.push(service.time(tasks * repeat, || {
+            (0..repeat).for_each(|_| service.watch(tasks))
+        }));
     }
     // What a busy machine does to a round only makes it longer, so the shortest is nearest to the truth.
-    let [call, poll] = [calls, polls].map(|rounds| rounds.into_iter().fold(f64::INFINITY, f64::min));
+    let [call, poll] =
+        [calls, polls].map(|rounds| rounds.into_iter().fold(f64::INFINITY, f64::min));
     let (bytes, peak) = service.memory(tasks);
-    println!("{tasks:<10}{call:>14.0}{poll:>14.0}{:>16.0}{bytes:>16.1}{peak:>16.1}", poll - call);
+    println!(
+        "{tasks:<10}{call:>14.0}{poll:>14.0}{:>16.0}{bytes:>16.1}{peak:>16.1}",
+        poll - call
+    );
     poll - call
 }
 
@@ -50,26 +61,33 @@ impl InMemory {
     fn new() -> Self {
         let (asked, ends_after) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (count, end) = (Arc::clone(&asked), Arc::clone(&ends_after));
-        let answer = move |_: ureq::http::Request<ureq::SendBody>, _: ureq::middleware::MiddlewareNext| {
-            let over = count.fetch_add(1, Ordering::Relaxed) >= end.load(Ordering::Relaxed);
-            Ok(ureq::http::Response::new(ureq::Body::builder().data(if over {
+        let answer =
+            move |_: ureq::http::Request<ureq::SendBody>, _: ureq::middleware::MiddlewareNext| {
+                let over = count.fetch_add(1, Ordering::Relaxed) >= end.load(Ordering::Relaxed);
+                Ok(ureq::http::Response::new(ureq::Body::builder().data(if over {
                 r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"t"}"#
             } else {
                 r#"{"code":0,"message":"ok","data":{"process":37,"status":0},"x-traceID":"t"}"#
             })))
-        };
+            };
         let client = Client::builder()
             .access_token("token")
             .base_url("http://127.0.0.1:9")
+            .min_poll_gap(Duration::ZERO)
             .configure_agent(|agent| agent.middleware(answer))
             .build()
             .unwrap();
-        Self { client, asked, ends_after }
+        Self {
+            client,
+            asked,
+            ends_after,
+        }
     }
 
     fn restart(&self, tasks: u64) {
         self.asked.store(0, Ordering::Relaxed);
-        self.ends_after.store(tasks * (POLLS_A_TASK - 1), Ordering::Relaxed);
+        self.ends_after
+            .store(tasks * (POLLS_A_TASK - 1), Ordering::Relaxed);
     }
 
     /// The polls of a watch, as single calls.
@@ -85,7 +103,11 @@ impl InMemory {
     fn watch(&self, tasks: u64) {
         self.restart(tasks);
         let nanosecond = Duration::from_nanos(1);
-        let watch = self.client.watch(0..tasks).polls_per_second(f64::INFINITY).intervals(nanosecond, nanosecond);
+        let watch = self.client.watch(0..tasks).policy(
+            PollPolicy::new()
+                .initial_interval(nanosecond)
+                .max_interval(nanosecond),
+        );
         assert_eq!(watch.filter(|update| update.is_end()).count() as u64, tasks);
         assert_eq!(self.asked.load(Ordering::Relaxed), tasks * POLLS_A_TASK);
     }
@@ -103,12 +125,15 @@ impl InMemory {
         self.client.get_process(0).unwrap();
         let mut watch = None;
         let counted = allocation_counter::measure(|| {
-            let mut started = self.client.watch(0..tasks).polls_per_second(f64::INFINITY);
+            let mut started = self.client.watch(0..tasks);
             started.next();
             watch = Some(started);
         });
         drop(watch);
         let beyond_id = |bytes: f64| bytes / tasks as f64 - 8.0;
-        (beyond_id(counted.bytes_current as f64), beyond_id(counted.bytes_max as f64))
+        (
+            beyond_id(counted.bytes_current as f64),
+            beyond_id(counted.bytes_max as f64),
+        )
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pan123_offline::testing::Service;
-use pan123_offline::{Client, Progress, Status, Wait};
+use pan123_offline::{Client, PollPolicy, Progress, Status, Wait};
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1) {
@@ -25,27 +25,51 @@ fn main() -> ExitCode {
 }
 
 fn real(task_id: &str) -> Result<(), Box<dyn Error>> {
-    let task_id = task_id.parse().map_err(|_| format!("`{task_id}` is not a task id"))?;
+    let task_id = task_id
+        .parse()
+        .map_err(|_| format!("`{task_id}` is not a task id"))?;
     follow(task_id, Client::from_env()?.wait(task_id))
 }
 
 fn stand_in() -> Result<(), Box<dyn Error>> {
     let service = Service::start()?;
-    let client = Client::builder().access_token("any").base_url(service.base_url()).build()?;
-    println!("no task id given, so this is a stand-in at {}", service.base_url());
+    let client = Client::builder()
+        .access_token("any")
+        .base_url(service.base_url())
+        .build()?;
+    println!(
+        "no task id given, so this is a stand-in at {}",
+        service.base_url()
+    );
     let retrying = Progress::new(Status::Retrying, 40);
     let running = [0, 40, 80].map(|percent| Progress::new(Status::InProgress, percent));
-    service.task(403316, [running[0], running[1], retrying, running[2], Progress::new(Status::Succeeded, 100)]);
+    service.task(
+        403316,
+        [
+            running[0],
+            running[1],
+            retrying,
+            running[2],
+            Progress::new(Status::Succeeded, 100),
+        ],
+    );
     let pause = Duration::from_millis(300);
-    follow(403316, client.wait(403316).intervals(pause, pause))
+    follow(
+        403316,
+        client.wait(403316).policy(
+            PollPolicy::new()
+                .initial_interval(pause)
+                .max_interval(pause),
+        ),
+    )
 }
 
-fn follow(task_id: u64, wait: Wait<'_>) -> Result<(), Box<dyn Error>> {
+fn follow(task_id: u64, wait: Wait) -> Result<(), Box<dyn Error>> {
     for progress in wait {
         let progress = progress?;
         println!("task {task_id}: {progress}");
         if progress.status == Status::Failed {
-            return Err("the task has failed; why, only its callback says".into());
+            return Err("the task has failed; only its callback gives the reason".into());
         }
     }
     Ok(())

@@ -63,26 +63,46 @@
 #![doc = include_str!("faults.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test stops at what fails"))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test stops at what fails")
+)]
 
 mod auth;
-mod builder;
+mod callback;
 mod client;
+mod credentials;
+mod endpoints;
 mod envelope;
 mod error;
+mod error_code;
+mod json;
+mod migrate;
+mod new_task;
 mod proxy;
+mod redact;
+mod retry;
+mod session;
 mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod throttle;
 mod transport;
 mod watch;
 
-pub use auth::{AccessToken, Credentials, TokenCacheError};
-pub use builder::ClientBuilder;
-pub use client::Client;
-pub use envelope::{Envelope, ErrorCode};
-pub use error::{ApiError, ConfigError, DecodeError, Error, HttpError, Result, TransportError, TransportErrorKind};
-pub use task::{Callback, CallbackStatus, NewTask, Progress, Status};
-/// The HTTP client underneath, for [`ClientBuilder::configure_agent`].
+pub use auth::TokenCacheError;
+pub use callback::{Callback, CallbackStatus};
+pub use client::{Client, ClientBuilder};
+pub use credentials::{AccessToken, Credentials};
+pub use envelope::Envelope;
+pub use error::{
+    ApiError, ConfigError, DecodeError, Error, HttpError, Result, TransportError,
+    TransportErrorKind,
+};
+pub use error_code::ErrorCode;
+pub use migrate::{Migration, MigrationEvent};
+pub use new_task::NewTask;
+pub use task::{Progress, Status};
+/// The HTTP client of this crate, for [`ClientBuilder::configure_agent`].
 pub use ureq;
-pub use watch::{Update, Wait, WaitIter, Watch};
+pub use watch::{NextTimeoutError, PollPolicy, Update, Wait, WaitIter, Watch};

@@ -21,7 +21,9 @@ pub(crate) fn from_env(
         }
         Ok(None)
     };
-    let Some((name, url)) = first(&VARIABLES)? else { return Ok(None) };
+    let Some((name, url)) = first(&VARIABLES)? else {
+        return Ok(None);
+    };
     let excepted = first(&EXCEPTIONS)?.is_some_and(|(_, hosts)| is_excepted(host, &hosts));
     Ok((!excepted).then_some((name, url)))
 }
@@ -38,11 +40,21 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>> {
 /// Whether `NO_PROXY` names the host: `*` is every host, and a name stands for its subdomains, too.
 fn is_excepted(host: &str, hosts: &str) -> bool {
     let host = host.to_ascii_lowercase();
-    hosts.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
-        let name = entry.trim_start_matches('*').trim_start_matches('.').to_ascii_lowercase();
-        entry == "*"
-            || (!name.is_empty() && host.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
-    })
+    hosts
+        .split([',', ' '])
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| {
+            let name = entry
+                .trim_start_matches('*')
+                .trim_start_matches('.')
+                .to_ascii_lowercase();
+            entry == "*"
+                || (!name.is_empty()
+                    && host
+                        .strip_suffix(&name)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+        })
 }
 
 #[cfg(test)]
@@ -53,7 +65,10 @@ mod tests {
 
     fn chosen(environment: &[(&str, &str)]) -> Option<&'static str> {
         let lookup = |name: &'static str| {
-            Ok(environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            Ok(environment
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned()))
         };
         let chosen = from_env(HOST, lookup).expect("a proxy or none");
         if let Some((name, url)) = &chosen {
@@ -64,14 +79,22 @@ mod tests {
 
     #[test]
     fn the_order_is_curls() {
-        let all = [("ALL_PROXY", "a"), ("all_proxy", "b"), ("HTTPS_PROXY", "c"), ("https_proxy", "d")];
+        let all = [
+            ("ALL_PROXY", "a"),
+            ("all_proxy", "b"),
+            ("HTTPS_PROXY", "c"),
+            ("https_proxy", "d"),
+        ];
         assert_eq!(chosen(&all), Some("https_proxy"));
         assert_eq!(chosen(&all[..3]), Some("HTTPS_PROXY"));
         assert_eq!(chosen(&all[..2]), Some("all_proxy"));
         assert_eq!(chosen(&all[..1]), Some("ALL_PROXY"));
         assert_eq!(chosen(&[("http_proxy", "p"), ("HTTP_PROXY", "p")]), None);
         // An empty variable is as good as none, as with curl.
-        assert_eq!(chosen(&[("HTTPS_PROXY", ""), ("ALL_PROXY", "a")]), Some("ALL_PROXY"));
+        assert_eq!(
+            chosen(&[("HTTPS_PROXY", ""), ("ALL_PROXY", "a")]),
+            Some("ALL_PROXY")
+        );
     }
 
     #[test]
@@ -91,7 +114,11 @@ mod tests {
             ("", true),
         ] {
             let environment = [("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", hosts)];
-            assert_eq!(chosen(&environment).is_some(), proxied, "NO_PROXY={hosts:?}");
+            assert_eq!(
+                chosen(&environment).is_some(),
+                proxied,
+                "NO_PROXY={hosts:?}"
+            );
         }
     }
 }

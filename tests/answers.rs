@@ -12,7 +12,8 @@ use pan123_offline::{Client, Envelope, Error, ErrorCode, Progress, Result, Statu
 /// The document's own sample.
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
 /// As seen from the vendor's load balancer.
-const BANNED: &str = r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
+const BANNED: &str =
+    r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
 const HTML: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
 const LONGEST_BODY: usize = 64 * 1024;
 /// Nothing that an answer here holds by chance: it would be blotted out.
@@ -20,8 +21,8 @@ const TOKEN: &str = "eyJhbGciOi.secret";
 
 // What `Decode` says is wrong.
 const EMPTY: &str = "it is empty";
-const BREAKS_OFF: &str = "it breaks off";
-const FIELD: &str = "a field is missing, twice there, or of another type";
+const BREAKS_OFF: &str = "it is incomplete";
+const FIELD: &str = "a field is missing, duplicate or of another type";
 const NO_DATA: &str = "its `code` is 0 and its `data` is missing";
 const NOT_JSON: &str = "it is not JSON";
 const NOT_UTF8: &str = "it is not UTF-8";
@@ -71,7 +72,13 @@ fn row(name: &'static str, status: u16, body: impl AsRef<[u8]>, outcome: Outcome
         retry_after: None,
         text: None,
     };
-    Row { name, status, headers: Vec::new(), body: body.as_ref().to_vec(), expected }
+    Row {
+        name,
+        status,
+        headers: Vec::new(),
+        body: body.as_ref().to_vec(),
+        expected,
+    }
 }
 
 impl Row {
@@ -112,12 +119,20 @@ impl Row {
 
     fn ask(&self) -> Result<Progress> {
         let mut server = Server::new();
-        let mut mock = server.mock("GET", Matcher::Any).with_status(self.status.into()).with_body(&self.body);
+        let mut mock = server
+            .mock("GET", Matcher::Any)
+            .with_status(self.status.into())
+            .with_body(&self.body);
         for (name, value) in &self.headers {
             mock = mock.with_header(*name, value);
         }
         let mock = mock.expect(1).create();
-        let client = Client::builder().access_token(TOKEN).base_url(server.url()).retries(0).build().unwrap();
+        let client = Client::builder()
+            .access_token(TOKEN)
+            .base_url(server.url())
+            .retries(0)
+            .build()
+            .unwrap();
         let result = client.get_process(403316);
         mock.assert();
         result
@@ -136,26 +151,38 @@ impl Row {
         };
         let (code, cause) = match (&expected.outcome, &error) {
             (Api { code, message }, Error::Api(api)) => {
-                assert_eq!((api.code, api.message.as_str()), (ErrorCode(*code), *message), "code and message");
-                assert_eq!(api.http_status, Some(self.status), "http_status");
-                assert_eq!(api.trace_id.as_deref(), expected.trace_id, "trace_id");
-                assert_eq!(api.retry_after, expected.retry_after, "retry_after");
-                (Some(api.code), false)
+                assert_eq!(
+                    (api.code(), api.message()),
+                    (ErrorCode(*code), *message),
+                    "code and message"
+                );
+                assert_eq!(api.http_status(), Some(self.status), "http_status");
+                assert_eq!(api.trace_id().as_deref(), expected.trace_id, "trace_id");
+                assert_eq!(api.retry_after(), expected.retry_after, "retry_after");
+                (Some(api.code()), false)
             }
             (Http, Error::Http(http)) => {
-                assert_eq!(http.status, self.status, "status");
-                assert_eq!(http.body, self.excerpt(), "body");
-                assert_eq!(http.retry_after, expected.retry_after, "retry_after");
+                assert_eq!(http.status(), self.status, "status");
+                assert_eq!(http.body(), self.excerpt(), "body");
+                assert_eq!(http.retry_after(), expected.retry_after, "retry_after");
                 (None, false)
             }
             (Decode(reason, cause), Error::Decode(decode)) => {
-                assert_eq!((decode.reason.as_str(), &decode.body), (*reason, &self.excerpt()), "reason and body");
+                assert_eq!(
+                    (decode.reason(), decode.body()),
+                    (*reason, &*self.excerpt()),
+                    "reason and body"
+                );
                 (None, *cause)
             }
             (_, other) => panic!("another variant: {other:?}"),
         };
         assert_eq!(error.is_transient(), expected.transient, "is_transient()");
-        assert_eq!(error.is_unauthorized(), expected.unauthorized, "is_unauthorized()");
+        assert_eq!(
+            error.is_unauthorized(),
+            expected.unauthorized,
+            "is_unauthorized()"
+        );
         assert_eq!(error.is_banned(), expected.banned, "is_banned()");
         assert_eq!(error.code(), code, "code()");
         assert_eq!(error.trace_id(), expected.trace_id, "trace_id()");
@@ -163,8 +190,14 @@ impl Row {
         assert!(!error.is_timeout(), "is_timeout()");
         match error.source() {
             Some(source) => {
-                assert!(cause && source.is::<serde_json::Error>(), "an unexpected source(): {source:?}");
-                assert!(!error.to_string().contains(&source.to_string()), "the cause is in Display, too: {error}");
+                assert!(
+                    cause && source.is::<serde_json::Error>(),
+                    "an unexpected source(): {source:?}"
+                );
+                assert!(
+                    !error.to_string().contains(&source.to_string()),
+                    "the cause is in Display, too: {error}"
+                );
             }
             None => assert!(!cause, "source() is missing"),
         }
@@ -175,7 +208,10 @@ impl Row {
 
     /// How the body begins, as an error quotes it.
     fn excerpt(&self) -> String {
-        String::from_utf8_lossy(&self.body).chars().take(256).collect()
+        String::from_utf8_lossy(&self.body)
+            .chars()
+            .take(256)
+            .collect()
     }
 }
 
@@ -184,10 +220,17 @@ impl Row {
 fn check(rows: Vec<Row>) {
     let failed: Vec<_> = rows
         .iter()
-        .filter(|row| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| row.check(row.ask()))).is_err())
+        .filter(|row| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| row.check(row.ask()))).is_err()
+        })
         .map(|row| row.name)
         .collect();
-    assert!(failed.is_empty(), "{} of {} rows failed, each panicked above: {failed:#?}", failed.len(), rows.len());
+    assert!(
+        failed.is_empty(),
+        "{} of {} rows failed, each panicked above: {failed:#?}",
+        failed.len(),
+        rows.len()
+    );
 }
 
 fn progress(status: Status, percent: u8) -> Outcome {
@@ -214,43 +257,190 @@ fn successes() {
 
     let with = |data: &str| format!(r#"{{"code":0,"message":"ok","data":{data},"x-traceID":"t"}}"#);
     check(vec![
-        row("the document's sample", 200, SAMPLE, progress(Succeeded, 100)),
-        row("status 0", 200, with(r#"{"process":12,"status":0}"#), progress(InProgress, 12)),
-        row("status 1", 200, with(r#"{"process":0,"status":1}"#), progress(Failed, 0)),
-        row("status 2", 200, with(r#"{"process":100,"status":2}"#), progress(Succeeded, 100)),
-        row("status 3", 200, with(r#"{"process":50,"status":3}"#), progress(Retrying, 50)),
-        row("status 7", 200, with(r#"{"process":50,"status":7}"#), progress(Unknown(7), 50)),
-        row("status -1", 200, with(r#"{"process":50,"status":-1}"#), progress(Unknown(-1), 50)),
-        row("process 0", 200, with(r#"{"process":0,"status":0}"#), progress(InProgress, 0)),
-        row("process 0.9", 200, with(r#"{"process":0.9,"status":0}"#), progress(InProgress, 0)),
-        row("process 37.9", 200, with(r#"{"process":37.9,"status":0}"#), progress(InProgress, 37)),
-        row("process 99.9", 200, with(r#"{"process":99.9,"status":0}"#), progress(InProgress, 99)),
-        row("process 100", 200, with(r#"{"process":100,"status":0}"#), progress(InProgress, 100)),
-        row("process 100.0", 200, with(r#"{"process":100.0,"status":0}"#), progress(InProgress, 100)),
-        row("process 250", 200, with(r#"{"process":250,"status":0}"#), progress(InProgress, 100)),
-        row("process 256", 200, with(r#"{"process":256,"status":0}"#), progress(InProgress, 100)),
-        row("process -1", 200, with(r#"{"process":-1,"status":0}"#), progress(InProgress, 0)),
-        row("process 1e300", 200, with(r#"{"process":1e300,"status":0}"#), progress(InProgress, 100)),
-        row("process -1e300", 200, with(r#"{"process":-1e300,"status":0}"#), progress(InProgress, 0)),
-        row("fields unknown today", 200, with(r#"{"process":1,"status":0,"reason":[{}]}"#), progress(InProgress, 1)),
-        row("only what is needed", 200, r#"{"code":0,"data":{"process":1,"status":0}}"#, progress(InProgress, 1)),
+        row(
+            "the document's sample",
+            200,
+            SAMPLE,
+            progress(Succeeded, 100),
+        ),
+        row(
+            "status 0",
+            200,
+            with(r#"{"process":12,"status":0}"#),
+            progress(InProgress, 12),
+        ),
+        row(
+            "status 1",
+            200,
+            with(r#"{"process":0,"status":1}"#),
+            progress(Failed, 0),
+        ),
+        row(
+            "status 2",
+            200,
+            with(r#"{"process":100,"status":2}"#),
+            progress(Succeeded, 100),
+        ),
+        row(
+            "status 3",
+            200,
+            with(r#"{"process":50,"status":3}"#),
+            progress(Retrying, 50),
+        ),
+        row(
+            "status 7",
+            200,
+            with(r#"{"process":50,"status":7}"#),
+            progress(Unknown(7), 50),
+        ),
+        row(
+            "status -1",
+            200,
+            with(r#"{"process":50,"status":-1}"#),
+            progress(Unknown(-1), 50),
+        ),
+        row(
+            "process 0",
+            200,
+            with(r#"{"process":0,"status":0}"#),
+            progress(InProgress, 0),
+        ),
+        row(
+            "process 0.9",
+            200,
+            with(r#"{"process":0.9,"status":0}"#),
+            progress(InProgress, 0),
+        ),
+        row(
+            "process 37.9",
+            200,
+            with(r#"{"process":37.9,"status":0}"#),
+            progress(InProgress, 37),
+        ),
+        row(
+            "process 99.9",
+            200,
+            with(r#"{"process":99.9,"status":0}"#),
+            progress(InProgress, 99),
+        ),
+        row(
+            "process 100",
+            200,
+            with(r#"{"process":100,"status":0}"#),
+            progress(InProgress, 100),
+        ),
+        row(
+            "process 100.0",
+            200,
+            with(r#"{"process":100.0,"status":0}"#),
+            progress(InProgress, 100),
+        ),
+        row(
+            "process 250",
+            200,
+            with(r#"{"process":250,"status":0}"#),
+            progress(InProgress, 100),
+        ),
+        row(
+            "process 256",
+            200,
+            with(r#"{"process":256,"status":0}"#),
+            progress(InProgress, 100),
+        ),
+        row(
+            "process -1",
+            200,
+            with(r#"{"process":-1,"status":0}"#),
+            progress(InProgress, 0),
+        ),
+        row(
+            "process 1e300",
+            200,
+            with(r#"{"process":1e300,"status":0}"#),
+            progress(InProgress, 100),
+        ),
+        row(
+            "process -1e300",
+            200,
+            with(r#"{"process":-1e300,"status":0}"#),
+            progress(InProgress, 0),
+        ),
+        row(
+            "fields unknown today",
+            200,
+            with(r#"{"process":1,"status":0,"reason":[{}]}"#),
+            progress(InProgress, 1),
+        ),
+        row(
+            "only what is needed",
+            200,
+            r#"{"code":0,"data":{"process":1,"status":0}}"#,
+            progress(InProgress, 1),
+        ),
         row(
             "null texts",
             200,
             r#"{"code":0,"message":null,"data":{"process":1,"status":0},"x-traceID":null}"#,
             progress(InProgress, 1),
         ),
-        row("data before the code", 200, r#"{"data":{"status":0,"process":1},"code":0}"#, progress(InProgress, 1)),
-        row("code \"0\"", 200, r#"{"code":"0","data":{"process":1,"status":0}}"#, progress(InProgress, 1)),
-        row("after a byte-order mark", 200, format!("\u{feff}{SAMPLE}"), progress(Succeeded, 100)),
-        row("with blanks around it", 200, format!(" \r\n\t{SAMPLE}\n"), progress(Succeeded, 100)),
-        row("escapes in the message", 200, SAMPLE.replace("\"ok\"", r#""\u597d\n\"""#), progress(Succeeded, 100)),
+        row(
+            "data before the code",
+            200,
+            r#"{"data":{"status":0,"process":1},"code":0}"#,
+            progress(InProgress, 1),
+        ),
+        row(
+            "code \"0\"",
+            200,
+            r#"{"code":"0","data":{"process":1,"status":0}}"#,
+            progress(InProgress, 1),
+        ),
+        row(
+            "after a byte-order mark",
+            200,
+            format!("\u{feff}{SAMPLE}"),
+            progress(Succeeded, 100),
+        ),
+        row(
+            "with blanks around it",
+            200,
+            format!(" \r\n\t{SAMPLE}\n"),
+            progress(Succeeded, 100),
+        ),
+        row(
+            "escapes in the message",
+            200,
+            SAMPLE.replace("\"ok\"", r#""\u597d\n\"""#),
+            progress(Succeeded, 100),
+        ),
         row("HTTP 201", 201, SAMPLE, progress(Succeeded, 100)),
-        row("labelled as a text", 200, SAMPLE, progress(Succeeded, 100)).header("content-type", "text/plain"),
-        row("a Retry-After of no concern", 200, SAMPLE, progress(Succeeded, 100)).header("retry-after", "60"),
-        row("more than 512 bytes", 200, padded(SAMPLE, 513), progress(Succeeded, 100)),
-        row("exactly 512 bytes", 200, padded(SAMPLE, 512), progress(Succeeded, 100)),
-        row("exactly 64 KiB", 200, padded(SAMPLE, LONGEST_BODY), progress(Succeeded, 100)),
+        row("labelled as a text", 200, SAMPLE, progress(Succeeded, 100))
+            .header("content-type", "text/plain"),
+        row(
+            "a Retry-After of no concern",
+            200,
+            SAMPLE,
+            progress(Succeeded, 100),
+        )
+        .header("retry-after", "60"),
+        row(
+            "more than 512 bytes",
+            200,
+            padded(SAMPLE, 513),
+            progress(Succeeded, 100),
+        ),
+        row(
+            "exactly 512 bytes",
+            200,
+            padded(SAMPLE, 512),
+            progress(Succeeded, 100),
+        ),
+        row(
+            "exactly 64 KiB",
+            200,
+            padded(SAMPLE, LONGEST_BODY),
+            progress(Succeeded, 100),
+        ),
     ]);
 }
 
@@ -260,19 +450,19 @@ fn no_envelope_in_a_2xx() {
     let code = |code: &str| format!(r#"{{"code":{code},"message":"ok","data":{data}}}"#);
     let with = |data: &str| format!(r#"{{"code":0,"message":"ok","data":{data}}}"#);
     check(vec![
-        row("empty", 200, "", decode(EMPTY)).text("the answer is not the documented one: it is empty"),
+        row("empty", 200, "", decode(EMPTY)).text("the response is not the documented one: it is empty"),
         row("204", 204, "", decode(EMPTY)),
         row("only a byte-order mark", 200, "\u{feff}", decode(EMPTY)),
         row("blanks", 200, "  \n", decode(BREAKS_OFF)),
         row("HTML", 200, HTML, decode(NOT_JSON)).text(
-            "the answer is not the documented one: it is not JSON; \
-             it said: <html><body><h1>502 Bad Gateway</h1></body></html>",
+            "the response is not the documented one: it is not JSON; \
+             received: <html><body><h1>502 Bad Gateway</h1></body></html>",
         ),
         row("control characters", 200, "\u{1b}[2J\r\n\0", decode(NOT_JSON))
-            .text("the answer is not the documented one: it is not JSON; it said: \\u{1b}[2J\\r\\n\\u{0}"),
+            .text("the response is not the documented one: it is not JSON; received: \\u{1b}[2J\\r\\n\\u{0}"),
         row("truncated", 200, &SAMPLE[..59], decode(BREAKS_OFF)).text(
-            "the answer is not the documented one: it breaks off; \
-             it said: {\"code\":0,\"message\":\"ok\",\"data\":{\"process\":100,\"status\":2},",
+            "the response is not the documented one: it is incomplete; \
+             received: {\"code\":0,\"message\":\"ok\",\"data\":{\"process\":100,\"status\":2},",
         ),
         row("truncated by one byte", 200, &SAMPLE[..SAMPLE.len() - 1], decode(BREAKS_OFF)),
         row("an error, truncated", 200, &BANNED[..30], decode(BREAKS_OFF)),
@@ -286,13 +476,13 @@ fn no_envelope_in_a_2xx() {
             decode(NOT_UTF8),
         )
         .text(
-            "the answer is not the documented one: it is not UTF-8; \
-                 it said: {\"code\":0,\"message\":\"\u{fffd}\",\"data\":{\"process\":1,\"status\":0}}",
+            "the response is not the documented one: it is not UTF-8; \
+                 received: {\"code\":0,\"message\":\"\u{fffd}\",\"data\":{\"process\":1,\"status\":0}}",
         ),
         row("UTF-16", 200, SAMPLE.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>(), decode(NOT_JSON)),
         // An empty object has no code and is thus no success.
         row("an empty object", 200, "{}", decode(FIELD)).text(
-            "the answer is not the documented one: a field is missing, twice there, or of another type; it said: {}",
+            "the response is not the documented one: a field is missing, duplicate or of another type; received: {}",
         ),
         row("null", 200, "null", decode(FIELD)),
         row("a number", 200, "0", decode(FIELD)),
@@ -307,7 +497,6 @@ fn no_envelope_in_a_2xx() {
         row("code false", 200, code("false"), decode(FIELD)),
         row("code 0.0", 200, code("0.0"), decode(FIELD)),
         row("code 1.5", 200, code("1.5"), decode(FIELD)),
-        row("code 403.0", 200, code("403.0"), decode(FIELD)),
         row("code [0]", 200, code("[0]"), decode(FIELD)),
         row("code {}", 200, code("{}"), decode(FIELD)),
         row("code \"x\"", 200, code(r#""x""#), decode(FIELD)),
@@ -319,8 +508,8 @@ fn no_envelope_in_a_2xx() {
         row("code 401, then 0", 200, format!(r#"{{"code":401,"code":0,"data":{data}}}"#), decode(FIELD)),
         row("data twice", 200, format!(r#"{{"code":0,"data":{data},"data":{data}}}"#), decode(FIELD)),
         row("data null", 200, with("null"), Decode(NO_DATA, false)).text(
-            "the answer is not the documented one: its `code` is 0 and its `data` is missing; \
-             it said: {\"code\":0,\"message\":\"ok\",\"data\":null}",
+            "the response is not the documented one: its `code` is 0 and its `data` is missing; \
+             received: {\"code\":0,\"message\":\"ok\",\"data\":null}",
         ),
         row("data missing", 200, r#"{"code":0,"message":"ok"}"#, Decode(NO_DATA, false)),
         row("code \"0\", data missing", 200, r#"{"code":"0"}"#, Decode(NO_DATA, false)),
@@ -344,22 +533,23 @@ fn no_envelope_in_a_2xx() {
 fn codes() {
     const TRACE: &str = "4b_kong-db-5898fdd8c6-t5pvc";
 
-    let with = |code: i64| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"{TRACE}"}}"#);
+    let with =
+        |code: i64| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"{TRACE}"}}"#);
     check(vec![
         row("1", 200, with(1), api(1, "m")).trace_id(TRACE).text(
-            "the service answered code 1: the request was refused, check the task id and what was sent; \
-             it said: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
+            "the service returned code 1: the request was rejected, check the task id and what was sent; \
+             received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
         ),
         row("401", 200, r#"{"code":401,"message":"token is expired","data":null}"#, api(401, "token is expired"))
             .unauthorized()
             .text(
-                "the service answered code 401: the access token is invalid, expired or replaced, get a new one; \
-                 it said: token is expired",
+                "the service returned code 401: the access token is invalid, expired or replaced, get a new one; \
+                 received: token is expired",
             ),
         row("403", 200, with(403), api(403, "m")).banned().trace_id(TRACE),
         row("\"403\"", 200, BANNED, api(403, "123pan-global-slb forbidden client ip 203.0.113.7")).banned().text(
-            "the service answered code 403: this address is banned, stop and ask the service; \
-             it said: 123pan-global-slb forbidden client ip 203.0.113.7",
+            "the service returned code 403: this IP address is banned, stop and ask the service; \
+             received: 123pan-global-slb forbidden client ip 203.0.113.7",
         ),
         row("\"403\" after a byte-order mark", 200, format!("\u{feff}{BANNED}"), {
             api(403, "123pan-global-slb forbidden client ip 203.0.113.7")
@@ -368,52 +558,57 @@ fn codes() {
         row("\"401\"", 200, r#"{"code":"401"}"#, api(401, "")).unauthorized(),
         row("\"429\"", 200, r#"{"code":"429"}"#, api(429, "")).transient(),
         row("429", 200, with(429), api(429, "m")).transient().trace_id(TRACE).text(
-            "the service answered code 429: too many requests, wait and ask again; \
-             it said: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
+            "the service returned code 429: too many requests, wait and try again; \
+             received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
         ),
         row("429 with Retry-After", 200, with(429), api(429, "m"))
             .header("Retry-After", "7")
             .transient()
             .trace_id(TRACE)
             .retry_after(7),
-        row("500", 200, with(500), api(500, "m")).trace_id(TRACE),
+        row("500", 200, with(500), api(500, "m")).transient().trace_id(TRACE),
         row("5066", 200, with(5066), api(5066, "m")).trace_id(TRACE).text(
-            "the service answered code 5066: the file was not found; \
-             it said: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
+            "the service returned code 5066: the file was not found; \
+             received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
         ),
         row("5113", 200, with(5113), api(5113, "m")).trace_id(TRACE).text(
-            "the service answered code 5113: the traffic quota is used up; \
-             it said: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
+            "the service returned code 5113: the traffic quota is used up; \
+             received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
         ),
         row("987654", 200, with(987654), api(987654, "m"))
             .trace_id(TRACE)
-            .text("the service answered code 987654; it said: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)"),
+            .text("the service returned code 987654; received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)"),
         row("-1", 200, with(-1), api(-1, "m")).trace_id(TRACE),
         row("i64::MIN", 200, with(i64::MIN), api(i64::MIN, "m")).trace_id(TRACE),
         row("i64::MAX", 200, with(i64::MAX), api(i64::MAX, "m")).trace_id(TRACE),
         row("nothing but the code", 200, r#"{"code":5066}"#, api(5066, ""))
-            .text("the service answered code 5066: the file was not found"),
+            .text("the service returned code 5066: the file was not found"),
         row("a message that would steer a terminal", 200, r#"{"code":987654,"message":"\u001b[2J\nx"}"#, {
             api(987654, "\u{1b}[2J\nx")
         })
-        .text("the service answered code 987654; it said: \\u{1b}[2J\\nx"),
+        .text("the service returned code 987654; received: \\u{1b}[2J\\nx"),
         row(
             "a message that would turn the writing direction",
             200,
             r#"{"code":987654,"message":"a\u202eb\u2066c"}"#,
             api(987654, "a\u{202e}b\u{2066}c"),
         )
-        .text("the service answered code 987654; it said: a\\u{202e}b\\u{2066}c"),
+        .text("the service returned code 987654; received: a\\u{202e}b\\u{2066}c"),
         row("HTTP 202", 202, r#"{"code":987654}"#, api(987654, ""))
-            .text("the service answered code 987654 with HTTP 202"),
+            .text("the service returned code 987654 with HTTP 202"),
     ]);
 }
 
 #[test]
 fn what_is_odd_beside_the_code_hides_no_error() {
-    let data = |data: &str| format!(r#"{{"code":401,"message":"no","data":{data},"x-traceID":"t"}}"#);
+    let data =
+        |data: &str| format!(r#"{{"code":401,"message":"no","data":{data},"x-traceID":"t"}}"#);
     let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let refused = |name, body: String| row(name, 200, body, api(401, "no")).unauthorized().trace_id("t");
+    let refused = |name, body: String| {
+        row(name, 200, body, api(401, "no"))
+            .unauthorized()
+            .trace_id("t")
+    };
     check(vec![
         refused("data a string", data(r#""nothing""#)),
         refused("data an empty string", data(r#""""#)),
@@ -424,36 +619,105 @@ fn what_is_odd_beside_the_code_hides_no_error() {
         refused("data a number", data("0")),
         refused("data false", data("false")),
         refused("data a progress", data(r#"{"process":100,"status":2}"#)),
-        refused("data half a progress", data(r#"{"process":"100","status":2}"#)),
+        refused(
+            "data half a progress",
+            data(r#"{"process":"100","status":2}"#),
+        ),
         refused("data deep", data(&deep(100))),
         refused("data deeper than serde_json reads", data(&deep(1000))),
         refused("data a number beyond f64", data("1e999")),
         refused("data half a surrogate pair", data(r#""\ud83d""#)),
         refused("data twice", data(r#"null,"data":1"#)),
         // The rest is as it should be, so it is not lost either.
-        row("a number as message", 200, r#"{"code":401,"message":5,"x-traceID":"t"}"#, api(401, ""))
-            .unauthorized()
-            .trace_id("t"),
-        row("an array as message", 200, r#"{"code":401,"message":["no"],"data":null}"#, api(401, "")).unauthorized(),
-        row("null as message", 200, r#"{"code":401,"message":null,"data":null}"#, api(401, "")).unauthorized(),
-        row("a number as trace id", 200, r#"{"code":429,"message":"no","x-traceID":17}"#, api(429, "no")).transient(),
-        row("an object as trace id", 200, r#"{"code":429,"message":"no","x-traceID":{}}"#, api(429, "no")).transient(),
-        row("null as trace id", 200, r#"{"code":429,"message":"no","x-traceID":null}"#, api(429, "no")).transient(),
-        row("everything odd", 200, r#"{"code":"403","message":1,"data":2,"x-traceID":3}"#, api(403, "")).banned(),
-        row("not UTF-8 in the message", 200, b"{\"code\":429,\"message\":\"\xb7\xb1\"}", api(429, "\u{fffd}\u{fffd}"))
-            .transient(),
-        row("not UTF-8 in data", 200, b"{\"code\":429,\"data\":\"\xb7\xb1\",\"message\":\"no\"}", api(429, "no"))
-            .transient(),
+        row(
+            "a number as message",
+            200,
+            r#"{"code":401,"message":5,"x-traceID":"t"}"#,
+            api(401, ""),
+        )
+        .unauthorized()
+        .trace_id("t"),
+        row(
+            "an array as message",
+            200,
+            r#"{"code":401,"message":["no"],"data":null}"#,
+            api(401, ""),
+        )
+        .unauthorized(),
+        row(
+            "null as message",
+            200,
+            r#"{"code":401,"message":null,"data":null}"#,
+            api(401, ""),
+        )
+        .unauthorized(),
+        row(
+            "a number as trace id",
+            200,
+            r#"{"code":429,"message":"no","x-traceID":17}"#,
+            api(429, "no"),
+        )
+        .transient(),
+        row(
+            "an object as trace id",
+            200,
+            r#"{"code":429,"message":"no","x-traceID":{}}"#,
+            api(429, "no"),
+        )
+        .transient(),
+        row(
+            "null as trace id",
+            200,
+            r#"{"code":429,"message":"no","x-traceID":null}"#,
+            api(429, "no"),
+        )
+        .transient(),
+        row(
+            "everything odd",
+            200,
+            r#"{"code":"403","message":1,"data":2,"x-traceID":3}"#,
+            api(403, ""),
+        )
+        .banned(),
+        row(
+            "not UTF-8 in the message",
+            200,
+            b"{\"code\":429,\"message\":\"\xb7\xb1\"}",
+            api(429, "\u{fffd}\u{fffd}"),
+        )
+        .transient(),
+        row(
+            "not UTF-8 in data",
+            200,
+            b"{\"code\":429,\"data\":\"\xb7\xb1\",\"message\":\"no\"}",
+            api(429, "no"),
+        )
+        .transient(),
         // Which one counts does not matter, as long as it is no success and no lost ban.
-        row("odd data in HTTP 500", 500, r#"{"code":1,"message":"no","data":[0]}"#, api(1, "no")),
-        row("odd message in HTTP 429", 429, r#"{"code":429,"message":[]}"#, api(429, "")).transient(),
+        row(
+            "odd data in HTTP 500",
+            500,
+            r#"{"code":1,"message":"no","data":[0]}"#,
+            api(1, "no"),
+        ),
+        row(
+            "odd message in HTTP 429",
+            429,
+            r#"{"code":429,"message":[]}"#,
+            api(429, ""),
+        )
+        .transient(),
     ]);
 }
 
 /// What such a text becomes is open; that the code comes through is not.
 #[test]
 fn a_text_that_cannot_be_read_hides_no_error() {
-    let deep = format!(r#"{{"code":429,"message":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
+    let deep = format!(
+        r#"{{"code":429,"message":{}{}}}"#,
+        "[".repeat(1000),
+        "]".repeat(1000)
+    );
     for body in [
         // A message that was cut within an emoji.
         r#"{"code":429,"message":"too many requests \ud83d"}"#,
@@ -462,7 +726,11 @@ fn a_text_that_cannot_be_read_hides_no_error() {
         &deep,
     ] {
         let error = row("", 200, body, Http).ask().unwrap_err();
-        assert_eq!(error.code(), Some(ErrorCode::RATE_LIMITED), "{body} became {error:?}");
+        assert_eq!(
+            error.code(),
+            Some(ErrorCode::RATE_LIMITED),
+            "{body} became {error:?}"
+        );
         assert!(error.is_transient());
     }
 }
@@ -471,11 +739,11 @@ fn a_text_that_cannot_be_read_hides_no_error() {
 fn http_statuses_without_an_envelope() {
     check(vec![
         row("HTML with 502", 502, HTML, Http).transient().text(
-            "HTTP 502 without the service's envelope: the service or a gateway before it is in trouble, ask again \
-             later; it said: <html><body><h1>502 Bad Gateway</h1></body></html>",
+            "HTTP 502 without the service's envelope: the service or a gateway before it failed, try again \
+             later; received: <html><body><h1>502 Bad Gateway</h1></body></html>",
         ),
         row("empty 504", 504, "", Http).transient().text(
-            "HTTP 504 without the service's envelope: the service or a gateway before it is in trouble, ask again later",
+            "HTTP 504 without the service's envelope: the service or a gateway before it failed, try again later",
         ),
         row("500", 500, "oops", Http).transient(),
         row("503 with Retry-After", 503, "", Http).header("Retry-After", "120").transient().retry_after(120),
@@ -485,23 +753,24 @@ fn http_statuses_without_an_envelope() {
             .text("HTTP 401 without the service's envelope: the access token was refused, get a new one"),
         row("401 with Retry-After", 401, "", Http).header("Retry-After", "3").unauthorized().retry_after(3),
         row("403", 403, HTML, Http).banned().text(
-            "HTTP 403 without the service's envelope: this address is banned, stop and ask the service; \
-             it said: <html><body><h1>502 Bad Gateway</h1></body></html>",
+            "HTTP 403 without the service's envelope: this IP address is banned, stop and ask the service; \
+             received: <html><body><h1>502 Bad Gateway</h1></body></html>",
         ),
         row("403 with Retry-After", 403, "", Http).header("Retry-After", "3").banned().retry_after(3),
-        row("404", 404, "", Http)
-            .text("HTTP 404 without the service's envelope: nothing is there, check the base URL"),
+        row("404", 404, "", Http).text("HTTP 404 without the service's envelope: not found, check the base URL"),
         row("400", 400, "", Http).text(
-            "HTTP 400 without the service's envelope: this did not come from the documented service, \
+            "HTTP 400 without the service's envelope: not a response of the documented service, \
              check the base URL and any proxy",
         ),
         row("429", 429, "", Http)
             .transient()
-            .text("HTTP 429 without the service's envelope: too many requests, wait and ask again"),
+            .text("HTTP 429 without the service's envelope: too many requests, wait and try again"),
         row("429, Retry-After 7", 429, "", Http).header("Retry-After", "7").transient().retry_after(7),
         row("429, Retry-After 0", 429, "", Http).header("Retry-After", "0").transient().retry_after(0),
         row("429, Retry-After in capitals", 429, "", Http).header("RETRY-AFTER", "007").transient().retry_after(7),
-        row("429, Retry-After a date", 429, "", Http).header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT").transient(),
+        row("429, Retry-After a date", 429, "", Http)
+            .header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT")
+            .transient(),
         row("429, Retry-After nonsense", 429, "", Http).header("Retry-After", "soon").transient(),
         row("429, Retry-After empty", 429, "", Http).header("Retry-After", "").transient(),
         row("429, Retry-After negative", 429, "", Http).header("Retry-After", "-5").transient(),
@@ -518,8 +787,8 @@ fn http_statuses_without_an_envelope() {
         row("500 with half an envelope", 500, &BANNED[..30], Http).transient(),
         row("a body without end", 502, "x".repeat(3 * LONGEST_BODY), Http).transient(),
         row("a body that is not UTF-8", 502, b"\xff\xfe", Http).transient().text(
-            "HTTP 502 without the service's envelope: the service or a gateway before it is in trouble, ask again \
-             later; it said: \u{fffd}\u{fffd}",
+            "HTTP 502 without the service's envelope: the service or a gateway before it failed, try again \
+             later; received: \u{fffd}\u{fffd}",
         ),
         row("a long body in Chinese", 502, "错".repeat(1000), Http).transient(),
     ]);
@@ -527,11 +796,12 @@ fn http_statuses_without_an_envelope() {
 
 #[test]
 fn http_statuses_with_an_envelope() {
-    let with = |code: &str| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"t"}}"#);
+    let with =
+        |code: &str| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"t"}}"#);
     check(vec![
         row("401", 401, with("401"), api(401, "m")).unauthorized().trace_id("t").text(
-            "the service answered code 401 with HTTP 401: the access token is invalid, expired or replaced, \
-             get a new one; it said: m (trace id t)",
+            "the service returned code 401 with HTTP 401: the access token is invalid, expired or replaced, \
+             get a new one; received: m (trace id t)",
         ),
         row("401 around another code", 401, with("5066"), api(5066, "m")).unauthorized().trace_id("t"),
         row("401 around the sample", 401, SAMPLE, api(0, "ok"))
@@ -550,8 +820,8 @@ fn http_statuses_with_an_envelope() {
             .banned()
             .trace_id("1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"),
         row("429", 429, with("429"), api(429, "m")).transient().trace_id("t").text(
-            "the service answered code 429 with HTTP 429: too many requests, wait and ask again; \
-             it said: m (trace id t)",
+            "the service returned code 429 with HTTP 429: too many requests, wait and try again; \
+             received: m (trace id t)",
         ),
         row("429, Retry-After 7", 429, with("429"), api(429, "m"))
             .header("Retry-After", "7")
@@ -569,8 +839,8 @@ fn http_statuses_with_an_envelope() {
             .retry_after(u64::MAX),
         // The envelope is the service's own word: with one, a 5xx is as permanent as its code.
         row("500 around 1", 500, with("1"), api(1, "m")).trace_id("t").text(
-            "the service answered code 1 with HTTP 500: the request was refused, check the task id and what was \
-             sent; it said: m (trace id t)",
+            "the service returned code 1 with HTTP 500: the request was rejected, check the task id and what was \
+             sent; received: m (trace id t)",
         ),
         row("500 around 429", 500, with("429"), api(429, "m")).transient().trace_id("t"),
         row("404 around 5066", 404, with("5066"), api(5066, "m")).trace_id("t"),
@@ -586,9 +856,17 @@ fn http_statuses_with_an_envelope() {
 fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let mut elsewhere = Server::new();
-        let followed = elsewhere.mock("GET", Matcher::Any).with_body(SAMPLE).expect(0).create();
+        let followed = elsewhere
+            .mock("GET", Matcher::Any)
+            .with_body(SAMPLE)
+            .expect(0)
+            .create();
         let mut server = Server::new();
-        let followed_here = server.mock("GET", "/here").with_body(SAMPLE).expect(0).create();
+        let followed_here = server
+            .mock("GET", "/here")
+            .with_body(SAMPLE)
+            .expect(0)
+            .create();
         for location in ["/here".to_owned(), format!("{}/there", elsewhere.url())] {
             let mock = server
                 .mock("GET", "/api/v1/oss/offline/download/process?taskID=1")
@@ -596,11 +874,17 @@ fn redirects_are_not_followed() {
                 .with_header("location", &location)
                 .expect(1)
                 .create();
-            let client = Client::builder().access_token(TOKEN).base_url(server.url()).build().unwrap();
+            let client = Client::builder()
+                .access_token(TOKEN)
+                .base_url(server.url())
+                .build()
+                .unwrap();
             let error = client.get_process(1).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("HTTP {status} without the service's envelope: redirects are not followed, check the base URL")
+                format!(
+                    "HTTP {status} without the service's envelope: redirects are not followed, check the base URL"
+                )
             );
             row("a redirect", status, "", Http).check(Err(error));
             mock.assert();
@@ -614,9 +898,15 @@ fn redirects_are_not_followed() {
 fn the_token_is_blotted_out_of_what_the_server_sends_back() {
     // An excerpt ends within the token here, and half a token is no less a secret.
     let cut = format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() + 1));
-    let cut_in_json = format!(r#"{{"code":0,"data":{{}},"x":"{}{TOKEN}"}}"#, "x".repeat(256 - 28 - TOKEN.len() + 1));
+    let cut_in_json = format!(
+        r#"{{"code":0,"data":{{}},"x":"{}{TOKEN}"}}"#,
+        "x".repeat(256 - 28 - TOKEN.len() + 1)
+    );
     for (status, body) in [
-        (200, r#"{"code":401,"message":"bad eyJhbGciOi.secret","x-traceID":"eyJhbGciOi.secret"}"#),
+        (
+            200,
+            r#"{"code":401,"message":"bad eyJhbGciOi.secret","x-traceID":"eyJhbGciOi.secret"}"#,
+        ),
         (200, r#"{"code":"eyJhbGciOi.secret"}"#),
         (200, r#"{"code":0,"data":"eyJhbGciOi.secret"}"#),
         (200, "eyJhbGciOi.secret"),
@@ -625,8 +915,16 @@ fn the_token_is_blotted_out_of_what_the_server_sends_back() {
         (200, &cut_in_json),
     ] {
         let mut server = Server::new();
-        server.mock("GET", Matcher::Any).with_status(status).with_body(body).create();
-        let client = Client::builder().access_token(TOKEN).base_url(server.url()).build().unwrap();
+        server
+            .mock("GET", Matcher::Any)
+            .with_status(status)
+            .with_body(body)
+            .create();
+        let client = Client::builder()
+            .access_token(TOKEN)
+            .base_url(server.url())
+            .build()
+            .unwrap();
         let error = client.get_process(1).unwrap_err();
         let mut texts = vec![error.to_string(), format!("{error:?}")];
         let mut source = error.source();
@@ -653,23 +951,34 @@ fn an_envelope_shows_its_parts() {
     assert_eq!(success.code, ErrorCode::OK);
     assert_eq!(success.message, "ok");
     assert_eq!(success.data, Some(Progress::new(Status::Succeeded, 100)));
-    assert_eq!(success.trace_id.as_deref(), Some("1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"));
+    assert_eq!(
+        success.trace_id.as_deref(),
+        Some("1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc")
+    );
     assert_eq!(success.clone(), success);
-    assert_eq!(success.into_result().unwrap(), Progress::new(Status::Succeeded, 100));
+    assert_eq!(
+        success.into_result().unwrap(),
+        Progress::new(Status::Succeeded, 100)
+    );
 
     let banned = envelope(BANNED);
     assert_eq!(banned.code, ErrorCode::FORBIDDEN);
-    assert_eq!(banned.message, "123pan-global-slb forbidden client ip 203.0.113.7");
+    assert_eq!(
+        banned.message,
+        "123pan-global-slb forbidden client ip 203.0.113.7"
+    );
     assert_eq!((&banned.data, &banned.trace_id), (&None, &None));
     let error = banned.into_result().unwrap_err();
     assert!(error.is_banned() && !error.is_transient());
-    let Error::Api(api) = &error else { panic!("{error:?}") };
+    let Error::Api(api) = &error else {
+        panic!("{error:?}")
+    };
     // It came from no HTTP answer.
-    assert_eq!((api.http_status, api.retry_after), (None, None));
+    assert_eq!((api.http_status(), api.retry_after()), (None, None));
     assert_eq!(
         error.to_string(),
-        "the service answered code 403: this address is banned, stop and ask the service; \
-         it said: 123pan-global-slb forbidden client ip 203.0.113.7"
+        "the service returned code 403: this IP address is banned, stop and ask the service; \
+         received: 123pan-global-slb forbidden client ip 203.0.113.7"
     );
 }
 
@@ -677,7 +986,10 @@ fn an_envelope_shows_its_parts() {
 fn an_envelope_drops_the_data_of_an_error() {
     let refused = envelope(r#"{"code":5113,"message":"no","data":{"process":100,"status":2}}"#);
     assert_eq!(refused.data, None);
-    assert_eq!(refused.into_result().unwrap_err().code(), Some(ErrorCode::QUOTA_EXHAUSTED));
+    assert_eq!(
+        refused.into_result().unwrap_err().code(),
+        Some(ErrorCode::QUOTA_EXHAUSTED)
+    );
 
     // Data put in by hand makes no success of an error either.
     let mut refused = envelope(SAMPLE);
@@ -687,14 +999,25 @@ fn an_envelope_drops_the_data_of_an_error() {
 
 #[test]
 fn an_envelope_without_data_is_no_success() {
-    for body in [r#"{"code":0}"#, r#"{"code":0,"data":null}"#, r#"{"code":"0","message":"ok"}"#] {
+    for body in [
+        r#"{"code":0}"#,
+        r#"{"code":0,"data":null}"#,
+        r#"{"code":"0","message":"ok"}"#,
+    ] {
         let envelope = envelope(body);
-        assert_eq!((envelope.code, envelope.data), (ErrorCode::OK, None), "{body}");
-        let error = Envelope::<Progress>::from_slice(body.as_bytes()).unwrap().into_result().unwrap_err();
+        assert_eq!(
+            (envelope.code, envelope.data),
+            (ErrorCode::OK, None),
+            "{body}"
+        );
+        let error = Envelope::<Progress>::from_slice(body.as_bytes())
+            .unwrap()
+            .into_result()
+            .unwrap_err();
         assert!(matches!(error, Error::Decode(_)), "{error:?}");
         assert_eq!(
             error.to_string(),
-            "the answer is not the documented one: its `code` is 0 and its `data` is missing"
+            "the response is not the documented one: its `code` is 0 and its `data` is missing"
         );
         assert!(error.source().is_none());
     }
@@ -709,12 +1032,22 @@ fn an_envelope_is_an_object_with_a_code() {
         ("nonsense", NOT_JSON),
         (r#"{"code":0,"data":[2,100]}"#, FIELD),
         (r#"{"code":0"#, BREAKS_OFF),
-        (r#"{"message":"ok","data":{"process":100,"status":2}}"#, FIELD),
+        (
+            r#"{"message":"ok","data":{"process":100,"status":2}}"#,
+            FIELD,
+        ),
     ] {
         let error = Envelope::<Progress>::from_slice(body.as_bytes()).unwrap_err();
-        let Error::Decode(decode) = &error else { panic!("{error:?}") };
-        assert_eq!((decode.reason.as_str(), decode.body.as_str()), (reason, body));
-        assert!(error.source().is_some_and(|cause| cause.is::<serde_json::Error>()), "{body}");
+        let Error::Decode(decode) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((decode.reason(), decode.body()), (reason, body));
+        assert!(
+            error
+                .source()
+                .is_some_and(|cause| cause.is::<serde_json::Error>()),
+            "{body}"
+        );
         assert!(!error.is_transient());
     }
 }

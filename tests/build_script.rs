@@ -20,7 +20,11 @@ fn a_build_script_asks_for_a_task() {
         std::fs::copy(fixture.join(file), copy.join(file)).unwrap();
     }
     let manifest = std::fs::read_to_string(fixture.join("Cargo.toml")).unwrap();
-    std::fs::write(copy.join("Cargo.toml"), manifest.replace("../../..", root.to_str().unwrap())).unwrap();
+    std::fs::write(
+        copy.join("Cargo.toml"),
+        manifest.replace("../../..", root.to_str().unwrap()),
+    )
+    .unwrap();
     std::fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
 
     let output = Command::new(env!("CARGO"))
@@ -31,7 +35,11 @@ fn a_build_script_asks_for_a_task() {
         .env("PAN123_BASE_URL", service.base_url())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(String::from_utf8_lossy(&output.stdout), "100\n");
     assert_eq!(service.request_count(), 1);
 }

@@ -17,20 +17,31 @@ fn a_hundred_calls_share_one_connection_with_errors_among_them() {
         match call % 10 {
             3 => {
                 service.reply_next(Reply::code(5066, "file not found"));
-                assert_eq!(client.get_process(TASK).unwrap_err().code(), Some(ErrorCode::FILE_NOT_FOUND));
+                assert_eq!(
+                    client.get_process(TASK).unwrap_err().code(),
+                    Some(ErrorCode::FILE_NOT_FOUND)
+                );
             }
             5 => {
                 service.reply_next(Reply::new(502).body(html.as_str()));
-                assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status == 502));
+                assert!(
+                    matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status() == 502)
+                );
             }
             7 => {
                 service.reply_next(Reply::new(200).chunked().body(r#"{"message":"no code"}"#));
-                assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Decode(_)));
+                assert!(matches!(
+                    client.get_process(TASK).unwrap_err(),
+                    Error::Decode(_)
+                ));
             }
             _ => assert_eq!(client.get_process(TASK).unwrap(), RUNNING),
         }
     }
-    assert_eq!((service.request_count(), service.connection_count()), (100, 1));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (100, 1)
+    );
 }
 
 #[test]
@@ -70,25 +81,41 @@ fn a_connection_that_ends_before_its_answer_is_replaced_once_beside_the_retries(
     for (what, fault) in [
         ("nothing", Reply::nothing()),
         ("half a head", Reply::progress(RUNNING).cut_at(20)),
-        ("half a body", Reply::progress(RUNNING).cut_at(Reply::progress(RUNNING).len() - 9)),
+        (
+            "half a body",
+            Reply::progress(RUNNING).cut_at(Reply::progress(RUNNING).len() - 9),
+        ),
     ] {
         let service = service();
         let client = client(&service);
         client.get_process(TASK).unwrap();
         service.reply_next(fault.clone());
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "{what}");
-        assert_eq!((service.request_count(), service.connection_count()), (3, 2), "{what}");
+        assert_eq!(
+            (service.request_count(), service.connection_count()),
+            (3, 2),
+            "{what}"
+        );
 
         service.reply_next(fault.clone()).reply_next(fault);
         let error = client.get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed), "{what}: {error:?}");
+        assert!(
+            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+            "{what}: {error:?}"
+        );
         assert!(error.is_transient());
         assert_eq!(service.request_count(), 5, "{what}: one replay, no retry");
         assert_eq!(
             error.to_string(),
-            format!("the connection to {} ended before the response was complete; try again", service.address())
+            format!(
+                "the connection to {} ended before the response was complete; try again",
+                service.address()
+            )
         );
-        let cause = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
+        let cause = std::error::Error::source(&error)
+            .unwrap()
+            .downcast_ref::<std::io::Error>()
+            .unwrap();
         assert_eq!(cause.kind(), std::io::ErrorKind::UnexpectedEof);
     }
 }
@@ -109,7 +136,11 @@ fn the_replay_goes_over_a_fresh_connection() {
     assert_eq!(service.connection_count(), 2);
     service.reply_next(Reply::nothing());
     client.get_process(TASK).unwrap();
-    assert_eq!(service.connection_count(), 3, "the second pooled connection is passed over");
+    assert_eq!(
+        service.connection_count(),
+        3,
+        "the second pooled connection is passed over"
+    );
 }
 
 #[test]
@@ -119,7 +150,7 @@ fn a_status_is_believed_although_its_body_breaks_off() {
     service.reply_next(reply.clone().cut_at(reply.len() - 7));
     let error = client(&service).get_process(TASK).unwrap_err();
     assert!(error.is_banned());
-    assert!(matches!(error, Error::Http(e) if e.body == "<html>banned"));
+    assert!(matches!(error, Error::Http(e) if e.body() == "<html>banned"));
     assert_eq!(service.request_count(), 1, "a ban is not asked again");
 }
 
@@ -131,7 +162,10 @@ fn an_announced_close_is_kept() {
         service.reply_next(Reply::progress(RUNNING).announce_close());
         client.get_process(TASK).unwrap();
     }
-    assert_eq!((service.request_count(), service.connection_count()), (5, 5));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (5, 5)
+    );
 }
 
 #[test]
@@ -144,7 +178,9 @@ fn a_body_that_ends_with_its_connection_must_be_whole() {
     service.reply_next(reply.clone().cut_at(reply.len() - 1));
     let error = client.get_process(TASK).unwrap_err();
     assert!(
-        error.to_string().starts_with("the answer is not the documented one: it breaks off; it said: {"),
+        error
+            .to_string()
+            .starts_with("the response is not the documented one: it is incomplete; received: {"),
         "{error}"
     );
 }
@@ -157,8 +193,11 @@ fn an_endless_body_ends_at_64_kib() {
         service.reply_next(Reply::new(status).body("x").endless());
         let error = client.get_process(TASK).unwrap_err();
         match error {
-            Error::Decode(e) => assert_eq!((status, e.reason.as_str()), (200, "its body is longer than 64 KiB")),
-            Error::Http(e) => assert_eq!((status, e.status), (500, 500)),
+            Error::Decode(e) => assert_eq!(
+                (status, e.reason()),
+                (200, "its body is longer than 64 KiB")
+            ),
+            Error::Http(e) => assert_eq!((status, e.status()), (500, 500)),
             other => panic!("{other:?}"),
         }
     }
@@ -176,7 +215,10 @@ fn a_head_may_have_8_kib() {
     let error = client.get_process(TASK).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the response header of {} is longer than 8 KiB; check the base URL", service.address())
+        format!(
+            "the response header of {} is longer than 8 KiB; check the base URL",
+            service.address()
+        )
     );
     assert!(!error.is_transient());
 }
@@ -186,37 +228,61 @@ fn what_is_not_http_is_said_to_be() {
     let service = service();
     service.reply_next(Reply::raw("SSH-2.0-OpenSSH_9.2\r\n"));
     let error = client(&service).get_process(TASK).unwrap_err();
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Protocol), "{error:?}");
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Protocol),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn a_redirect_is_not_followed() {
     let service = service();
     let elsewhere = support::service();
-    let target = format!("{}/api/v1/oss/offline/download/process?taskID={TASK}", elsewhere.base_url());
+    let target = format!(
+        "{}/api/v1/oss/offline/download/process?taskID={TASK}",
+        elsewhere.base_url()
+    );
     for status in [301, 302, 303, 307, 308] {
         service.reply_next(Reply::new(status).header("Location", target.as_str()));
         let error = client(&service).get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Http(e) if e.status == status));
+        assert!(matches!(&error, Error::Http(e) if e.status() == status));
         assert_eq!(
             error.to_string(),
-            format!("HTTP {status} without the service's envelope: redirects are not followed, check the base URL")
+            format!(
+                "HTTP {status} without the service's envelope: redirects are not followed, check the base URL"
+            )
         );
     }
     assert_eq!(elsewhere.request_count(), 0);
     // Nor can a user's own settings change that.
     service.reply_next(Reply::new(302).header("Location", target));
-    let client = builder(service.base_url()).configure_agent(|agent| agent.max_redirects(9)).build().unwrap();
+    let client = builder(service.base_url())
+        .configure_agent(|agent| agent.max_redirects(9))
+        .build()
+        .unwrap();
     assert!(matches!(client.get_process(TASK), Err(Error::Http(_))));
     assert_eq!(elsewhere.request_count(), 0);
 }
 
 #[test]
 fn nobody_listens() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = builder(format!("http://{address}")).build().unwrap().get_process(TASK).unwrap_err();
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Connect), "{error:?}");
-    assert_eq!(error.to_string(), format!("cannot connect to {address}; check the address and the network"));
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = builder(format!("http://{address}"))
+        .build()
+        .unwrap()
+        .get_process(TASK)
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Connect),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        format!("cannot connect to {address}; check the address and the network")
+    );
     assert!(error.is_transient() && !error.may_have_been_sent());
 }
 
@@ -227,6 +293,12 @@ fn a_name_that_cannot_be_looked_up() {
     let host = format!("{}.invalid", "a".repeat(64));
     let client = builder(format!("https://{host}")).build().unwrap();
     let error = client.get_process(TASK).unwrap_err();
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Dns), "{error:?}");
-    assert_eq!(error.to_string(), format!("cannot look up {host}; check its name and the network"));
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Dns),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        format!("cannot look up {host}; check its name and the network")
+    );
 }

@@ -26,7 +26,9 @@ impl Head {
     #[track_caller]
     fn parse(bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).expect("a request of this crate is ASCII");
-        let (head, rest) = text.split_once("\r\n\r\n").expect("the head ends with an empty line");
+        let (head, rest) = text
+            .split_once("\r\n\r\n")
+            .expect("the head ends with an empty line");
         assert_eq!(rest, "", "a GET has no body");
         let mut lines = head.split("\r\n");
         let line = lines.next().unwrap().to_owned();
@@ -53,7 +55,11 @@ impl Head {
             ("platform", "open_platform"),
             ("user-agent", user_agent),
         ];
-        let got: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let got: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         assert_eq!(got, expected);
     }
 }
@@ -73,7 +79,12 @@ fn capture(bind: &str, call: impl FnOnce(SocketAddr) -> pan123_offline::Result<P
                 read => bytes.extend_from_slice(&chunk[..read]),
             }
         }
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{SAMPLE}", SAMPLE.len()).unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{SAMPLE}",
+            SAMPLE.len()
+        )
+        .unwrap();
         // Whatever the client sends behind its head would come before its end of the connection.
         drop(stream.shutdown(std::net::Shutdown::Write));
         stream.read_to_end(&mut bytes).unwrap();
@@ -83,12 +94,18 @@ fn capture(bind: &str, call: impl FnOnce(SocketAddr) -> pan123_offline::Result<P
     // Lets the server go where the call never came to it; otherwise nobody listens any more.
     drop(TcpStream::connect(address));
     let bytes = server.join().expect("the server saw a whole request");
-    assert_eq!(result.expect("the sample is a success"), Progress::new(Status::Succeeded, 100));
+    assert_eq!(
+        result.expect("the sample is a success"),
+        Progress::new(Status::Succeeded, 100)
+    );
     Head::parse(&bytes)
 }
 
 fn builder(base_url: impl Into<String>) -> ClientBuilder {
-    Client::builder().access_token(TOKEN).base_url(base_url).retries(0)
+    Client::builder()
+        .access_token(TOKEN)
+        .base_url(base_url)
+        .retries(0)
 }
 
 #[test]
@@ -96,10 +113,17 @@ fn the_head_is_what_the_documents_samples_send_and_nothing_else() {
     let mut port = 0;
     let head = capture("127.0.0.1:0", |address| {
         port = address.port();
-        builder(format!("http://{address}")).build()?.get_process(403316)
+        builder(format!("http://{address}"))
+            .build()?
+            .get_process(403316)
     });
     let host = format!("127.0.0.1:{port}");
-    head.assert("/api/v1/oss/offline/download/process?taskID=403316", &host, TOKEN, DEFAULT_USER_AGENT);
+    head.assert(
+        "/api/v1/oss/offline/download/process?taskID=403316",
+        &host,
+        TOKEN,
+        DEFAULT_USER_AGENT,
+    );
 }
 
 #[test]
@@ -122,24 +146,47 @@ fn the_contract_holds_as_a_http_library_reads_it() {
         .match_header("expect", Matcher::Missing)
         .match_body(Matcher::Exact(String::new()))
         .match_request(|request| {
-            ["authorization", "platform", "content-type", "accept", "user-agent", "host"]
-                .iter()
-                .all(|name| request.header(*name).len() == 1)
+            [
+                "authorization",
+                "platform",
+                "content-type",
+                "accept",
+                "user-agent",
+                "host",
+            ]
+            .iter()
+            .all(|name| request.header(*name).len() == 1)
         })
         .with_body(SAMPLE)
         .expect(1)
         .create();
-    let progress = builder(server.url()).build().unwrap().get_process(403316).unwrap();
+    let progress = builder(server.url())
+        .build()
+        .unwrap()
+        .get_process(403316)
+        .unwrap();
     assert_eq!(progress, Progress::new(Status::Succeeded, 100));
     mock.assert();
 }
 
 #[test]
 fn every_task_id_is_sent_in_full() {
-    for (task_id, query) in [(0, "taskID=0"), (403316, "taskID=403316"), (u64::MAX, "taskID=18446744073709551615")] {
+    for (task_id, query) in [
+        (0, "taskID=0"),
+        (403316, "taskID=403316"),
+        (u64::MAX, "taskID=18446744073709551615"),
+    ] {
         let mut server = Server::new();
-        let mock = server.mock("GET", PROCESS).match_query(Matcher::Exact(query.into())).with_body(SAMPLE).create();
-        builder(server.url()).build().unwrap().get_process(task_id).unwrap();
+        let mock = server
+            .mock("GET", PROCESS)
+            .match_query(Matcher::Exact(query.into()))
+            .with_body(SAMPLE)
+            .create();
+        builder(server.url())
+            .build()
+            .unwrap()
+            .get_process(task_id)
+            .unwrap();
         mock.assert();
     }
 }
@@ -160,9 +207,16 @@ fn the_base_urls_path_goes_before_the_services_own() {
         let mut host = String::new();
         let head = capture("127.0.0.1:0", |address| {
             host = address.to_string();
-            builder(format!("http://{address}{path}")).build()?.get_process(1)
+            builder(format!("http://{address}{path}"))
+                .build()?
+                .get_process(1)
         });
-        head.assert(&format!("{prefix}{PROCESS}?taskID=1"), &host, TOKEN, DEFAULT_USER_AGENT);
+        head.assert(
+            &format!("{prefix}{PROCESS}?taskID=1"),
+            &host,
+            TOKEN,
+            DEFAULT_USER_AGENT,
+        );
     }
 }
 
@@ -173,11 +227,18 @@ fn the_host_header_is_the_base_urls() {
         host = format!("localhost:{}", address.port());
         // Its look-up may give ::1 first, where nobody listens.
         builder(format!("http://{host}"))
-            .configure_agent(|agent| agent.ip_family(pan123_offline::ureq::config::IpFamily::Ipv4Only))
+            .configure_agent(|agent| {
+                agent.ip_family(pan123_offline::ureq::config::IpFamily::Ipv4Only)
+            })
             .build()?
             .get_process(1)
     });
-    head.assert(&format!("{PROCESS}?taskID=1"), &host, TOKEN, DEFAULT_USER_AGENT);
+    head.assert(
+        &format!("{PROCESS}?taskID=1"),
+        &host,
+        TOKEN,
+        DEFAULT_USER_AGENT,
+    );
 
     // Not every machine has IPv6, and a container often has none.
     if TcpListener::bind("[::1]:0").is_ok() {
@@ -186,7 +247,12 @@ fn the_host_header_is_the_base_urls() {
             builder(format!("http://{address}")).build()?.get_process(1)
         });
         assert!(host.starts_with("[::1]:"));
-        head.assert(&format!("{PROCESS}?taskID=1"), &host, TOKEN, DEFAULT_USER_AGENT);
+        head.assert(
+            &format!("{PROCESS}?taskID=1"),
+            &host,
+            TOKEN,
+            DEFAULT_USER_AGENT,
+        );
     }
 }
 
@@ -195,9 +261,17 @@ fn the_user_agent_can_be_set() {
     let mut host = String::new();
     let head = capture("127.0.0.1:0", |address| {
         host = address.to_string();
-        builder(format!("http://{address}")).user_agent("album-mover/2.1 (nightly build)").build()?.get_process(1)
+        builder(format!("http://{address}"))
+            .user_agent("album-mover/2.1 (nightly build)")
+            .build()?
+            .get_process(1)
     });
-    head.assert(&format!("{PROCESS}?taskID=1"), &host, TOKEN, "album-mover/2.1 (nightly build)");
+    head.assert(
+        &format!("{PROCESS}?taskID=1"),
+        &host,
+        TOKEN,
+        "album-mover/2.1 (nightly build)",
+    );
 }
 
 #[test]
@@ -206,11 +280,21 @@ fn what_configure_agent_asks_for_adds_no_header() {
     let head = capture("127.0.0.1:0", |address| {
         host = address.to_string();
         builder(format!("http://{address}"))
-            .configure_agent(|agent| agent.user_agent("other").accept("text/html").accept_encoding("gzip"))
+            .configure_agent(|agent| {
+                agent
+                    .user_agent("other")
+                    .accept("text/html")
+                    .accept_encoding("gzip")
+            })
             .build()?
             .get_process(1)
     });
-    head.assert(&format!("{PROCESS}?taskID=1"), &host, TOKEN, DEFAULT_USER_AGENT);
+    head.assert(
+        &format!("{PROCESS}?taskID=1"),
+        &host,
+        TOKEN,
+        DEFAULT_USER_AGENT,
+    );
 }
 
 #[test]
@@ -227,5 +311,10 @@ fn the_longest_headers_arrive_whole() {
             .build()?
             .get_process(u64::MAX)
     });
-    head.assert(&format!("{PROCESS}?taskID={}", u64::MAX), &host, &token, &user_agent);
+    head.assert(
+        &format!("{PROCESS}?taskID={}", u64::MAX),
+        &host,
+        &token,
+        &user_agent,
+    );
 }

@@ -40,8 +40,13 @@ fn answer() {
 /// Every seed of a target. By its name one is `good-…`, which is a success, or `bad-…`, which is none; what a fuzzer
 /// found has any other name, and may be either.
 fn replay(target: &str, check: impl Fn(&[u8]) -> bool) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut seeds: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     seeds.sort();
     let (mut good, mut bad) = (0, 0);
     for seed in seeds {
@@ -49,9 +54,15 @@ fn replay(target: &str, check: impl Fn(&[u8]) -> bool) {
         println!("{name}");
         let success = check(&fs::read(&seed).unwrap());
         assert!(success || !name.starts_with("good-"), "{name} is a success");
-        assert!(!success || !name.starts_with("bad-"), "{name} is no success");
+        assert!(
+            !success || !name.starts_with("bad-"),
+            "{name} is no success"
+        );
         good += usize::from(success);
         bad += usize::from(!success);
     }
-    assert!(good > 0 && bad > 0, "seeds of both kinds: {good} good, {bad} bad");
+    assert!(
+        good > 0 && bad > 0,
+        "seeds of both kinds: {good} good, {bad} bad"
+    );
 }

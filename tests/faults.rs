@@ -27,18 +27,38 @@ const THREADS: usize = 16;
 
 #[test]
 fn the_table_says_what_a_caller_sees() {
-    let expected: Vec<_> = TABLE.lines().filter(|line| line.starts_with('|')).skip(2).map(str::to_owned).collect();
+    let expected: Vec<_> = TABLE
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(2)
+        .map(str::to_owned)
+        .collect();
     let seen = run_all(&rows::all());
     let missing = |from: &[String], all: &[String], sign: char| -> Vec<_> {
-        from.iter().filter(|line| !all.contains(line)).map(|line| format!("{sign} {line}")).collect()
+        from.iter()
+            .filter(|line| !all.contains(line))
+            .map(|line| format!("{sign} {line}"))
+            .collect()
     };
-    let differences = [missing(&expected, &seen, '-'), missing(&seen, &expected, '+')].concat().join("\n");
-    assert!(expected == seen, "the table should be:\n\n{}\n\nand differs so:\n\n{differences}\n", seen.join("\n"));
+    let differences = [
+        missing(&expected, &seen, '-'),
+        missing(&seen, &expected, '+'),
+    ]
+    .concat()
+    .join("\n");
+    assert!(
+        expected == seen,
+        "the table should be:\n\n{}\n\nand differs so:\n\n{differences}\n",
+        seen.join("\n")
+    );
 }
 
 /// Runs each row for each call, and gives the table's lines.
 fn run_all(rows: &[Row]) -> Vec<String> {
-    let cells: Vec<_> = rows.iter().flat_map(|row| Call::ALL.map(|call| (row, call))).collect();
+    let cells: Vec<_> = rows
+        .iter()
+        .flat_map(|row| Call::ALL.map(|call| (row, call)))
+        .collect();
     let next = Mutex::new(cells.iter().enumerate());
     let seen = Mutex::new(vec![String::new(); cells.len()]);
     std::thread::scope(|scope| {
@@ -54,6 +74,8 @@ fn run_all(rows: &[Row]) -> Vec<String> {
     let seen = seen.into_inner().unwrap();
     rows.iter()
         .zip(seen.chunks(Call::ALL.len()))
-        .map(|(Row { place, fault, .. }, cells)| format!("| {place} | {fault} | {} |", cells.join(" | ")))
+        .map(|(Row { place, fault, .. }, cells)| {
+            format!("| {place} | {fault} | {} |", cells.join(" | "))
+        })
         .collect()
 }

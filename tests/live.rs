@@ -16,11 +16,21 @@ fn report(what: &str, result: &Result<Progress>) {
     let (http, code, rest) = match result {
         Ok(progress) => ("200".to_owned(), "0".to_owned(), progress.to_string()),
         Err(Error::Api(e)) => (
-            e.http_status.map_or("none".to_owned(), |status| status.to_string()),
-            e.code.to_string(),
-            format!("{:?}, trace id {}, Retry-After {:?}", e.message, e.trace_id.is_some(), e.retry_after),
+            e.http_status()
+                .map_or("none".to_owned(), |status| status.to_string()),
+            e.code().to_string(),
+            format!(
+                "{:?}, trace id {}, Retry-After {:?}",
+                e.message(),
+                e.trace_id().is_some(),
+                e.retry_after()
+            ),
         ),
-        Err(Error::Http(e)) => (e.status.to_string(), "none".to_owned(), format!("{:?}", e.body)),
+        Err(Error::Http(e)) => (
+            e.status().to_string(),
+            "none".to_owned(),
+            format!("{:?}", e.body()),
+        ),
         Err(error) => ("none".to_owned(), "none".to_owned(), format!("{error:?}")),
     };
     println!("| {what} | {http} | {code} | {rest} |");
@@ -29,14 +39,24 @@ fn report(what: &str, result: &Result<Progress>) {
 #[test]
 #[ignore = "asks the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
 fn what_nobody_has_written_down() {
-    let client = Client::builder().access_token(variable("PAN123_ACCESS_TOKEN")).retries(0).build().unwrap();
-    let task_id = variable("PAN123_TASK_ID").parse().expect("PAN123_TASK_ID is a number");
+    let client = Client::builder()
+        .access_token(variable("PAN123_ACCESS_TOKEN"))
+        .retries(0)
+        .build()
+        .unwrap();
+    let task_id = variable("PAN123_TASK_ID")
+        .parse()
+        .expect("PAN123_TASK_ID is a number");
 
     println!("| what was asked | HTTP | code | answer |");
     println!("|---|---|---|---|");
     report("a task of one's own", &client.get_process(task_id));
     report("a task id that is not there", &client.get_process(u64::MAX));
     report("task id 0", &client.get_process(0));
-    let stranger = Client::builder().access_token("not-a-token").retries(0).build().unwrap();
+    let stranger = Client::builder()
+        .access_token("not-a-token")
+        .retries(0)
+        .build()
+        .unwrap();
     report("a token that is none", &stranger.get_process(task_id));
 }

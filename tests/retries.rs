@@ -18,7 +18,10 @@ fn what_passes_is_asked_again_as_often_as_set() {
     for retries in 0..4 {
         let service = service();
         service.reply_with(|_| Some(passing(Reply::code(429, "too many requests"))));
-        let client = builder(service.base_url()).retries(retries).build().unwrap();
+        let client = builder(service.base_url())
+            .retries(retries)
+            .build()
+            .unwrap();
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::RATE_LIMITED));
         assert_eq!(error.retry_after(), Some(Duration::ZERO));
@@ -29,20 +32,34 @@ fn what_passes_is_asked_again_as_often_as_set() {
 #[test]
 fn a_retry_gets_what_is_left_of_the_time() {
     let service = service();
-    service.reply_next(Reply::new(503).header("Retry-After", "2")).reply_next(Reply::new(200).stall_at(0));
-    let client = builder(service.base_url()).retries(1).timeout(Duration::from_secs(3)).build().unwrap();
+    service
+        .reply_next(Reply::new(503).header("Retry-After", "2"))
+        .reply_next(Reply::new(200).stall_at(0));
+    let client = builder(service.base_url())
+        .retries(1)
+        .timeout(Duration::from_secs(3))
+        .build()
+        .unwrap();
     let started = Instant::now();
     assert!(client.get_process(TASK).unwrap_err().is_timeout());
     // Of the three seconds one was left, half of it for the head. Five would be four and a half altogether.
-    assert!((2..4).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert!(
+        (2..4).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
 fn two_retries_are_the_default() {
     let service = service();
     service.reply_with(|_| Some(passing(Reply::new(503))));
-    let client = pan123_offline::Client::builder().access_token("t").base_url(service.base_url()).build().unwrap();
-    assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status == 503));
+    let client = pan123_offline::Client::builder()
+        .access_token("t")
+        .base_url(service.base_url())
+        .build()
+        .unwrap();
+    assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status() == 503));
     assert_eq!(service.request_count(), 3);
 }
 
@@ -75,20 +92,32 @@ fn only_what_passes_is_asked_again() {
 #[test]
 fn a_replay_is_no_retry() {
     let service = service();
-    service.reply_next(Reply::nothing()).reply_next(passing(Reply::new(503)));
+    service
+        .reply_next(Reply::nothing())
+        .reply_next(passing(Reply::new(503)));
     let client = builder(service.base_url()).retries(1).build().unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!((service.request_count(), service.connection_count()), (3, 2));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (3, 2)
+    );
 }
 
 #[test]
 fn the_last_error_is_the_one_returned() {
     let service = service();
-    service.reply_next(passing(Reply::new(503))).reply_next(passing(Reply::code(429, "slow down")));
-    let error = builder(service.base_url()).retries(1).build().unwrap().get_process(TASK).unwrap_err();
+    service
+        .reply_next(passing(Reply::new(503)))
+        .reply_next(passing(Reply::code(429, "slow down")));
+    let error = builder(service.base_url())
+        .retries(1)
+        .build()
+        .unwrap()
+        .get_process(TASK)
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the service answered code 429: too many requests, wait and ask again; it said: slow down \
+        "the service returned code 429: too many requests, wait and try again; received: slow down \
          (trace id stand-in-0001)"
     );
 }
@@ -100,8 +129,17 @@ fn the_pauses_double_and_retry_after_replaces_them() {
         .reply_next(Reply::new(503))
         .reply_next(Reply::new(503))
         .reply_next(Reply::new(503).header("Retry-After", "1"));
-    builder(service.base_url()).retries(3).build().unwrap().get_process(TASK).unwrap();
-    let at: Vec<Instant> = service.requests().iter().map(|request| request.at).collect();
+    builder(service.base_url())
+        .retries(3)
+        .build()
+        .unwrap()
+        .get_process(TASK)
+        .unwrap();
+    let at: Vec<Instant> = service
+        .requests()
+        .iter()
+        .map(|request| request.at)
+        .collect();
     let pauses: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
     // Never shorter than said. How much longer is up to the machine.
     assert!(pauses[0] >= Duration::from_millis(500), "{pauses:?}");
@@ -115,9 +153,13 @@ fn a_pause_beyond_the_deadline_is_not_begun() {
     for seconds in ["20", "3600", "99999999999999999999999"] {
         let before = service.request_count();
         service.reply_next(Reply::new(503).header("Retry-After", seconds));
-        let client = builder(service.base_url()).retries(5).timeout(Duration::from_secs(20)).build().unwrap();
+        let client = builder(service.base_url())
+            .retries(5)
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
         let error = client.get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Http(e) if e.status == 503));
+        assert!(matches!(&error, Error::Http(e) if e.status() == 503));
         assert!(error.retry_after() >= Some(Duration::from_secs(20)));
         assert_eq!(service.request_count(), before + 1);
     }
@@ -137,7 +179,10 @@ fn every_stall_is_bounded() {
         ("in the body", whole.clone().stall_at(head + 10)),
         ("before the last byte", whole.clone().stall_at(all - 1)),
         ("byte by byte", whole.clone().drip(byte_by_byte)),
-        ("in a chunked body", whole.clone().chunked().stall_at(head + 30)),
+        (
+            "in a chunked body",
+            whole.clone().chunked().stall_at(head + 30),
+        ),
     ] {
         let service = service();
         service.reply_with(move |_| Some(reply.clone()));
@@ -168,7 +213,12 @@ fn a_stall_in_the_handshake_is_bounded() {
     let service = service();
     let error = bounded("in the handshake", &service, &base);
     assert!(!error.may_have_been_sent());
-    assert!(error.to_string().starts_with("timed out connecting to 127.0.0.1:"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("timed out connecting to 127.0.0.1:"),
+        "{error}"
+    );
 }
 
 /// Not a measurement: a stall that is not bounded would last for ever, and the test with it.
@@ -179,9 +229,16 @@ fn bounded(what: &str, service: &Service, base: &str) -> Error {
     let started = Instant::now();
     let error = client.get_process(TASK).unwrap_err();
     let elapsed = started.elapsed();
-    assert!(error.is_timeout() && error.is_transient(), "{what}: {error:?}");
+    assert!(
+        error.is_timeout() && error.is_transient(),
+        "{what}: {error:?}"
+    );
     assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout));
     // Three whole timeouts and the pauses between them would be 7.5 s; all below that is left to slow machines.
-    assert!(elapsed < Duration::from_secs(7), "{what}: {elapsed:?}, {} requests", service.request_count());
+    assert!(
+        elapsed < Duration::from_secs(7),
+        "{what}: {elapsed:?}, {} requests",
+        service.request_count()
+    );
     error
 }

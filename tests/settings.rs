@@ -28,12 +28,17 @@ fn builder() -> ClientBuilder {
 #[track_caller]
 fn refused(setting: &str, result: Result<Client>) -> String {
     let error = result.expect_err("a setting that cannot work");
-    let Error::Config(config) = &error else { panic!("another variant: {error:?}") };
-    assert_eq!(config.setting, setting);
-    assert_eq!(error.to_string(), format!("setting `{setting}`: {}", config.reason));
+    let Error::Config(config) = &error else {
+        panic!("another variant: {error:?}")
+    };
+    assert_eq!(config.setting(), setting);
+    assert_eq!(
+        error.to_string(),
+        format!("setting `{setting}`: {}", config.reason())
+    );
     assert!(std::error::Error::source(&error).is_none());
     assert!(!error.is_transient() && !error.may_have_been_sent() && error.code().is_none());
-    config.reason.clone()
+    config.reason().to_owned()
 }
 
 #[track_caller]
@@ -43,17 +48,17 @@ fn assert_works(builder: ClientBuilder) -> Client {
 
 #[test]
 fn access_tokens() {
-    const BLANKS: &str = "it has blanks or line breaks around it; trim it";
-    const ASCII: &str = "it may only hold visible ASCII characters";
+    const BLANKS: &str = "it begins or ends with white space; trim it";
+    const ASCII: &str = "it must contain only visible ASCII characters";
 
     let no_token = Client::builder().base_url(LOOPBACK).build();
     assert_eq!(
         refused("access_token", no_token),
-        "it is missing, and so are credentials; a token comes from POST /api/v1/access_token"
+        "it is missing, and so are credentials; POST /api/v1/access_token issues tokens"
     );
     let too_long = "x".repeat(4097);
     for (token, reason) in [
-        ("", "it is empty; a token comes from POST /api/v1/access_token"),
+        ("", "it is empty; POST /api/v1/access_token issues tokens"),
         ("secret\r\nX-Injected: 1", ASCII),
         ("secret\nX-Injected: 1", ASCII),
         ("secret\n", BLANKS),
@@ -72,8 +77,16 @@ fn access_tokens() {
         ("\u{feff}secret", ASCII),
         (&too_long, "it is longer than 4096 bytes"),
     ] {
-        assert_eq!(refused("access_token", builder().access_token(token).build()), reason, "{token:?}");
-        assert_eq!(refused("access_token", Client::new(token)), reason, "{token:?}");
+        assert_eq!(
+            refused("access_token", builder().access_token(token).build()),
+            reason,
+            "{token:?}"
+        );
+        assert_eq!(
+            refused("access_token", Client::new(token)),
+            reason,
+            "{token:?}"
+        );
     }
     assert_works(builder().access_token("x"));
     assert_works(builder().access_token("~!\"\\"));
@@ -115,30 +128,94 @@ fn base_urls_that_cannot_work() {
             "HTTP://example.com",
             "`HTTP://example.com` would send the access token unencrypted; http is for loopback addresses only",
         ),
-        (&format!("https://{}.example.com", "a".repeat(8192)), "it is longer than 8192 bytes"),
+        (
+            &format!("https://{}.example.com", "a".repeat(8192)),
+            "it is longer than 8192 bytes",
+        ),
         ("", "`` is not a URL: empty string"),
-        ("not a URL", "`not a URL` is not a URL: invalid uri character"),
-        ("https://exam ple.com", "`https://exam ple.com` is not a URL: invalid uri character"),
-        (" https://example.com", "` https://example.com` is not a URL: invalid uri character"),
-        ("https://example.com\n", "`https://example.com\\n` is not a URL: invalid uri character"),
+        (
+            "not a URL",
+            "`not a URL` is not a URL: invalid uri character",
+        ),
+        (
+            "https://exam ple.com",
+            "`https://exam ple.com` is not a URL: invalid uri character",
+        ),
+        (
+            " https://example.com",
+            "` https://example.com` is not a URL: invalid uri character",
+        ),
+        (
+            "https://example.com\n",
+            "`https://example.com\\n` is not a URL: invalid uri character",
+        ),
         ("https://", "`https://` is not a URL: empty string"),
-        ("/relative", "`/relative` is not a whole URL, which begins with https:// and a host"),
-        ("example.com", "`example.com` is not a whole URL, which begins with https:// and a host"),
-        ("example.com:443", "`example.com:443` is not a whole URL, which begins with https:// and a host"),
-        ("https://user:hunter2@example.com", "it must not contain a user or a password"),
-        ("http://user:hunter2@127.0.0.1:1", "it must not contain a user or a password"),
-        ("http://127.0.0.1@example.com", "it must not contain a user or a password"),
-        ("https://example.com?tenant=1", "`https://example.com?tenant=1` must end with its path, without `?` and `#`"),
-        ("https://example.com/?", "`https://example.com/?` must end with its path, without `?` and `#`"),
-        ("https://example.com/#top", "`https://example.com/#top` must end with its path, without `?` and `#`"),
-        ("https://example.com:0", "`https://example.com:0` has no valid host and port"),
-        ("https://example.com:99999", "`https://example.com:99999` has no valid host and port"),
-        ("https://example.com:", "`https://example.com:` has no valid host and port"),
-        ("http://127.0.0.1:0", "`http://127.0.0.1:0` has no valid host and port"),
-        ("ftp://example.com", "`ftp://example.com` is neither https nor http"),
-        ("ftp://127.0.0.1", "`ftp://127.0.0.1` is neither https nor http"),
+        (
+            "/relative",
+            "`/relative` is not a whole URL, which begins with https:// and a host",
+        ),
+        (
+            "example.com",
+            "`example.com` is not a whole URL, which begins with https:// and a host",
+        ),
+        (
+            "example.com:443",
+            "`example.com:443` is not a whole URL, which begins with https:// and a host",
+        ),
+        (
+            "https://user:hunter2@example.com",
+            "it must not contain a user or a password",
+        ),
+        (
+            "http://user:hunter2@127.0.0.1:1",
+            "it must not contain a user or a password",
+        ),
+        (
+            "http://127.0.0.1@example.com",
+            "it must not contain a user or a password",
+        ),
+        (
+            "https://example.com?tenant=1",
+            "`https://example.com?tenant=1` must end with its path, without `?` and `#`",
+        ),
+        (
+            "https://example.com/?",
+            "`https://example.com/?` must end with its path, without `?` and `#`",
+        ),
+        (
+            "https://example.com/#top",
+            "`https://example.com/#top` must end with its path, without `?` and `#`",
+        ),
+        (
+            "https://example.com:0",
+            "`https://example.com:0` has no valid host and port",
+        ),
+        (
+            "https://example.com:99999",
+            "`https://example.com:99999` has no valid host and port",
+        ),
+        (
+            "https://example.com:",
+            "`https://example.com:` has no valid host and port",
+        ),
+        (
+            "http://127.0.0.1:0",
+            "`http://127.0.0.1:0` has no valid host and port",
+        ),
+        (
+            "ftp://example.com",
+            "`ftp://example.com` is neither https nor http",
+        ),
+        (
+            "ftp://127.0.0.1",
+            "`ftp://127.0.0.1` is neither https nor http",
+        ),
     ] {
-        assert_eq!(refused("base_url", builder().base_url(url).build()), reason, "{url:?}");
+        assert_eq!(
+            refused("base_url", builder().base_url(url).build()),
+            reason,
+            "{url:?}"
+        );
     }
 }
 
@@ -179,10 +256,18 @@ fn base_urls_that_work() {
     ] {
         assert_works(builder().base_url(url));
     }
-    for url in ["https://example.com", "https://example.com:8443/path", "https://127.0.0.1:1", "HTTPS://EXAMPLE.COM"] {
+    for url in [
+        "https://example.com",
+        "https://example.com:8443/path",
+        "https://127.0.0.1:1",
+        "HTTPS://EXAMPLE.COM",
+    ] {
         // Only https to another host looks for a proxy, so it is told to have none; a variable that cannot work in
         // the environment of whoever runs this still fails it, and should.
-        let result = builder().base_url(url).configure_agent(|agent| agent.proxy(None)).build();
+        let result = builder()
+            .base_url(url)
+            .configure_agent(|agent| agent.proxy(None))
+            .build();
         if TLS {
             result.expect("settings that work");
         } else {
@@ -196,8 +281,8 @@ fn base_urls_that_work() {
 
 #[test]
 fn user_agents() {
-    const BLANKS: &str = "it has blanks or line breaks around it; trim it";
-    const ASCII: &str = "it may only hold visible ASCII characters and blanks between them";
+    const BLANKS: &str = "it begins or ends with white space; trim it";
+    const ASCII: &str = "it must contain only visible ASCII characters and spaces between them";
 
     let too_long = "x".repeat(4097);
     for (user_agent, reason) in [
@@ -212,7 +297,11 @@ fn user_agents() {
         ("x\0", ASCII),
         (&too_long, "it is longer than 4096 bytes"),
     ] {
-        assert_eq!(refused("user_agent", builder().user_agent(user_agent).build()), reason, "{user_agent:?}");
+        assert_eq!(
+            refused("user_agent", builder().user_agent(user_agent).build()),
+            reason,
+            "{user_agent:?}"
+        );
     }
     assert_works(builder().user_agent("x".repeat(4096)));
     assert_works(builder().user_agent("album-mover/2.1 (nightly build; +https://example.com)"));
@@ -221,30 +310,64 @@ fn user_agents() {
 #[test]
 fn time_limits_of_zero() {
     let reason = "it must be longer than zero";
-    assert_eq!(refused("timeout", builder().timeout(Duration::ZERO).build()), reason);
-    assert_eq!(refused("connect_timeout", builder().connect_timeout(Duration::ZERO).build()), reason);
+    assert_eq!(
+        refused("timeout", builder().timeout(Duration::ZERO).build()),
+        reason
+    );
+    assert_eq!(
+        refused(
+            "connect_timeout",
+            builder().connect_timeout(Duration::ZERO).build()
+        ),
+        reason
+    );
 }
 
 #[test]
 fn the_longest_time_limits_never_panic() {
     let mut server = mockito::Server::new();
-    let good = server.mock("GET", mockito::Matcher::Any).with_body(SAMPLE).expect(3).create();
+    let good = server
+        .mock("GET", mockito::Matcher::Any)
+        .with_body(SAMPLE)
+        .expect(3)
+        .create();
     let (max, usual) = (Duration::MAX, Duration::from_secs(30));
     for (timeout, connect_timeout) in [(max, max), (max, usual), (usual, max)] {
         let client = assert_works(
-            builder().base_url(server.url()).timeout(timeout).connect_timeout(connect_timeout).retries(u32::MAX),
+            builder()
+                .base_url(server.url())
+                .timeout(timeout)
+                .connect_timeout(connect_timeout)
+                .retries(u32::MAX),
         );
-        assert_eq!(client.get_process(1).unwrap(), Progress::new(Status::Succeeded, 100));
-        let shown = if timeout == max { "timeout: 31536000s" } else { "timeout: 30s" };
+        assert_eq!(
+            client.get_process(1).unwrap(),
+            Progress::new(Status::Succeeded, 100)
+        );
+        let shown = if timeout == max {
+            "timeout: 31536000s"
+        } else {
+            "timeout: 30s"
+        };
         assert!(format!("{client:?}").contains(shown), "{client:?}");
     }
     good.assert();
 
     // The limits of a second attempt are made from what the first one left.
     let mut server = mockito::Server::new();
-    let bad =
-        server.mock("GET", mockito::Matcher::Any).with_status(503).with_header("retry-after", "0").expect(3).create();
-    let client = assert_works(builder().base_url(server.url()).timeout(max).connect_timeout(max).retries(2));
+    let bad = server
+        .mock("GET", mockito::Matcher::Any)
+        .with_status(503)
+        .with_header("retry-after", "0")
+        .expect(3)
+        .create();
+    let client = assert_works(
+        builder()
+            .base_url(server.url())
+            .timeout(max)
+            .connect_timeout(max)
+            .retries(2),
+    );
     client.get_process(1).unwrap_err();
     bad.assert();
 }
@@ -254,9 +377,18 @@ fn the_shortest_time_limit_is_a_timeout() {
     // Listens and never accepts: the system still makes the connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
-    for timeout in [Duration::from_nanos(1), Duration::from_nanos(20), Duration::from_micros(1)] {
-        let error = assert_works(builder().base_url(&base_url).timeout(timeout)).get_process(1).unwrap_err();
-        assert!(error.is_timeout() && error.is_transient(), "{timeout:?}: {error:?}");
+    for timeout in [
+        Duration::from_nanos(1),
+        Duration::from_nanos(20),
+        Duration::from_micros(1),
+    ] {
+        let error = assert_works(builder().base_url(&base_url).timeout(timeout))
+            .get_process(1)
+            .unwrap_err();
+        assert!(
+            error.is_timeout() && error.is_transient(),
+            "{timeout:?}: {error:?}"
+        );
     }
 }
 
@@ -266,13 +398,18 @@ fn configure_agent_goes_on_where_it_ended() {
     let calls = Arc::new(AtomicUsize::new(0));
     let (first, second, middleware_calls) = (order.clone(), order.clone(), calls.clone());
     let mut server = mockito::Server::new();
-    let mock = server.mock("GET", mockito::Matcher::Any).match_header("x-second", "2").with_body(SAMPLE).create();
+    let mock = server
+        .mock("GET", mockito::Matcher::Any)
+        .match_header("x-second", "2")
+        .with_body(SAMPLE)
+        .create();
     let client = builder()
         .base_url(server.url())
         .configure_agent(move |agent| {
             first.lock().unwrap().push(1);
             agent.middleware(
-                move |request: ureq::http::Request<ureq::SendBody<'_>>, next: ureq::middleware::MiddlewareNext<'_>| {
+                move |request: ureq::http::Request<ureq::SendBody<'_>>,
+                      next: ureq::middleware::MiddlewareNext<'_>| {
                     middleware_calls.fetch_add(1, Ordering::Relaxed);
                     next.handle(request)
                 },
@@ -281,8 +418,11 @@ fn configure_agent_goes_on_where_it_ended() {
         .configure_agent(move |agent| {
             second.lock().unwrap().push(2);
             agent.middleware(
-                |mut request: ureq::http::Request<ureq::SendBody<'_>>, next: ureq::middleware::MiddlewareNext<'_>| {
-                    request.headers_mut().insert("x-second", ureq::http::HeaderValue::from_static("2"));
+                |mut request: ureq::http::Request<ureq::SendBody<'_>>,
+                 next: ureq::middleware::MiddlewareNext<'_>| {
+                    request
+                        .headers_mut()
+                        .insert("x-second", ureq::http::HeaderValue::from_static("2"));
                     next.handle(request)
                 },
             )
@@ -291,7 +431,11 @@ fn configure_agent_goes_on_where_it_ended() {
         .unwrap();
     assert_eq!(*order.lock().unwrap(), [1, 2]);
     client.get_process(1).unwrap();
-    assert_eq!(calls.load(Ordering::Relaxed), 1, "the first call's middleware is lost");
+    assert_eq!(
+        calls.load(Ordering::Relaxed),
+        1,
+        "the first call's middleware is lost"
+    );
     mock.assert();
 }
 
@@ -304,7 +448,11 @@ fn safety_cannot_be_configured_away() {
         .with_header("location", "/elsewhere")
         .expect(1)
         .create();
-    let followed = server.mock("GET", "/elsewhere").with_body(SAMPLE).expect(0).create();
+    let followed = server
+        .mock("GET", "/elsewhere")
+        .with_body(SAMPLE)
+        .expect(0)
+        .create();
     let client = builder()
         .base_url(server.url())
         .configure_agent(|agent| {
@@ -321,7 +469,10 @@ fn safety_cannot_be_configured_away() {
         .build()
         .unwrap();
     let error = client.get_process(1).unwrap_err();
-    assert!(matches!(&error, Error::Http(http) if http.status == 302), "{error:?}");
+    assert!(
+        matches!(&error, Error::Http(http) if http.status() == 302),
+        "{error:?}"
+    );
     redirect.assert();
     followed.assert();
 }
@@ -330,20 +481,40 @@ fn safety_cannot_be_configured_away() {
 fn a_proxy_in_configure_agent() {
     const HTTPS: &str = "https://example.invalid";
 
-    let with = |proxy: ureq::Proxy| builder().base_url(HTTPS).configure_agent(move |agent| agent.proxy(Some(proxy)));
-    for url in ["socks5://127.0.0.1:1080", "socks4://127.0.0.1:1080", "socks4a://127.0.0.1:1080", "socks://127.0.0.1:1"]
-    {
+    let with = |proxy: ureq::Proxy| {
+        builder()
+            .base_url(HTTPS)
+            .configure_agent(move |agent| agent.proxy(Some(proxy)))
+    };
+    for url in [
+        "socks5://127.0.0.1:1080",
+        "socks4://127.0.0.1:1080",
+        "socks4a://127.0.0.1:1080",
+        "socks://127.0.0.1:1",
+    ] {
         // Some versions of ureq refuse by themselves what they were not built for.
-        let Ok(proxy) = ureq::Proxy::new(url) else { continue };
+        let Ok(proxy) = ureq::Proxy::new(url) else {
+            continue;
+        };
         assert_eq!(
             refused("configure_agent", with(proxy).build()),
             "only http and https proxies are supported, not SOCKS",
             "{url}"
         );
     }
-    for url in ["http://127.0.0.1:0", "http://127.0.0.1:99999", "http://user:hunter2@127.0.0.1:99999"] {
-        let Ok(proxy) = ureq::Proxy::new(url) else { continue };
-        assert_eq!(refused("configure_agent", with(proxy).build()), "its proxy has no valid host and port", "{url}");
+    for url in [
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:99999",
+        "http://user:hunter2@127.0.0.1:99999",
+    ] {
+        let Ok(proxy) = ureq::Proxy::new(url) else {
+            continue;
+        };
+        assert_eq!(
+            refused("configure_agent", with(proxy).build()),
+            "its proxy has no valid host and port",
+            "{url}"
+        );
     }
     if TLS {
         assert_works(with(ureq::Proxy::new("http://127.0.0.1:1").unwrap()));
@@ -356,9 +527,15 @@ fn tls_in_configure_agent() {
     use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
     let result = |provider, roots| {
-        let tls = TlsConfig::builder().provider(provider).root_certs(roots).build();
+        let tls = TlsConfig::builder()
+            .provider(provider)
+            .root_certs(roots)
+            .build();
         // What is not compiled in would be a panic inside ureq, at the first call.
-        builder().base_url("https://example.invalid").configure_agent(|agent| agent.proxy(None).tls_config(tls)).build()
+        builder()
+            .base_url("https://example.invalid")
+            .configure_agent(|agent| agent.proxy(None).tls_config(tls))
+            .build()
     };
     let no_roots = || RootCerts::new_with_certs(&[]);
     let rows = [
@@ -399,8 +576,11 @@ fn tls_in_configure_agent() {
     }
     if cfg!(feature = "native-tls") {
         assert_eq!(
-            refused("configure_agent", result(TlsProvider::NativeTls, RootCerts::WebPki)),
-            "native-tls takes the system's root certificates (`RootCerts::PlatformVerifier`) or given ones"
+            refused(
+                "configure_agent",
+                result(TlsProvider::NativeTls, RootCerts::WebPki)
+            ),
+            "native-tls uses the system's root certificates (`RootCerts::PlatformVerifier`) or given ones"
         );
     }
 }
@@ -409,9 +589,15 @@ fn tls_in_configure_agent() {
 fn debug_shows_no_token() {
     let builder = builder().access_token("secret");
     let shown = format!("{builder:?}");
-    assert!(shown.contains("[redacted]") && !shown.contains("secret"), "{shown}");
+    assert!(
+        shown.contains("[redacted]") && !shown.contains("secret"),
+        "{shown}"
+    );
     let client = builder.build().unwrap();
-    assert_eq!(format!("{client:?}"), "Client { host: \"127.0.0.1\", timeout: 30s, retries: 2, .. }");
+    assert_eq!(
+        format!("{client:?}"),
+        "Client { host: \"127.0.0.1\", timeout: 30s, retries: 2, .. }"
+    );
 }
 
 // ---- The environment ----
@@ -425,27 +611,46 @@ const CALL: &str = "SETTINGS_TEST_CALL";
 /// What `Client::from_env()` says in a process with these variables and no others that matter.
 #[track_caller]
 fn in_environment(variables: &[(&str, &str)]) -> String {
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, OsStr::new(*value))).collect();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, OsStr::new(*value)))
+        .collect();
     outcome(&variables)
 }
 
 #[track_caller]
 fn outcome(variables: &[(&str, &OsStr)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    for name in ["PAN123_ACCESS_TOKEN", "PAN123_BASE_URL", "PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET", CALL] {
+    for name in [
+        "PAN123_ACCESS_TOKEN",
+        "PAN123_BASE_URL",
+        "PAN123_CLIENT_ID",
+        "PAN123_CLIENT_SECRET",
+        CALL,
+    ] {
         command.env_remove(name);
     }
     for name in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
     let output = command
-        .args(["--exact", "child_reads_its_environment", "--ignored", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "child_reads_its_environment",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .envs(variables.iter().copied())
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "the child failed: {stderr}");
-    stderr.lines().find_map(|line| line.strip_prefix("outcome: ")).expect("the child says what came out").to_owned()
+    stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("outcome: "))
+        .expect("the child says what came out")
+        .to_owned()
 }
 
 #[test]
@@ -464,20 +669,22 @@ fn child_reads_its_environment() {
 
 #[test]
 fn the_environment_gives_token_and_base_url() {
-    const NO_TOKEN: &str =
-        "setting `PAN123_ACCESS_TOKEN`: it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
+    const NO_TOKEN: &str = "setting `PAN123_ACCESS_TOKEN`: it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
 
     let token = ("PAN123_ACCESS_TOKEN", "secret");
     assert_eq!(in_environment(&[]), NO_TOKEN);
     assert_eq!(in_environment(&[("PAN123_ACCESS_TOKEN", "")]), NO_TOKEN);
     assert_eq!(in_environment(&[("PAN123_BASE_URL", LOOPBACK)]), NO_TOKEN);
     for (value, reason) in [
-        ("secret\n", "it has blanks or line breaks around it; trim it"),
-        (" secret", "it has blanks or line breaks around it; trim it"),
-        ("sec ret", "it may only hold visible ASCII characters"),
+        ("secret\n", "it begins or ends with white space; trim it"),
+        (" secret", "it begins or ends with white space; trim it"),
+        ("sec ret", "it must contain only visible ASCII characters"),
     ] {
         assert_eq!(
-            in_environment(&[("PAN123_ACCESS_TOKEN", value), ("PAN123_BASE_URL", LOOPBACK)]),
+            in_environment(&[
+                ("PAN123_ACCESS_TOKEN", value),
+                ("PAN123_BASE_URL", LOOPBACK)
+            ]),
             format!("setting `PAN123_ACCESS_TOKEN`: {reason}")
         );
     }
@@ -496,8 +703,16 @@ fn the_environment_gives_token_and_base_url() {
         assert_eq!(in_environment(&[token, ("PAN123_BASE_URL", "")]), usual);
         // A loopback address has no use for a proxy, so one that cannot work does no harm.
         for url in ["https://127.0.0.1:1", "http://127.0.0.1:1"] {
-            let nonsense = [token, ("PAN123_BASE_URL", url), ("https_proxy", "no proxy"), ("all_proxy", "no proxy")];
-            assert_eq!(in_environment(&nonsense), usual.replace("open-api.123pan.com", "127.0.0.1"));
+            let nonsense = [
+                token,
+                ("PAN123_BASE_URL", url),
+                ("https_proxy", "no proxy"),
+                ("all_proxy", "no proxy"),
+            ];
+            assert_eq!(
+                in_environment(&nonsense),
+                usual.replace("open-api.123pan.com", "127.0.0.1")
+            );
         }
     }
 }
@@ -508,18 +723,35 @@ fn an_environment_that_is_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
 
     let bad = OsStr::from_bytes(b"secret\xff");
-    assert_eq!(outcome(&[("PAN123_ACCESS_TOKEN", bad)]), "setting `PAN123_ACCESS_TOKEN`: it is not UTF-8");
+    assert_eq!(
+        outcome(&[("PAN123_ACCESS_TOKEN", bad)]),
+        "setting `PAN123_ACCESS_TOKEN`: it is not UTF-8"
+    );
     let text = "setting `PAN123_CLIENT_SECRET`: it is not UTF-8";
-    assert_eq!(outcome(&[("PAN123_CLIENT_ID", OsStr::new("id")), ("PAN123_CLIENT_SECRET", bad)]), text);
+    assert_eq!(
+        outcome(&[
+            ("PAN123_CLIENT_ID", OsStr::new("id")),
+            ("PAN123_CLIENT_SECRET", bad)
+        ]),
+        text
+    );
     assert_eq!(outcome(&[("PAN123_CLIENT_SECRET", bad)]), text);
     let token = ("PAN123_ACCESS_TOKEN", OsStr::new("secret"));
-    assert_eq!(outcome(&[token, ("PAN123_BASE_URL", bad)]), "setting `PAN123_BASE_URL`: it is not UTF-8");
-    assert_eq!(outcome(&[token, ("HTTPS_PROXY", bad)]), "setting `HTTPS_PROXY`: it is not UTF-8");
+    assert_eq!(
+        outcome(&[token, ("PAN123_BASE_URL", bad)]),
+        "setting `PAN123_BASE_URL`: it is not UTF-8"
+    );
+    assert_eq!(
+        outcome(&[token, ("HTTPS_PROXY", bad)]),
+        "setting `HTTPS_PROXY`: it is not UTF-8"
+    );
 }
 
 /// Where no proxy can do anything but fail at `build()`; reserved, so that it leads nowhere.
-const REMOTE: [(&str, &str); 2] =
-    [("PAN123_ACCESS_TOKEN", "secret"), ("PAN123_BASE_URL", "https://api.example.invalid")];
+const REMOTE: [(&str, &str); 2] = [
+    ("PAN123_ACCESS_TOKEN", "secret"),
+    ("PAN123_BASE_URL", "https://api.example.invalid"),
+];
 
 #[test]
 fn a_proxy_variable_that_cannot_work() {
@@ -545,7 +777,10 @@ fn a_proxy_variable_that_cannot_work() {
         for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
             let got = in_environment(&[&REMOTE[..], &[(name, value)]].concat());
             assert!(!got.contains("hunter2"), "{got}");
-            if !reasons.iter().any(|reason| got == format!("setting `{name}`: {reason}")) {
+            if !reasons
+                .iter()
+                .any(|reason| got == format!("setting `{name}`: {reason}"))
+            {
                 wrong.push(format!("{name}={value} became: {got}"));
             }
         }
@@ -568,37 +803,77 @@ fn no_proxy_and_other_variables_that_are_not_read() {
         (&[("HTTPS_PROXY", "https://127.0.0.1:1")], works),
         (&[socks], broken),
         (&[socks, ("NO_PROXY", "api.example.invalid")], works),
-        (&[socks, ("NO_PROXY", "example.com, example.invalid")], works),
+        (
+            &[socks, ("NO_PROXY", "example.com, example.invalid")],
+            works,
+        ),
         (&[socks, ("no_proxy", ".example.invalid")], works),
         (&[socks, ("NO_PROXY", "example.com example.invalid")], works),
         (&[socks, ("NO_PROXY", "*")], works),
         (&[socks, ("NO_PROXY", "example.com,ample.invalid")], broken),
         (&[socks, ("NO_PROXY", "")], broken),
         // For http only.
-        (&[("HTTP_PROXY", "socks5://127.0.0.1:1"), ("http_proxy", "not a URL")], works),
+        (
+            &[
+                ("HTTP_PROXY", "socks5://127.0.0.1:1"),
+                ("http_proxy", "not a URL"),
+            ],
+            works,
+        ),
         // HTTPS_PROXY goes before ALL_PROXY, an empty one is none.
-        (&[("HTTPS_PROXY", "http://127.0.0.1:1"), ("ALL_PROXY", "not a URL")], works),
-        (&[("HTTPS_PROXY", ""), ("ALL_PROXY", "not a URL")], "setting `ALL_PROXY`: it is not the URL of a proxy"),
+        (
+            &[
+                ("HTTPS_PROXY", "http://127.0.0.1:1"),
+                ("ALL_PROXY", "not a URL"),
+            ],
+            works,
+        ),
+        (
+            &[("HTTPS_PROXY", ""), ("ALL_PROXY", "not a URL")],
+            "setting `ALL_PROXY`: it is not the URL of a proxy",
+        ),
         // As with curl, the lower case goes first.
         (&[("https_proxy", "http://127.0.0.1:1"), socks], works),
     ] {
-        assert_eq!(in_environment(&[&REMOTE[..], variables].concat()), expected, "{variables:?}");
+        assert_eq!(
+            in_environment(&[&REMOTE[..], variables].concat()),
+            expected,
+            "{variables:?}"
+        );
     }
 }
 
 #[test]
 fn a_loopback_address_goes_through_no_proxy() {
     let mut server = mockito::Server::new();
-    let mock = server.mock("GET", mockito::Matcher::Any).with_body(SAMPLE).expect(2).create();
+    let mock = server
+        .mock("GET", mockito::Matcher::Any)
+        .with_body(SAMPLE)
+        .expect(2)
+        .create();
     // Not even looked at: the second one could not work.
     for proxy in ["http://127.0.0.1:1", "not a URL"] {
         let base_url = server.url();
-        let mut variables =
-            vec![("PAN123_ACCESS_TOKEN", "secret"), ("PAN123_BASE_URL", base_url.as_str()), (CALL, "1")];
-        for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let mut variables = vec![
+            ("PAN123_ACCESS_TOKEN", "secret"),
+            ("PAN123_BASE_URL", base_url.as_str()),
+            (CALL, "1"),
+        ];
+        for variable in [
+            "HTTPS_PROXY",
+            "https_proxy",
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+        ] {
             variables.push((variable, proxy));
         }
-        assert_eq!(in_environment(&variables), "answered: succeeded, 100 %", "{proxy}");
+        assert_eq!(
+            in_environment(&variables),
+            "answered: succeeded, 100 %",
+            "{proxy}"
+        );
     }
     mock.assert();
 }
@@ -614,7 +889,9 @@ fn proxy() -> (SocketAddr, std::thread::JoinHandle<String>) {
         while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
             head.push(byte[0]);
         }
-        stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
         String::from_utf8(head).unwrap()
     });
     (address, proxy)
@@ -632,8 +909,17 @@ fn https_goes_through_the_proxy_of_the_environment() {
     // Lets the proxy go where the call never came to it.
     drop(std::net::TcpStream::connect(address));
     let head = proxy.join().unwrap();
-    assert!(head.starts_with("CONNECT api.example.invalid:443 HTTP/1.1\r\n"), "{head}");
-    assert!(!head.contains("secret"), "the proxy was shown the access token: {head}");
-    assert!(got.contains(&format!("through the proxy {address}")), "{got}");
+    assert!(
+        head.starts_with("CONNECT api.example.invalid:443 HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert!(
+        !head.contains("secret"),
+        "the proxy was shown the access token: {head}"
+    );
+    assert!(
+        got.contains(&format!("through the proxy {address}")),
+        "{got}"
+    );
     assert!(!got.contains("hunter2") && !got.contains("secret"), "{got}");
 }

@@ -6,8 +6,8 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use pan123_offline::{
-    AccessToken, ApiError, Client, ClientBuilder, ConfigError, DecodeError, Envelope, Error, ErrorCode, HttpError,
-    Progress, Status, TransportError, TransportErrorKind,
+    AccessToken, ApiError, Client, ClientBuilder, ConfigError, DecodeError, Envelope, Error,
+    ErrorCode, HttpError, Progress, Status, TransportError, TransportErrorKind,
 };
 
 fn send_and_unpin<T: Send + Unpin + 'static>() {}
@@ -71,7 +71,11 @@ fn an_error_is_small_and_goes_through_a_box() {
     // A cause is shared by the clones, not lost.
     let boxed: Box<dyn std::error::Error + Send + Sync> = error.clone().into();
     assert_eq!(boxed.to_string(), error.to_string());
-    assert!(boxed.source().is_some_and(|cause| cause.is::<serde_json::Error>()));
+    assert!(
+        boxed
+            .source()
+            .is_some_and(|cause| cause.is::<serde_json::Error>())
+    );
     assert!(boxed.is::<Error>());
 }
 
@@ -84,17 +88,28 @@ fn words_and_numbers() {
         (3, Status::Retrying, "retrying", false),
         (4, Status::Unknown(4), "unknown status 4", false),
         (-1, Status::Unknown(-1), "unknown status -1", false),
-        (i64::MIN, Status::Unknown(i64::MIN), "unknown status -9223372036854775808", false),
+        (
+            i64::MIN,
+            Status::Unknown(i64::MIN),
+            "unknown status -9223372036854775808",
+            false,
+        ),
     ] {
         assert_eq!(Status::from(number), status);
         assert_eq!(status.as_i64(), number);
         assert_eq!(status.to_string(), text);
         assert_eq!(status.is_terminal(), terminal, "{status}");
     }
-    assert_eq!(Progress::new(Status::InProgress, 37).to_string(), "in progress, 37 %");
+    assert_eq!(
+        Progress::new(Status::InProgress, 37).to_string(),
+        "in progress, 37 %"
+    );
     assert_eq!(Progress::new(Status::InProgress, 101).percent, 100);
     assert_eq!(ErrorCode::from(-5).to_string(), "-5");
-    assert_eq!(i64::from(ErrorCode(5066)), ErrorCode::FILE_NOT_FOUND.as_i64());
+    assert_eq!(
+        i64::from(ErrorCode(5066)),
+        ErrorCode::FILE_NOT_FOUND.as_i64()
+    );
     assert!(ErrorCode::OK.is_ok() && !ErrorCode::INTERNAL.is_ok());
 }
 
@@ -112,20 +127,36 @@ fn call_to_an_address_starts_no_thread() {
     let mut server = mockito::Server::new();
     let answer = |server: &mut mockito::Server, task_id: &str, status: usize, body: &str| {
         let path = format!("/api/v1/oss/offline/download/process?taskID={task_id}");
-        server.mock("GET", path.as_str()).with_status(status).with_body(body).create()
+        server
+            .mock("GET", path.as_str())
+            .with_status(status)
+            .with_body(body)
+            .create()
     };
     let success = r#"{"code":0,"message":"ok","data":{"process":50,"status":0}}"#;
     let good = answer(&mut server, "1", 200, success).expect(20);
     let bad = answer(&mut server, "2", 502, "<html>").expect(2);
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_counts_threads", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(BASE_URL, format!("http://127.0.0.1:{}", server.socket_address().port()))
+        .args([
+            "--exact",
+            "child_counts_threads",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(
+            BASE_URL,
+            format!("http://127.0.0.1:{}", server.socket_address().port()),
+        )
         .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}\n{stderr}"
+    );
     good.assert();
     bad.assert();
 }
@@ -144,7 +175,10 @@ fn child_counts_threads() {
         .build()
         .unwrap();
     assert_eq!(threads(), 1);
-    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "this test cannot see a short-lived thread");
+    assert!(
+        std::thread::Builder::new().spawn(|| ()).is_err(),
+        "this test cannot see a short-lived thread"
+    );
     for _ in 0..20 {
         client.get_process(1).unwrap();
         assert_eq!(threads(), 1);

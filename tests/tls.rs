@@ -16,7 +16,10 @@ use tls::TlsFront;
 
 fn trusting(front: &TlsFront) -> Client {
     let trust = front.trust();
-    builder(front.base_url()).configure_agent(|agent| agent.tls_config(trust)).build().unwrap()
+    builder(front.base_url())
+        .configure_agent(|agent| agent.tls_config(trust))
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -60,7 +63,10 @@ fn a_body_cut_short_over_tls_is_no_answer() {
     let cut = whole.clone().cut_at(whole.len() - 4);
     service.reply_next(cut.clone()).reply_next(cut);
     let error = client.get_process(TASK).unwrap_err();
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed), "{error:?}");
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -68,24 +74,44 @@ fn certificates_that_do_not_hold_are_refused() {
     let service = service();
     let refused = |what: &str, client: Client, cause: &str| {
         let error = client.get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls), "{what}: {error:?}");
-        assert!(!error.is_transient() && !error.may_have_been_sent(), "{what}");
-        assert!(all_texts(&error).contains(cause), "{what}: {}", all_texts(&error));
+        assert!(
+            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
+            "{what}: {error:?}"
+        );
+        assert!(
+            !error.is_transient() && !error.may_have_been_sent(),
+            "{what}"
+        );
+        assert!(
+            all_texts(&error).contains(cause),
+            "{what}: {}",
+            all_texts(&error)
+        );
     };
 
     let front = TlsFront::start(service.address(), |_| {});
-    refused("self-signed", builder(front.base_url()).build().unwrap(), "UnknownIssuer");
+    refused(
+        "self-signed",
+        builder(front.base_url()).build().unwrap(),
+        "UnknownIssuer",
+    );
 
     let front = TlsFront::start(service.address(), |certificate| {
-        certificate.subject_alt_names = vec![rcgen::SanType::DnsName("example.org".try_into().unwrap())];
+        certificate.subject_alt_names =
+            vec![rcgen::SanType::DnsName("example.org".try_into().unwrap())];
     });
     refused("for another name", trusting(&front), "not valid for name");
 
-    let front =
-        TlsFront::start(service.address(), |certificate| certificate.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let front = TlsFront::start(service.address(), |certificate| {
+        certificate.not_after = rcgen::date_time_ymd(2020, 1, 1)
+    });
     refused("expired", trusting(&front), "expired");
 
-    assert_eq!(service.request_count(), 0, "not a byte of a request was sent");
+    assert_eq!(
+        service.request_count(),
+        0,
+        "not a byte of a request was sent"
+    );
 }
 
 /// A server that answers a TLS greeting as an HTTP server does.
@@ -96,10 +122,19 @@ fn a_server_without_tls() {
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         assert_ne!(stream.read(&mut [0; 4096]).unwrap(), 0);
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
     });
-    let error = builder(format!("https://{address}")).build().unwrap().get_process(TASK).unwrap_err();
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls), "{error:?}");
+    let error = builder(format!("https://{address}"))
+        .build()
+        .unwrap()
+        .get_process(TASK)
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
+        "{error:?}"
+    );
     assert_eq!(
         error.to_string(),
         format!("no trusted TLS connection with {address}; check its certificate and the clock")

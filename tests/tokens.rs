@@ -8,7 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Request, Service, TRACE_ID};
-use pan123_offline::{Client, ClientBuilder, Credentials, Error, ErrorCode, Progress, Status, TransportErrorKind};
+use pan123_offline::{
+    Client, ClientBuilder, Credentials, Error, ErrorCode, PollPolicy, Progress, Status,
+    TransportErrorKind,
+};
 use support::{RUNNING, TASK, all_texts};
 
 const ID: &str = "client-id";
@@ -27,7 +30,12 @@ fn credentials() -> Credentials {
 }
 
 fn builder(service: &Service, credentials: Credentials) -> ClientBuilder {
-    Client::builder().credentials(credentials).base_url(service.base_url()).retries(0).timeout(Duration::from_secs(20))
+    Client::builder()
+        .credentials(credentials)
+        .base_url(service.base_url())
+        .retries(0)
+        .min_poll_gap(Duration::ZERO)
+        .timeout(Duration::from_secs(20))
 }
 
 fn client(service: &Service, credentials: Credentials) -> Client {
@@ -35,7 +43,11 @@ fn client(service: &Service, credentials: Credentials) -> Client {
 }
 
 fn token_requests(service: &Service) -> Vec<Request> {
-    service.requests().into_iter().filter(|request| request.path == TOKEN_PATH).collect()
+    service
+        .requests()
+        .into_iter()
+        .filter(|request| request.path == TOKEN_PATH)
+        .collect()
 }
 
 /// A new folder for one test, gone at its end.
@@ -43,7 +55,10 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pan123-offline-tokens-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!(
+            "pan123-offline-tokens-{}-{name}",
+            std::process::id()
+        ));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -76,7 +91,10 @@ fn a_token_is_asked_for_when_it_is_needed_and_kept() {
     assert_eq!(request.header("Authorization"), None);
     assert_eq!(request.header("Platform"), Some("open_platform"));
     assert_eq!(request.header("Content-Type"), Some("application/json"));
-    assert_eq!(request.body, format!(r#"{{"clientID":"{ID}","clientSecret":"{SECRET}"}}"#).into_bytes());
+    assert_eq!(
+        request.body,
+        format!(r#"{{"clientID":"{ID}","clientSecret":"{SECRET}"}}"#).into_bytes()
+    );
 }
 
 #[test]
@@ -90,22 +108,39 @@ fn the_token_ahead_of_the_first_call() {
     client.get_process(TASK).unwrap();
     assert_eq!((service.tokens_issued(), service.request_count()), (1, 2));
     let authorization = format!("Bearer {}", token.secret());
-    assert_eq!(service.requests()[1].header("Authorization"), Some(&authorization[..]));
+    assert_eq!(
+        service.requests()[1].header("Authorization"),
+        Some(&authorization[..])
+    );
 
     // Another run has it from the cache file; one that was given is itself; a refusal is an error.
-    assert_eq!(builder(&service, credentials).build().unwrap().access_token().unwrap(), token);
+    assert_eq!(
+        builder(&service, credentials)
+            .build()
+            .unwrap()
+            .access_token()
+            .unwrap(),
+        token
+    );
     let given = support::client(&service);
     assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
     assert!(given.token_cache_error().is_none());
-    let wrong = builder(&service, Credentials::new(ID, "another secret")).build().unwrap();
-    assert_eq!(wrong.access_token().unwrap_err().code(), Some(ErrorCode::from(1)));
+    let wrong = builder(&service, Credentials::new(ID, "another secret"))
+        .build()
+        .unwrap();
+    assert_eq!(
+        wrong.access_token().unwrap_err().code(),
+        Some(ErrorCode::from(1))
+    );
     assert_eq!(service.tokens_issued(), 1);
 }
 
 #[test]
 fn a_failure_that_passes_is_retried_for_a_token_ahead_too() {
     let service = service();
-    service.reply_next(Reply::new(502)).reply_next(Reply::nothing());
+    service
+        .reply_next(Reply::new(502))
+        .reply_next(Reply::nothing());
     let client = builder(&service, credentials()).retries(2).build().unwrap();
     client.access_token().unwrap();
     assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
@@ -118,7 +153,11 @@ fn a_token_that_was_kicked_out_is_replaced_once() {
     client.get_process(TASK).unwrap();
     service.revoke_tokens();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!((service.tokens_issued(), service.request_count()), (2, 5), "a refusal, a token, a replay");
+    assert_eq!(
+        (service.tokens_issued(), service.request_count()),
+        (2, 5),
+        "a refusal, a token, a replay"
+    );
     // Within the same minute there is no other.
     service.revoke_tokens();
     for _ in 0..3 {
@@ -141,13 +180,18 @@ fn a_service_that_answers_401_for_ever() {
     ] {
         let service = service();
         let is_api = !reply.is_empty() && reply != Reply::new(401);
-        service.reply_with(move |request| (!only_business || request.path != TOKEN_PATH).then(|| reply.clone()));
+        service.reply_with(move |request| {
+            (!only_business || request.path != TOKEN_PATH).then(|| reply.clone())
+        });
         let client = builder(&service, credentials()).retries(5).build().unwrap();
         for _ in 0..10 {
             let error = client.get_process(TASK).unwrap_err();
             assert!(error.is_unauthorized(), "{error:?}");
             if is_api {
-                assert_eq!((error.code(), error.trace_id()), (Some(ErrorCode::UNAUTHORIZED), Some(TRACE_ID)));
+                assert_eq!(
+                    (error.code(), error.trace_id()),
+                    (Some(ErrorCode::UNAUTHORIZED), Some(TRACE_ID))
+                );
             }
         }
         let asked = token_requests(&service).len();
@@ -170,7 +214,10 @@ fn wrong_credentials() {
     for _ in 0..4 {
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
-        assert!(error.to_string().contains("client id or secret is wrong"), "{error}");
+        assert!(
+            error.to_string().contains("client id or secret is wrong"),
+            "{error}"
+        );
     }
     assert!(service.request_count() <= 2, "nobody gets banned over it");
 }
@@ -190,24 +237,38 @@ fn a_retry_for_a_token_gets_what_is_left_of_the_time() {
     // Slow enough to need some time of its own.
     let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
     let token = token.delay(Duration::from_millis(200));
-    service.reply_next(Reply::new(503).header("Retry-After", "2")).reply_next(token);
-    let client = builder(&service, credentials()).retries(1).timeout(Duration::from_secs(5)).build().unwrap();
+    service
+        .reply_next(Reply::new(503).header("Retry-After", "2"))
+        .reply_next(token);
+    let client = builder(&service, credentials())
+        .retries(1)
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 }
 
 #[test]
 fn an_answer_without_a_usable_token() {
     for (body, text) in [
-        (r#"{"code":0,"message":"ok","data":{}}"#, "a field is missing, twice there, or of another type"),
-        (r#"{"code":0,"message":"ok","data":{"accessToken":""}}"#, "its `accessToken` is unusable: it is empty"),
+        (
+            r#"{"code":0,"message":"ok","data":{}}"#,
+            "a field is missing, duplicate or of another type",
+        ),
+        (
+            r#"{"code":0,"message":"ok","data":{"accessToken":""}}"#,
+            "its `accessToken` cannot be used: it is empty",
+        ),
         (
             r#"{"code":0,"message":"ok","data":{"accessToken":"a\r\nX: y"}}"#,
-            "its `accessToken` is unusable: it may only",
+            "its `accessToken` cannot be used: it must contain only",
         ),
     ] {
         let service = service();
         service.reply_next(Reply::json(body));
-        let error = client(&service, credentials()).get_process(TASK).unwrap_err();
+        let error = client(&service, credentials())
+            .get_process(TASK)
+            .unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
         assert_eq!(service.request_count(), 1);
     }
@@ -217,8 +278,7 @@ fn an_answer_without_a_usable_token() {
 fn threads_wait_for_the_one_issue_under_way() {
     let service = service();
     let client = client(&service, credentials());
-    let answer =
-        r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
+    let answer = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
     let slow = Reply::json(answer).delay(Duration::from_millis(200));
     service.require_token("a-token-of-many");
     service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
@@ -267,9 +327,13 @@ fn a_late_refusal_of_an_older_token_costs_no_other() {
 #[test]
 fn a_wait_for_another_threads_token_is_bounded() {
     let service = service();
-    let stall = |request: &Request| (request.path == TOKEN_PATH).then(|| Reply::new(200).stall_at(0));
+    let stall =
+        |request: &Request| (request.path == TOKEN_PATH).then(|| Reply::new(200).stall_at(0));
     service.reply_with(stall);
-    let client = builder(&service, credentials()).timeout(Duration::from_secs(1)).build().unwrap();
+    let client = builder(&service, credentials())
+        .timeout(Duration::from_secs(1))
+        .build()
+        .unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -284,16 +348,31 @@ fn a_wait_for_another_threads_token_is_bounded() {
 fn who_has_less_time_does_not_wait_for_another_threads_token() {
     let service = service();
     service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
-    let client = builder(&service, credentials()).timeout(Duration::from_secs(4)).build().unwrap();
+    let client = builder(&service, credentials())
+        .timeout(Duration::from_secs(4))
+        .build()
+        .unwrap();
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| client.get_process(TASK).unwrap_err());
         while service.request_count() == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let error = client.wait(TASK).timeout(Duration::from_millis(100)).run().unwrap_err();
+        let error = client
+            .wait(TASK)
+            .timeout(Duration::from_millis(100))
+            .run()
+            .unwrap_err();
         assert!(!slow.is_finished());
-        let Error::WaitTimeout { cause: Some(cause), .. } = &error else { panic!("{error:?}") };
-        assert_eq!(cause.to_string(), "timed out waiting for the token that another thread asks for; raise `timeout`");
+        let Error::WaitTimeout {
+            cause: Some(cause), ..
+        } = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            cause.to_string(),
+            "timed out waiting for the token that another thread requests; raise `timeout`"
+        );
         assert!(cause.is_timeout() && !cause.may_have_been_sent());
         assert!(slow.join().unwrap().is_timeout());
     });
@@ -302,14 +381,20 @@ fn who_has_less_time_does_not_wait_for_another_threads_token() {
 
 #[test]
 fn a_cache_file_without_a_name_is_no_setting() {
-    let error = Client::builder().credentials(credentials().cache_file("")).build().unwrap_err();
+    let error = Client::builder()
+        .credentials(credentials().cache_file(""))
+        .build()
+        .unwrap_err();
     assert_eq!(error.to_string(), "setting `cache_file`: it is empty");
 }
 
 /// The load balancer's ban counts, whatever else its answer says.
 #[test]
 fn a_ban_costs_no_new_token() {
-    for refusal in [Reply::code(403, "forbidden").status(401), Reply::code(401, "forbidden").status(403)] {
+    for refusal in [
+        Reply::code(403, "forbidden").status(401),
+        Reply::code(401, "forbidden").status(403),
+    ] {
         let service = service();
         let client = client(&service, credentials());
         client.get_process(TASK).unwrap();
@@ -321,7 +406,11 @@ fn a_ban_costs_no_new_token() {
 
 #[test]
 fn requests_for_a_token_that_fail_in_passing_are_kept_apart() {
-    for fault in [Reply::new(504), Reply::nothing(), Reply::code(429, "too many")] {
+    for fault in [
+        Reply::new(504),
+        Reply::nothing(),
+        Reply::code(429, "too many"),
+    ] {
         let service = service();
         service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| fault.clone()));
         let client = client(&service, credentials());
@@ -329,7 +418,11 @@ fn requests_for_a_token_that_fail_in_passing_are_kept_apart() {
             assert!(client.get_process(TASK).unwrap_err().is_transient());
         }
         // Three, and perhaps one more on a machine on which this takes a second.
-        assert!((3..=4).contains(&service.request_count()), "{}", service.request_count());
+        assert!(
+            (3..=4).contains(&service.request_count()),
+            "{}",
+            service.request_count()
+        );
     }
 }
 
@@ -341,10 +434,14 @@ fn a_panic_in_a_middleware_keeps_nobody_waiting() {
     static PANICS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
     let service = service();
     let middleware = |request: http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
-        assert!(!PANICS.swap(false, std::sync::atomic::Ordering::SeqCst), "on purpose");
+        assert!(
+            !PANICS.swap(false, std::sync::atomic::Ordering::SeqCst),
+            "on purpose"
+        );
         next.handle(request)
     };
-    let client = builder(&service, credentials()).configure_agent(move |agent| agent.middleware(middleware));
+    let client =
+        builder(&service, credentials()).configure_agent(move |agent| agent.middleware(middleware));
     let client = client.build().unwrap();
     let panicked = std::thread::scope(|scope| scope.spawn(|| client.get_process(TASK)).join());
     assert!(panicked.is_err());
@@ -361,7 +458,11 @@ fn a_token_kicked_out_while_500_tasks_are_watched() {
     }
     let client = client(&service, credentials());
     let interval = Duration::from_millis(1);
-    let watch = client.watch(0..TASKS).polls_per_second(f64::INFINITY).intervals(interval, interval);
+    let watch = client.watch(0..TASKS).policy(
+        PollPolicy::new()
+            .initial_interval(interval)
+            .max_interval(interval),
+    );
     let mut succeeded = 0;
     for (number, update) in watch.enumerate() {
         if number == 1000 {
@@ -387,9 +488,15 @@ fn a_cache_file_is_shared_between_runs() {
 #[test]
 fn a_cache_of_somebody_else_is_replaced() {
     let (service, elsewhere, folder) = (service(), service(), Folder::new("foreign"));
-    client(&elsewhere, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
-    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
-    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+    client(&elsewhere, credentials().cache_file(folder.file()))
+        .get_process(TASK)
+        .unwrap();
+    client(&service, credentials().cache_file(folder.file()))
+        .get_process(TASK)
+        .unwrap();
+    client(&service, credentials().cache_file(folder.file()))
+        .get_process(TASK)
+        .unwrap();
     assert_eq!((elsewhere.tokens_issued(), service.tokens_issued()), (1, 1));
 
     service.credentials("another", SECRET);
@@ -401,10 +508,15 @@ fn a_cache_of_somebody_else_is_replaced() {
 #[test]
 fn a_damaged_cache_is_replaced() {
     let (service, folder) = (service(), Folder::new("damaged"));
-    for (number, text) in ["", "{", "\u{0}\u{0}", r#"{"access_token":"half"}"#].into_iter().enumerate() {
+    for (number, text) in ["", "{", "\u{0}\u{0}", r#"{"access_token":"half"}"#]
+        .into_iter()
+        .enumerate()
+    {
         fs::write(folder.file(), text).unwrap();
         for _ in 0..2 {
-            client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
+            client(&service, credentials().cache_file(folder.file()))
+                .get_process(TASK)
+                .unwrap();
         }
         assert_eq!(service.tokens_issued(), number + 1);
     }
@@ -412,8 +524,15 @@ fn a_damaged_cache_is_replaced() {
     let whole = fs::read_to_string(folder.file()).unwrap();
     let (start, _) = whole.split_once(r#""access_token":""#).unwrap();
     fs::write(folder.file(), format!(r#"{start}"access_token":"a\nb"}}"#)).unwrap();
-    client(&service, credentials().cache_file(folder.file())).get_process(TASK).unwrap();
-    assert!(service.requests().iter().all(|request| request.header("X").is_none()));
+    client(&service, credentials().cache_file(folder.file()))
+        .get_process(TASK)
+        .unwrap();
+    assert!(
+        service
+            .requests()
+            .iter()
+            .all(|request| request.header("X").is_none())
+    );
 }
 
 #[test]
@@ -428,13 +547,20 @@ fn a_refused_token_is_looked_up_in_the_cache_before_another_is_asked_for() {
     service.revoke_tokens();
     first.get_process(TASK).unwrap();
     second.get_process(TASK).unwrap();
-    assert_eq!(service.tokens_issued(), 2, "the second client takes the first one's");
+    assert_eq!(
+        service.tokens_issued(),
+        2,
+        "the second client takes the first one's"
+    );
 }
 
 #[test]
 fn a_cache_that_cannot_be_used_fails_no_call() {
     let (service, folder) = (service(), Folder::new("unusable"));
-    let missing = client(&service, credentials().cache_file(folder.0.join("missing").join("token")));
+    let missing = client(
+        &service,
+        credentials().cache_file(folder.0.join("missing").join("token")),
+    );
     missing.get_process(TASK).unwrap();
     let error = missing.token_cache_error().unwrap();
     assert!(error.to_string().ends_with("cannot be locked"), "{error}");
@@ -443,7 +569,13 @@ fn a_cache_that_cannot_be_used_fails_no_call() {
     fs::create_dir(folder.file()).unwrap();
     let a_folder = client(&service, credentials().cache_file(folder.file()));
     a_folder.get_process(TASK).unwrap();
-    assert!(a_folder.token_cache_error().unwrap().to_string().ends_with("cannot be written"));
+    assert!(
+        a_folder
+            .token_cache_error()
+            .unwrap()
+            .to_string()
+            .ends_with("cannot be written")
+    );
     assert_eq!(service.tokens_issued(), 2);
 }
 
@@ -453,14 +585,24 @@ fn a_lock_that_is_never_released_fails_no_call() {
     let (service, folder) = (service(), Folder::new("hung"));
     let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
     lock.lock().unwrap();
-    let client =
-        builder(&service, credentials().cache_file(folder.file())).timeout(Duration::from_secs(4)).build().unwrap();
+    let client = builder(&service, credentials().cache_file(folder.file()))
+        .timeout(Duration::from_secs(4))
+        .build()
+        .unwrap();
     let started = std::time::Instant::now();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     // Half of the time goes to the lock.
-    assert!((2..7).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     assert!(
-        client.token_cache_error().unwrap().to_string().ends_with("is locked by another process that does not let go")
+        (2..7).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(
+        client
+            .token_cache_error()
+            .unwrap()
+            .to_string()
+            .ends_with("is locked by another process")
     );
     assert!(!folder.file().exists(), "what is locked is not written");
 }
@@ -469,7 +611,11 @@ fn a_lock_that_is_never_released_fails_no_call() {
 fn the_secret_is_nowhere() {
     let service = service();
     let echo = format!("you sent {SECRET}");
-    for reply in [Reply::code(1, &echo), Reply::new(500).body(echo.as_str()), Reply::json(echo.as_str())] {
+    for reply in [
+        Reply::code(1, &echo),
+        Reply::new(500).body(echo.as_str()),
+        Reply::json(echo.as_str()),
+    ] {
         service.reply_next(reply);
         let client = client(&service, credentials());
         let error = client.get_process(TASK).unwrap_err();
@@ -485,11 +631,27 @@ fn the_secret_is_nowhere() {
 #[test]
 fn credentials_that_cannot_work() {
     for (credentials, text) in [
-        (Credentials::new("", SECRET), "setting `credentials`: it is empty"),
-        (Credentials::new(ID, ""), "setting `credentials`: it is empty"),
-        (Credentials::new(ID, "x\n"), "setting `credentials`: it has blanks or line breaks around it; trim it"),
+        (
+            Credentials::new("", SECRET),
+            "setting `credentials`: it is empty",
+        ),
+        (
+            Credentials::new(ID, ""),
+            "setting `credentials`: it is empty",
+        ),
+        (
+            Credentials::new(ID, "x\n"),
+            "setting `credentials`: it begins or ends with white space; trim it",
+        ),
     ] {
-        assert_eq!(Client::builder().credentials(credentials).build().unwrap_err().to_string(), text);
+        assert_eq!(
+            Client::builder()
+                .credentials(credentials)
+                .build()
+                .unwrap_err()
+                .to_string(),
+            text
+        );
     }
 }
 
@@ -500,10 +662,20 @@ const CHILD: &str = "PAN123_TEST_CHILD";
 fn child(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child_asks", "--ignored", "--nocapture"]);
-    for name in ["ACCESS_TOKEN", "CLIENT_ID", "CLIENT_SECRET", "TOKEN_CACHE", "BASE_URL"] {
+    for name in [
+        "ACCESS_TOKEN",
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "TOKEN_CACHE",
+        "BASE_URL",
+    ] {
         command.env_remove(format!("PAN123_{name}"));
     }
-    command.env(CHILD, "1").envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .env(CHILD, "1")
+        .envs(variables.iter().copied())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -521,7 +693,10 @@ fn child_asks() {
 
 fn outcome(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    text.lines().find_map(|line| line.strip_prefix("outcome: ")).unwrap_or_else(|| panic!("{text}")).to_owned()
+    text.lines()
+        .find_map(|line| line.strip_prefix("outcome: "))
+        .unwrap_or_else(|| panic!("{text}"))
+        .to_owned()
 }
 
 #[test]
@@ -558,11 +733,17 @@ fn the_environment_gives_credentials() {
     let (id, secret) = (("PAN123_CLIENT_ID", ID), ("PAN123_CLIENT_SECRET", SECRET));
     assert_eq!(run(&[id, secret]), RUNNING.to_string());
     assert_eq!(service.tokens_issued(), 1);
-    assert_eq!(run(&[id]), "setting `PAN123_CLIENT_SECRET`: it is not set, but PAN123_CLIENT_ID is");
-    assert_eq!(run(&[secret]), "setting `PAN123_CLIENT_ID`: it is not set, but PAN123_CLIENT_SECRET is");
+    assert_eq!(
+        run(&[id]),
+        "setting `PAN123_CLIENT_SECRET`: it is not set, but PAN123_CLIENT_ID is"
+    );
+    assert_eq!(
+        run(&[secret]),
+        "setting `PAN123_CLIENT_ID`: it is not set, but PAN123_CLIENT_SECRET is"
+    );
     assert_eq!(
         run(&[("PAN123_CLIENT_ID", " x"), secret]),
-        "setting `PAN123_CLIENT_ID`: it has blanks or line breaks around it; trim it"
+        "setting `PAN123_CLIENT_ID`: it begins or ends with white space; trim it"
     );
     // A token goes before them.
     assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pan123_offline::testing::{Reply, Request, Service};
-use pan123_offline::{Client, Error, Progress, Status, TransportErrorKind, Update, Wait, Watch};
+use pan123_offline::{
+    Client, Error, PollPolicy, Progress, Status, TransportErrorKind, Update, Wait, Watch,
+};
 use support::{RUNNING, TASK, TOKEN, builder, client, service};
 
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
@@ -23,12 +25,18 @@ const fn ms(milliseconds: u64) -> Duration {
 }
 
 /// As fast as it goes, so that tests need not wait.
-fn brisk(watch: Watch<'_>) -> Watch<'_> {
-    watch.intervals(ms(1), ms(5)).polls_per_second(f64::INFINITY)
+/// Polls in short intervals, and gives up after eight errors however soon they come.
+const FAST: PollPolicy = PollPolicy::new()
+    .initial_interval(ms(1))
+    .max_interval(ms(5))
+    .error_window(Duration::ZERO);
+
+fn brisk(watch: Watch) -> Watch {
+    watch.policy(FAST)
 }
 
-fn brisk_wait(wait: Wait<'_>) -> Wait<'_> {
-    wait.intervals(ms(1), ms(5)).polls_per_second(f64::INFINITY)
+fn brisk_wait(wait: Wait) -> Wait {
+    wait.policy(FAST)
 }
 
 /// An answer that passes, and that no other task has to rest for.
@@ -37,7 +45,9 @@ fn passing(reply: Reply) -> Reply {
 }
 
 fn html(status: u16) -> Reply {
-    Reply::new(status).header("Content-Type", "text/html").body("<html><body>a gateway</body></html>")
+    Reply::new(status)
+        .header("Content-Type", "text/html")
+        .body("<html><body>a gateway</body></html>")
 }
 
 // ---- Thousands of tasks, and every fault there is.
@@ -63,16 +73,30 @@ fn faults() -> Vec<Fault> {
     let (head, all) = (odd().head_len(), odd().len());
     let page = html(502).len();
     let twice = || [whole(ODD), whole(ODD)].concat();
-    let keep = |name, reply| Fault { name, reply, closes: false };
-    let close = |name, reply| Fault { name, reply, closes: true };
+    let keep = |name, reply| Fault {
+        name,
+        reply,
+        closes: false,
+    };
+    let close = |name, reply| Fault {
+        name,
+        reply,
+        closes: true,
+    };
     vec![
         keep("code 429", passing(Reply::code(429, "too many requests"))),
-        keep("code 429 with HTTP 429", passing(Reply::code(429, "too many requests").status(429))),
+        keep(
+            "code 429 with HTTP 429",
+            passing(Reply::code(429, "too many requests").status(429)),
+        ),
         keep("HTTP 429", passing(html(429))),
         close("nothing", Reply::nothing()),
         keep("HTTP 500", Reply::new(500)),
         keep("HTTP 502", html(502)),
-        keep("HTTP 503, in a second", html(503).header("Retry-After", "1")),
+        keep(
+            "HTTP 503, in a second",
+            html(503).header("Retry-After", "1"),
+        ),
         keep("HTTP 504, in chunks", html(504).chunked()),
         close("HTTP 500 without end", Reply::new(500).body("x").endless()),
         close("HTTP 502 cut off", html(502).cut_at(page - 9)),
@@ -83,15 +107,27 @@ fn faults() -> Vec<Fault> {
         close("half a head", odd().cut_at(20)),
         keep("no body", Reply::new(200)),
         keep("no content", Reply::new(204)),
-        keep("no code", Reply::json(r#"{"message":"ok","data":{"process":1,"status":0}}"#)),
+        keep(
+            "no code",
+            Reply::json(r#"{"message":"ok","data":{"process":1,"status":0}}"#),
+        ),
         close("a head and no body", odd().cut_at(head)),
-        keep("no data", Reply::json(r#"{"code":0,"message":"ok","data":null}"#)),
+        keep(
+            "no data",
+            Reply::json(r#"{"code":0,"message":"ok","data":null}"#),
+        ),
         close("no HTTP", Reply::raw("SSH-2.0-OpenSSH_9.6\r\n\r\n")),
         close("bytes", Reply::raw([0, 255, 13, 10, 13, 10]).close_after()),
         close("half a body", odd().cut_at(all - 9)),
         close("half a chunked body", odd().chunked().cut_at(all - 9)),
-        close("chunks that are none", Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nzz\r\n")),
-        close("a body that ends too early", odd().header("Content-Length", "999").close_after()),
+        close(
+            "chunks that are none",
+            Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nzz\r\n"),
+        ),
+        close(
+            "a body that ends too early",
+            odd().header("Content-Length", "999").close_after(),
+        ),
         close("a body that goes on", odd().header("Content-Length", "20")),
         close("two answers", Reply::raw(twice())),
         close("a body without end", Reply::json("{").endless()),
@@ -108,22 +144,51 @@ fn faults() -> Vec<Fault> {
 /// An answer's bytes, to be sent with others.
 fn whole(progress: Progress) -> Vec<u8> {
     let (percent, status) = (progress.percent, progress.status.as_i64());
-    let body = format!(r#"{{"code":0,"message":"ok","data":{{"process":{percent},"status":{status}}}}}"#);
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    let body =
+        format!(r#"{{"code":0,"message":"ok","data":{{"process":{percent},"status":{status}}}}}"#);
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// What takes its time: each is made once, as every eightieth fault.
 fn slow_faults() -> Vec<Fault> {
     let odd = Reply::progress(ODD);
     let in_the_body = odd.len() - 9;
-    let fault = |name, reply, closes| Fault { name, reply, closes };
+    let fault = |name, reply, closes| Fault {
+        name,
+        reply,
+        closes,
+    };
     vec![
-        fault("code 429 that does not say how long", Reply::code(429, "too many requests"), false),
+        fault(
+            "code 429 that does not say how long",
+            Reply::code(429, "too many requests"),
+            false,
+        ),
         fault("silence", odd.clone().stall_at(0), true),
-        fault("HTTP 429, in a second", html(429).header("Retry-After", "1"), false),
-        fault("silence in the body", odd.clone().stall_at(in_the_body), true),
-        fault("byte by byte", odd.clone().drip(Duration::from_micros(20)), false),
-        fault("the end among the bytes", odd.drip(Duration::from_micros(20)).cut_at(in_the_body), true),
+        fault(
+            "HTTP 429, in a second",
+            html(429).header("Retry-After", "1"),
+            false,
+        ),
+        fault(
+            "silence in the body",
+            odd.clone().stall_at(in_the_body),
+            true,
+        ),
+        fault(
+            "byte by byte",
+            odd.clone().drip(Duration::from_micros(20)),
+            false,
+        ),
+        fault(
+            "the end among the bytes",
+            odd.drip(Duration::from_micros(20)).cut_at(in_the_body),
+            true,
+        ),
     ]
 }
 
@@ -156,12 +221,17 @@ impl End {
     fn is_met(self, result: &pan123_offline::Result<Progress>) -> bool {
         match (self, result) {
             (Self::Of(expected), Ok(progress)) => expected == *progress,
-            (Self::Code(code), Err(error)) => error.code().is_some_and(|known| known.as_i64() == code),
-            (Self::Http(status), Err(Error::Http(e))) => e.status == status,
-            (Self::GivenUp(_), Err(Error::Transport(e))) => {
-                e.kind() == TransportErrorKind::Protocol || Error::Transport(e.clone()).is_transient()
+            (Self::Code(code), Err(error)) => {
+                error.code().is_some_and(|known| known.as_i64() == code)
             }
-            (Self::GivenUp(_), Err(error)) => error.is_transient() || matches!(error, Error::Decode(_)),
+            (Self::Http(status), Err(Error::Http(e))) => e.status() == status,
+            (Self::GivenUp(_), Err(Error::Transport(e))) => {
+                e.kind() == TransportErrorKind::Protocol
+                    || Error::Transport(e.clone()).is_transient()
+            }
+            (Self::GivenUp(_), Err(error)) => {
+                error.is_transient() || matches!(error, Error::Decode(_))
+            }
             _ => false,
         }
     }
@@ -180,8 +250,15 @@ impl End {
 
 /// What a task of the crowd goes through; some polls say the same as before.
 fn script(task_id: u64) -> Vec<Progress> {
-    let End::Of(end) = End::expected(task_id) else { return Vec::new() };
-    let statuses = [Status::InProgress, Status::Retrying, Status::Unknown(9), Status::InProgress];
+    let End::Of(end) = End::expected(task_id) else {
+        return Vec::new();
+    };
+    let statuses = [
+        Status::InProgress,
+        Status::Retrying,
+        Status::Unknown(9),
+        Status::InProgress,
+    ];
     let times = 1 + usize::from(task_id.is_multiple_of(3));
     let steps = (0..task_id % 4).flat_map(|step| {
         let progress = Progress::new(statuses[(task_id / 4 + step) as usize % 4], 20 * step as u8);
@@ -242,18 +319,31 @@ impl Crowd {
         assert_eq!(requests.len(), made.closed.len());
         let mut explained = 0;
         for (poll, pair) in requests.windows(2).enumerate() {
-            let stood_still = || pair[0].connection != pair[1].connection && pair[1].at - pair[0].at >= SHORTEST_PHASE;
+            let stood_still = || {
+                pair[0].connection != pair[1].connection
+                    && pair[1].at - pair[0].at >= SHORTEST_PHASE
+            };
             explained += usize::from(made.closed[poll] || stood_still());
         }
         let connections = self.service.connection_count();
-        assert!(connections <= 1 + explained, "{connections} connections, but {explained} were closed");
-        assert!(connections > requests.len() / 30, "{connections} connections: no fault closes any");
+        assert!(
+            connections <= 1 + explained,
+            "{connections} connections, but {explained} were closed"
+        );
+        assert!(
+            connections > requests.len() / 30,
+            "{connections} connections: no fault closes any"
+        );
     }
 }
 
 fn crowd_client(base_url: String) -> Client {
     // Its retries must not show.
-    builder(base_url).retries(7).timeout(CROWD_TIMEOUT).build().unwrap()
+    builder(base_url)
+        .retries(7)
+        .timeout(CROWD_TIMEOUT)
+        .build()
+        .unwrap()
 }
 
 /// Watches a crowd to its end, and checks all that can be seen from this side.
@@ -262,16 +352,27 @@ fn follow(client: &Client, tasks: u64, mut each: impl FnMut(&Update)) {
     // Some are named twice.
     let ids = crowd_ids(tasks as u64);
     let mut watch = brisk(client.watch(ids.clone().chain(ids.clone().step_by(3))));
-    assert_eq!((watch.pending(), watch.finished(), watch.size_hint()), (tasks, 0, (tasks, None)));
+    assert_eq!(
+        (watch.pending(), watch.finished(), watch.size_hint()),
+        (tasks, 0, (tasks, None))
+    );
 
     let mut told: HashMap<u64, Vec<Progress>> = HashMap::new();
     let mut ends: HashMap<u64, pan123_offline::Result<Progress>> = HashMap::new();
     while let Some(update) = watch.next() {
         let task_id = update.task_id;
-        assert!(!ends.contains_key(&task_id), "{update:?} after the end {:?}", ends[&task_id]);
+        assert!(
+            !ends.contains_key(&task_id),
+            "{update:?} after the end {:?}",
+            ends[&task_id]
+        );
         if let Ok(progress) = update.result {
             let told = told.entry(task_id).or_default();
-            assert_ne!(told.last(), Some(&progress), "{task_id} is told twice what has not changed");
+            assert_ne!(
+                told.last(),
+                Some(&progress),
+                "{task_id} is told twice what has not changed"
+            );
             told.push(progress);
         }
         if update.is_end() {
@@ -287,7 +388,10 @@ fn follow(client: &Client, tasks: u64, mut each: impl FnMut(&Update)) {
     assert_eq!(ends.len(), tasks, "a task is lost");
     for task_id in ids {
         let (end, expected) = (&ends[&task_id], End::expected(task_id));
-        assert!(expected.is_met(end), "{task_id}: {end:?} and not {expected:?}");
+        assert!(
+            expected.is_met(end),
+            "{task_id}: {end:?} and not {expected:?}"
+        );
         // What was told is what the service said, in its order.
         let mut told = told.remove(&task_id).unwrap_or_default();
         told.retain(|progress| *progress != ODD);
@@ -315,7 +419,13 @@ fn two_thousand_tasks_and_every_fault() {
     let requests = crowd.service.requests();
     let mut last: HashMap<u64, usize> = HashMap::new();
     for (poll, request) in requests.iter().enumerate() {
-        assert_eq!((request.method.as_str(), request.header("Authorization").is_some()), ("GET", true));
+        assert_eq!(
+            (
+                request.method.as_str(),
+                request.header("Authorization").is_some()
+            ),
+            ("GET", true)
+        );
         last.insert(request.task_id().unwrap(), poll);
     }
     for (task_id, polls) in ended {
@@ -323,7 +433,12 @@ fn two_thousand_tasks_and_every_fault() {
     }
     let made = crowd.made.lock().unwrap();
     for fault in faults().iter().chain(&slow_faults()) {
-        assert!(made.faults.contains_key(fault.name), "{} polls are too few for: {}", requests.len(), fault.name);
+        assert!(
+            made.faults.contains_key(fault.name),
+            "{} polls are too few for: {}",
+            requests.len(),
+            fault.name
+        );
     }
     assert_eq!(made.faults.values().sum::<usize>(), requests.len() / 10);
 }
@@ -340,14 +455,23 @@ const FEWER_TASKS: u64 = 200;
 fn a_watch_starts_no_thread() {
     let crowd = Crowd::new(FEWER_TASKS);
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_watches", "--ignored", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "child_watches",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(BASE_URL, crowd.service.base_url())
         .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}\n{stderr}"
+    );
     crowd.check_connections();
     assert!(crowd.service.request_count() > 400);
 }
@@ -359,7 +483,10 @@ fn child_watches() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let client = crowd_client(std::env::var(BASE_URL).expect("set by the parent"));
     assert_eq!(threads(), 1);
-    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "this test cannot see a short-lived thread");
+    assert!(
+        std::thread::Builder::new().spawn(|| ()).is_err(),
+        "this test cannot see a short-lived thread"
+    );
     follow(&client, FEWER_TASKS, |_| assert_eq!(threads(), 1));
 }
 
@@ -373,13 +500,25 @@ fn a_wait_runs_to_the_end() {
     assert_eq!(service.request_count(), 0, "nothing is asked yet");
     service.task(
         TASK,
-        [RUNNING, RUNNING, Progress::new(Status::Retrying, 37), Progress::new(Status::Unknown(8), 60), DONE],
+        [
+            RUNNING,
+            RUNNING,
+            Progress::new(Status::Retrying, 37),
+            Progress::new(Status::Unknown(8), 60),
+            DONE,
+        ],
     );
     assert_eq!(wait.run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connection_count()), (5, 1));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (5, 1)
+    );
     // Once more: it is at its end already.
     assert_eq!(client.wait(TASK).run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connection_count()), (6, 1));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (6, 1)
+    );
 }
 
 #[test]
@@ -388,14 +527,30 @@ fn a_failed_task_is_an_error_of_run_alone() {
     service.task(TASK, [RUNNING, FAILED]);
     let client = client(&service);
     let error = brisk_wait(client.wait(TASK)).run().unwrap_err();
-    assert!(matches!(&error, Error::TaskFailed { task_id: TASK, progress: FAILED, .. }), "{error:?}");
-    assert_eq!(error.to_string(), "task 403316 failed at 40 %; why, only its callback says");
+    assert!(
+        matches!(
+            &error,
+            Error::TaskFailed {
+                task_id: TASK,
+                progress: FAILED,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(
+        error.to_string(),
+        "task 403316 failed at 40 %; only its callback gives the reason"
+    );
     assert!(std::error::Error::source(&error).is_none());
     assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_been_sent());
     assert_eq!(service.request_count(), 2);
 
     service.task(TASK, [RUNNING, FAILED]);
-    let items: Vec<_> = brisk_wait(client.wait(TASK)).into_iter().map(Result::unwrap).collect();
+    let items: Vec<_> = brisk_wait(client.wait(TASK))
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(items, [RUNNING, FAILED]);
 
     service.task(TASK, [RUNNING, FAILED]);
@@ -428,12 +583,33 @@ fn a_watch_that_runs_out_of_time_says_what_is_known_of_each_task() {
     let service = service();
     service.task(TASK + 1, [DONE]);
     let client = client(&service);
-    let watch = client.watch([TASK, TASK + 1]).polls_per_second(f64::INFINITY).timeout(ms(300));
-    let updates: Vec<_> = watch.intervals(ms(20), ms(50)).collect();
-    let [running, done, end] = &updates[..] else { panic!("{updates:?}") };
-    assert_eq!((running.task_id, running.result.as_ref().unwrap()), (TASK, &RUNNING));
-    assert_eq!((done.task_id, done.result.as_ref().unwrap()), (TASK + 1, &DONE));
-    let Err(Error::WaitTimeout { task_id: TASK, last: Some(RUNNING), .. }) = &end.result else { panic!("{end:?}") };
+    let watch = client.watch([TASK, TASK + 1]).timeout(ms(300));
+    let updates: Vec<_> = watch
+        .policy(
+            PollPolicy::new()
+                .initial_interval(ms(20))
+                .max_interval(ms(50)),
+        )
+        .collect();
+    let [running, done, end] = &updates[..] else {
+        panic!("{updates:?}")
+    };
+    assert_eq!(
+        (running.task_id, running.result.as_ref().unwrap()),
+        (TASK, &RUNNING)
+    );
+    assert_eq!(
+        (done.task_id, done.result.as_ref().unwrap()),
+        (TASK + 1, &DONE)
+    );
+    let Err(Error::WaitTimeout {
+        task_id: TASK,
+        last: Some(RUNNING),
+        ..
+    }) = &end.result
+    else {
+        panic!("{end:?}")
+    };
 }
 
 #[test]
@@ -441,22 +617,47 @@ fn a_wait_that_runs_out_of_time_leaves_its_task_alone() {
     let service = service();
     let client = client(&service);
     let timeout = Duration::from_secs(1);
-    let error = client.wait(TASK).timeout(timeout).intervals(ms(20), ms(50)).run().unwrap_err();
-    let Error::WaitTimeout { task_id, last, elapsed, polls, .. } = &error else { panic!("{error:?}") };
+    let error = client
+        .wait(TASK)
+        .timeout(timeout)
+        .policy(
+            PollPolicy::new()
+                .initial_interval(ms(20))
+                .max_interval(ms(50)),
+        )
+        .run()
+        .unwrap_err();
+    let Error::WaitTimeout {
+        task_id,
+        last,
+        elapsed,
+        polls,
+        ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!((*task_id, *last), (TASK, Some(RUNNING)));
     assert!(*elapsed >= timeout, "{error:?}");
     // On a slow machine the short time of the last one, at the deadline, may be over before it is sent.
-    assert!(*polls >= 2 && service.request_count() <= *polls as usize, "{error:?}");
+    assert!(
+        *polls >= 2 && service.request_count() <= *polls as usize,
+        "{error:?}"
+    );
     assert_eq!(
         error.to_string(),
         format!(
-            "task 403316 did not end within {:.1} s and {polls} polls; it was in progress, 37 %, and goes on at the \
-             service",
+            "task 403316 did not end within {:.1} s and {polls} polls; its last progress was: in progress, 37 %; it \
+             continues at the service",
             elapsed.as_secs_f64()
         )
     );
     assert!(error.is_timeout() && !error.is_transient() && !error.may_have_been_sent());
-    assert!(service.requests().iter().all(is_poll), "{:?}", service.requests());
+    assert!(
+        service.requests().iter().all(is_poll),
+        "{:?}",
+        service.requests()
+    );
     service.task(TASK, [DONE]);
     assert_eq!(client.wait(TASK).run().unwrap(), DONE);
 
@@ -469,8 +670,11 @@ fn a_wait_that_runs_out_of_time_leaves_its_task_alone() {
 }
 
 fn is_poll(request: &Request) -> bool {
-    (request.method.as_str(), request.path.as_str(), request.task_id())
-        == ("GET", "/api/v1/oss/offline/download/process", Some(TASK))
+    (
+        request.method.as_str(),
+        request.path.as_str(),
+        request.task_id(),
+    ) == ("GET", "/api/v1/oss/offline/download/process", Some(TASK))
 }
 
 #[test]
@@ -478,12 +682,32 @@ fn zero_asks_once_and_for_ever_is_no_panic() {
     let service = service();
     let client = client(&service);
     let error = client.wait(TASK).timeout(Duration::ZERO).run().unwrap_err();
-    assert!(matches!(error, Error::WaitTimeout { polls: 1, last: Some(RUNNING), cause: None, .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::WaitTimeout {
+                polls: 1,
+                last: Some(RUNNING),
+                cause: None,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(service.request_count(), 1);
     service.task(TASK, [DONE]);
-    assert_eq!(client.wait(TASK).timeout(Duration::ZERO).run().unwrap(), DONE);
+    assert_eq!(
+        client.wait(TASK).timeout(Duration::ZERO).run().unwrap(),
+        DONE
+    );
     service.task(TASK, [RUNNING, DONE]);
-    assert_eq!(brisk_wait(client.wait(TASK)).timeout(Duration::MAX).run().unwrap(), DONE);
+    assert_eq!(
+        brisk_wait(client.wait(TASK))
+            .timeout(Duration::MAX)
+            .run()
+            .unwrap(),
+        DONE
+    );
     assert_eq!(service.connection_count(), 1);
 }
 
@@ -495,8 +719,14 @@ fn zero_asks_once_over_a_connection_that_works() {
     client.get_process(TASK).unwrap();
     service.task(TASK, [DONE]);
     service.reply_next(Reply::nothing());
-    assert_eq!(client.wait(TASK).timeout(Duration::ZERO).run().unwrap(), DONE);
-    assert_eq!((service.request_count(), service.connection_count()), (3, 2));
+    assert_eq!(
+        client.wait(TASK).timeout(Duration::ZERO).run().unwrap(),
+        DONE
+    );
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (3, 2)
+    );
 }
 
 /// The client's own timeout would let each of these go on for most of a minute.
@@ -510,102 +740,103 @@ fn a_wait_ends_although_the_server_is_silent() {
         ("in the body", whole.clone().stall_at(head + 10)),
         ("byte by byte", whole.clone().drip(ms(500))),
         ("late", whole.clone().delay(Duration::from_secs(60))),
-        ("in a chunked body", whole.clone().chunked().stall_at(all - 5)),
+        (
+            "in a chunked body",
+            whole.clone().chunked().stall_at(all - 5),
+        ),
     ] {
         let service = service();
         service.reply_with(move |_| Some(reply.clone()));
-        let client = builder(service.base_url()).timeout(Duration::from_secs(100)).build().unwrap();
+        let client = builder(service.base_url())
+            .timeout(Duration::from_secs(100))
+            .build()
+            .unwrap();
         let started = Instant::now();
         let error = client.wait(TASK).timeout(ms(500)).run().unwrap_err();
-        assert!(started.elapsed() < PATIENCE, "{what}: {:?}", started.elapsed());
-        let Error::WaitTimeout { last, polls, cause, .. } = &error else { panic!("{what}: {error:?}") };
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{what}: {:?}",
+            started.elapsed()
+        );
+        let Error::WaitTimeout {
+            last, polls, cause, ..
+        } = &error
+        else {
+            panic!("{what}: {error:?}")
+        };
         // On a slow machine the short time of the last one may be over before it is sent.
-        assert!(last.is_none() && service.request_count() <= *polls as usize, "{what}: {error:?}");
-        assert!(cause.as_ref().is_some_and(|cause| cause.is_timeout()), "{what}: {error:?}");
-        assert!(error.to_string().ends_with(" polls; no poll was answered"), "{error}");
+        assert!(
+            last.is_none() && service.request_count() <= *polls as usize,
+            "{what}: {error:?}"
+        );
+        assert!(
+            cause.as_ref().is_some_and(|cause| cause.is_timeout()),
+            "{what}: {error:?}"
+        );
+        assert!(
+            error.to_string().ends_with(" polls; no poll succeeded"),
+            "{error}"
+        );
     }
 }
 
 /// Nobody listens: what there is to tell is the cause.
 #[test]
 fn a_wait_without_a_server_says_why() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let client = builder(format!("http://{gone}")).build().unwrap();
-    let error = client.wait(TASK).intervals(ms(5), ms(20)).timeout(ms(300)).run().unwrap_err();
+    let error = client
+        .wait(TASK)
+        .policy(
+            PollPolicy::new()
+                .initial_interval(ms(5))
+                .max_interval(ms(20)),
+        )
+        .timeout(ms(300))
+        .run()
+        .unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, format!("cannot connect to {gone}; check the address and the network"));
+    assert_eq!(
+        cause,
+        format!("cannot connect to {gone}; check the address and the network")
+    );
 }
 
 // ---- Settings.
 
 #[test]
-fn settings_that_cannot_work_are_found_before_any_request() {
-    type Change = (fn(Wait<'_>) -> Wait<'_>, fn(Watch<'_>) -> Watch<'_>);
-    let rate = "setting `polls_per_second`: it must be a number above zero";
-    let cases: [(Change, &str); 6] = [
-        ((|w| w.polls_per_second(0.0), |w| w.polls_per_second(0.0)), rate),
-        ((|w| w.polls_per_second(-5.0), |w| w.polls_per_second(-5.0)), rate),
-        ((|w| w.polls_per_second(f64::NAN), |w| w.polls_per_second(f64::NAN)), rate),
-        (
-            (|w| w.polls_per_second(1e-300), |w| w.polls_per_second(1e-300)),
-            "setting `polls_per_second`: it is so small that there would be no second poll",
-        ),
-        (
-            (|w| w.intervals(ms(20), ms(10)), |w| w.intervals(ms(20), ms(10))),
-            "setting `intervals`: the first interval is longer than the longest",
-        ),
-        (
-            (|w| w.intervals(ms(0), ms(10)), |w| w.intervals(ms(0), ms(10))),
-            "setting `intervals`: an interval must be longer than zero",
-        ),
-    ];
-    let service = service();
-    let client = client(&service);
-    for ((change_wait, change_watch), text) in cases {
-        let error = change_wait(client.wait(TASK)).run().unwrap_err();
-        assert!(matches!(&error, Error::Config(_)), "{error:?}");
-        assert_eq!(error.to_string(), text);
-        let mut iter = change_wait(client.wait(TASK)).into_iter();
-        assert_eq!(iter.next().unwrap().unwrap_err().to_string(), text);
-        assert!(iter.next().is_none());
-
-        let mut watch = change_watch(client.watch([3, 1, 2, 1]));
-        for (finished, task_id) in [3, 1, 2].into_iter().enumerate() {
-            assert_eq!((watch.pending(), watch.finished()), (3 - finished, finished));
-            let update = watch.next().unwrap();
-            assert!(update.is_end());
-            assert_eq!((update.task_id, update.result.unwrap_err().to_string().as_str()), (task_id, text));
-        }
-        assert!(watch.next().is_none());
-
-        // Only what is set in the end counts.
-        let updates: Vec<_> = brisk(change_watch(client.watch([TASK]))).take(1).collect();
-        assert_eq!(updates[0].result.clone().unwrap(), RUNNING);
-        assert!(change_watch(client.watch([])).next().is_none());
-    }
-    assert_eq!(service.request_count(), 6, "one for each that worked");
-}
-
-#[test]
 fn polls_keep_to_the_rate() {
     let service = service();
     service.reply_with(|_| Some(Reply::progress(DONE)));
-    let client = client(&service);
+    let client = builder(service.base_url())
+        .min_poll_gap(ms(50))
+        .build()
+        .unwrap();
     let started = Instant::now();
-    assert_eq!(client.watch(1..=7).polls_per_second(20.0).count(), 7);
+    assert_eq!(client.watch(1..=7).count(), 7);
     assert!(started.elapsed() >= 6 * ms(50), "{:?}", started.elapsed());
 }
 
 #[test]
 fn a_retry_after_is_obeyed() {
-    for reply in [Reply::code(429, "").header("Retry-After", "1"), html(503).header("Retry-After", "1")] {
+    for reply in [
+        Reply::code(429, "").header("Retry-After", "1"),
+        html(503).header("Retry-After", "1"),
+    ] {
         let service = service();
         service.task(TASK, [DONE]);
         service.reply_next(reply);
         let started = Instant::now();
         assert_eq!(brisk_wait(client(&service).wait(TASK)).run().unwrap(), DONE);
-        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() >= Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
         assert_eq!(service.request_count(), 2);
     }
 }
@@ -620,7 +851,11 @@ fn a_429_holds_all_tasks() {
         let started = Instant::now();
         let mut watch = brisk(client.watch([1, 2]));
         assert!(watch.next().is_some_and(|update| update.result.is_ok()));
-        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() >= Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
         assert_eq!((watch.count(), service.request_count()), (1, 3));
     }
 }
@@ -633,9 +868,21 @@ fn the_nth_error_in_a_row_ends_a_task() {
     };
     type Check = fn(&Error) -> bool;
     let cases: [(&str, Reply, usize, Check); 7] = [
-        ("502", html(502), 1, |e| matches!(e, Error::Http(e) if e.status == 502)),
-        ("429", passing(html(429)), 1, |e| matches!(e, Error::Http(e) if e.status == 429)),
-        ("code 429", passing(Reply::code(429, "")), 1, |e| e.code().is_some_and(|code| code.as_i64() == 429)),
+        (
+            "502",
+            html(502),
+            1,
+            |e| matches!(e, Error::Http(e) if e.status() == 502),
+        ),
+        (
+            "429",
+            passing(html(429)),
+            1,
+            |e| matches!(e, Error::Http(e) if e.status() == 429),
+        ),
+        ("code 429", passing(Reply::code(429, "")), 1, |e| {
+            e.code().is_some_and(|code| code.as_i64() == 429)
+        }),
         ("HTML", html(200), 1, |e| matches!(e, Error::Decode(_))),
         (
             "garbage",
@@ -664,12 +911,28 @@ fn the_nth_error_in_a_row_ends_a_task() {
             service.reply_with(move |_| Some(reply.clone()));
             // The client's own retries have no part in it.
             let client = builder(service.base_url()).retries(5).build().unwrap();
-            let updates: Vec<_> = brisk(client.watch([TASK])).tolerate(tolerate).collect();
-            assert_eq!((updates.len(), service.request_count()), (1, polls * requests), "{what}, {tolerate}");
-            assert!(updates[0].result.as_ref().is_err_and(is_it), "{what}: {updates:?}");
+            let updates: Vec<_> = brisk(client.watch([TASK]))
+                .policy(FAST.max_consecutive_errors(tolerate))
+                .collect();
+            assert_eq!(
+                (updates.len(), service.request_count()),
+                (1, polls * requests),
+                "{what}, {tolerate}"
+            );
+            assert!(
+                updates[0].result.as_ref().is_err_and(is_it),
+                "{what}: {updates:?}"
+            );
 
-            let error = brisk_wait(client.wait(TASK)).tolerate(tolerate).run().unwrap_err();
-            assert_eq!(service.request_count(), 2 * polls * requests, "{what}, {tolerate}");
+            let error = brisk_wait(client.wait(TASK))
+                .policy(FAST.max_consecutive_errors(tolerate))
+                .run()
+                .unwrap_err();
+            assert_eq!(
+                service.request_count(),
+                2 * polls * requests,
+                "{what}, {tolerate}"
+            );
             assert!(is_it(&error), "{what}: {error:?}");
         }
     }
@@ -689,8 +952,15 @@ fn the_nth_error_in_a_row_ends_a_task() {
     }
     let updates: Vec<_> = brisk(client.watch([TASK])).collect();
     assert_eq!(updates[0].result.clone().unwrap(), RUNNING);
-    assert!(matches!(&updates[1].result, Err(Error::Http(e)) if e.status == 502));
-    assert_eq!((updates.len(), service.request_count(), service.connection_count()), (2, 24, 1));
+    assert!(matches!(&updates[1].result, Err(Error::Http(e)) if e.status() == 502));
+    assert_eq!(
+        (
+            updates.len(),
+            service.request_count(),
+            service.connection_count()
+        ),
+        (2, 24, 1)
+    );
 }
 
 // ---- The watch and its client.
@@ -700,7 +970,10 @@ fn a_watch_of_nothing_ends_at_once() {
     let service = service();
     let client = client(&service);
     let mut watch = client.watch([]);
-    assert_eq!((watch.pending(), watch.finished(), watch.size_hint()), (0, 0, (0, Some(0))));
+    assert_eq!(
+        (watch.pending(), watch.finished(), watch.size_hint()),
+        (0, 0, (0, Some(0)))
+    );
     assert!(watch.next().is_none() && watch.next().is_none());
     assert_eq!(service.connection_count(), 0);
 }
@@ -721,7 +994,14 @@ fn a_watch_can_be_broken_off_and_its_client_goes_on() {
     }
     assert_eq!(service.request_count(), 8);
     let mut watch = brisk(client.watch([5, 6]));
-    assert_eq!(watch.by_ref().take(2).map(|update| update.task_id).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(
+        watch
+            .by_ref()
+            .take(2)
+            .map(|update| update.task_id)
+            .collect::<Vec<_>>(),
+        [5, 6]
+    );
     service.task(5, [DONE]).task(6, [DONE]);
     assert_eq!(watch.by_ref().filter(Update::is_end).count(), 2);
     assert_eq!((watch.pending(), watch.finished()), (0, 2));
@@ -736,12 +1016,23 @@ fn clones_watch_over_one_connection() {
     }
     let client = client(&service);
     let clones = [client.clone(), client.clone(), client];
-    let mut watches: Vec<_> = clones.iter().zip(1..).map(|(client, id)| brisk(client.watch([id]))).collect();
+    let mut watches: Vec<_> = clones
+        .iter()
+        .zip(1..)
+        .map(|(client, id)| brisk(client.watch([id])))
+        .collect();
     for _ in 0..2 {
-        assert!(watches.iter_mut().all(|watch| watch.next().is_some_and(|update| update.result.is_ok())));
+        assert!(
+            watches
+                .iter_mut()
+                .all(|watch| watch.next().is_some_and(|update| update.result.is_ok()))
+        );
     }
     assert!(watches.iter_mut().all(|watch| watch.next().is_none()));
-    assert_eq!((service.request_count(), service.connection_count()), (6, 1));
+    assert_eq!(
+        (service.request_count(), service.connection_count()),
+        (6, 1)
+    );
 }
 
 #[test]
@@ -780,7 +1071,10 @@ fn a_ban_ends_everything_without_another_request() {
             if update.is_end() {
                 ended.push(update.task_id);
             }
-            assert_eq!((watch.pending(), watch.finished()), (10 - ended.len(), ended.len()));
+            assert_eq!(
+                (watch.pending(), watch.finished()),
+                (10 - ended.len(), ended.len())
+            );
         }
         assert_eq!(service.request_count(), polls + 1);
         assert_eq!(ended[0], 4, "it was over before");
@@ -790,7 +1084,11 @@ fn a_ban_ends_everything_without_another_request() {
         assert_eq!(texts.len(), 1, "{texts:?}");
         assert!(watch.next().is_none());
         assert!(is_it(&client.wait(TASK).run().unwrap_err()));
-        assert_eq!(service.request_count(), polls + 2, "a wait ends with it, too");
+        assert_eq!(
+            service.request_count(),
+            polls + 2,
+            "a wait ends with it, too"
+        );
     }
 }
 

@@ -19,10 +19,19 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
-        let mut process = this(&["serve"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = this(&["serve"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut base = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut base).unwrap();
-        Self { process, base: base.trim().to_owned() }
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut base)
+            .unwrap();
+        Self {
+            process,
+            base: base.trim().to_owned(),
+        }
     }
 }
 
@@ -36,7 +45,9 @@ impl Drop for Server {
 /// The stand-in itself, until standard input ends.
 pub fn serve() {
     let service = Service::start().unwrap();
-    service.keep_requests(0).task(TASK, [Progress::new(Status::Succeeded, 100)]);
+    service
+        .keep_requests(0)
+        .task(TASK, [Progress::new(Status::Succeeded, 100)]);
     println!("{}", service.base_url());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
@@ -50,12 +61,17 @@ pub fn this(arguments: &[&str]) -> Command {
 
 /// The arguments of this program, without what cargo adds.
 pub fn arguments() -> Vec<String> {
-    std::env::args().skip(1).filter(|argument| argument != "--bench").collect()
+    std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect()
 }
 
 /// A line of the table: a value for each way, and this crate's share of the plain one's.
 pub fn row(name: &str, values: [Option<f64>; 3]) {
-    let cell = |value: Option<f64>| value.map_or("not installed".to_owned(), |value| format!("{value:.1}"));
+    let cell = |value: Option<f64>| {
+        value.map_or("not installed".to_owned(), |value| format!("{value:.1}"))
+    };
     let ratio = match values {
         [Some(own), Some(plain), _] => format!("{:.3}", own / plain),
         _ => String::new(),
@@ -66,7 +82,10 @@ pub fn row(name: &str, values: [Option<f64>; 3]) {
 
 pub fn heading() {
     println!("one get_process over a kept-alive loopback connection, token of 600 characters");
-    println!("{:<34}{:>16}{:>16}{:>16}{:>16}", "", WAYS[0], WAYS[1], WAYS[2], "to plain ureq");
+    println!(
+        "{:<34}{:>16}{:>16}{:>16}{:>16}",
+        "", WAYS[0], WAYS[1], WAYS[2], "to plain ureq"
+    );
 }
 
 /// A call of each kind; it returns the percentage.
@@ -75,7 +94,11 @@ pub fn caller(way: &str, base: &str) -> Box<dyn FnMut() -> u8> {
     let base = base.to_owned();
     match way {
         "pan123-offline" => {
-            let client = Client::builder().access_token(token).base_url(base).build().unwrap();
+            let client = Client::builder()
+                .access_token(token)
+                .base_url(base)
+                .build()
+                .unwrap();
             Box::new(move || client.get_process(TASK).unwrap().percent)
         }
         "plain ureq" => {
@@ -110,7 +133,9 @@ struct Data {
 
 fn plain_ureq(agent: &ureq::Agent, base: &str, token: &str) -> u8 {
     let envelope: Envelope = agent
-        .get(format!("{base}/api/v1/oss/offline/download/process?taskID={TASK}"))
+        .get(format!(
+            "{base}/api/v1/oss/offline/download/process?taskID={TASK}"
+        ))
         .header("Authorization", format!("Bearer {token}"))
         .header("Platform", "open_platform")
         .header("Content-Type", "application/json")
@@ -138,9 +163,14 @@ fn hand_written(stream: &mut TcpStream, request: &mut Vec<u8>, address: &str, to
     loop {
         filled += stream.read(&mut buffer[filled..]).unwrap();
         let answer = &buffer[..filled];
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
         let head = std::str::from_utf8(&answer[..end]).unwrap();
-        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .unwrap();
         let body = &answer[end + 4..];
         if body.len() >= length.parse().unwrap() {
             let envelope: Envelope = serde_json::from_slice(body).unwrap();

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
-use pan123_offline::{Client, ClientBuilder, Credentials, Error, NewTask, Progress, Result, Status};
-use serde_json::Value;
+use pan123_offline::{
+    Client, ClientBuilder, Credentials, Error, NewTask, Progress, Result, Status,
+};
 
-use super::body::{data, progress_in};
+use super::body::{data, integer, progress_in};
 use super::errors::check_error;
 use super::http::bodies;
 
@@ -27,7 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A server that answers each request with the same bytes and closes, or as the service does where there are none.
 pub struct Answer {
     service: Service,
-    client: Client,
     bytes: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
@@ -41,25 +41,48 @@ impl Answer {
             let bytes = given.lock().unwrap_or_else(PoisonError::into_inner).clone();
             bytes.map(|bytes| Reply::raw(bytes).close_after())
         });
-        let client = builder(&service).access_token(TOKEN).build().expect("usable settings");
-        Self { service, client, bytes }
+        Self { service, bytes }
+    }
+
+    fn client(&self) -> Client {
+        builder(&self.service)
+            .access_token(TOKEN)
+            .build()
+            .expect("valid settings")
     }
 
     /// The bytes as the answer to each call that there is. Whether any of them was a success.
     pub fn check(&self, bytes: &[u8]) -> bool {
-        let client = &self.client;
+        // Each with a client of its own, because a 429 with `Retry-After` holds all calls of a client.
+        let client = self.client();
         let progress = self.call(bytes, &[TOKEN], || client.get_process(TASK), progress_in);
-        self.assert_usual(client);
+        self.assert_usual(&client);
+        let client = self.client();
         let new_task = NewTask::new("https://example.org/cat.png");
-        let created = self.call(bytes, &[TOKEN], || client.create_task(&new_task), created_in);
-        self.assert_usual(client);
+        let created = self.call(
+            bytes,
+            &[TOKEN],
+            || client.create_task(&new_task),
+            created_in,
+        );
+        self.assert_usual(&client);
 
         let credentials = Credentials::new("client-id", SECRET);
-        let client = builder(&self.service).credentials(credentials).build().expect("usable settings");
+        let client = builder(&self.service)
+            .credentials(credentials)
+            .build()
+            .expect("usable settings");
         let token = || client.access_token().map(|token| token.secret().to_owned());
         let token = self.call(bytes, &[SECRET, NEW_TOKEN], token, token_in);
-        // Who issues tokens may ask to be left alone for a while.
-        if token.as_ref().err().and_then(Error::retry_after).is_none_or(|pause| pause.is_zero()) {
+        // Who issues tokens may ask to be left alone for a while, or reject the credentials.
+        let is_rejected = matches!(token, Err(Error::Api(_)));
+        if !is_rejected
+            && token
+                .as_ref()
+                .err()
+                .and_then(Error::retry_after)
+                .is_none_or(|pause| pause.is_zero())
+        {
             self.assert_usual(&client);
         }
         progress.is_ok() || created.is_ok() || token.is_ok()
@@ -78,11 +101,21 @@ impl Answer {
         let result = call();
         self.answer_with(None);
         // The second is for a connection that ended before its answer.
-        assert!(self.service.request_count() - earlier <= 2, "no answer has the client ask again and again");
+        assert!(
+            self.service.request_count() - earlier <= 2,
+            "no answer has the client ask again and again"
+        );
         match &result {
             Ok(value) => {
-                let whole = bodies(bytes).into_iter().filter(|body| body.len() <= LONGEST_BODY);
-                assert!(whole.filter_map(|body| success(&body)).any(|said| said == *value), "a success of no envelope");
+                let whole = bodies(bytes)
+                    .into_iter()
+                    .filter(|body| body.len() <= LONGEST_BODY);
+                assert!(
+                    whole
+                        .filter_map(|body| success(&body))
+                        .any(|said| said == *value),
+                    "a success of no envelope"
+                );
             }
             Err(error) => check_failure(error, bytes, secrets),
         }
@@ -91,7 +124,11 @@ impl Answer {
 
     /// Nothing of an answer is left for the next one.
     fn assert_usual(&self, client: &Client) {
-        assert_eq!(client.get_process(TASK).expect("a usual answer"), RUNNING);
+        match client.get_process(TASK) {
+            Ok(progress) => assert_eq!(progress, RUNNING),
+            // A 429 with `Retry-After` holds the client.
+            Err(error) => assert!(error.is_rate_limited(), "{error:?}"),
+        }
     }
 
     fn answer_with(&self, bytes: Option<&[u8]>) {
@@ -107,26 +144,34 @@ impl Default for Answer {
 
 /// No retries, so that each answer shows.
 fn builder(service: &Service) -> ClientBuilder {
-    Client::builder().base_url(service.base_url()).retries(0).timeout(TIMEOUT)
+    Client::builder()
+        .base_url(service.base_url())
+        .retries(0)
+        .timeout(TIMEOUT)
 }
 
 fn check_failure(error: &Error, bytes: &[u8], secrets: &[&str]) {
     // A refusal is no new token, whatever its message says.
-    let secrets = if matches!(error, Error::Api(_)) { &secrets[..1] } else { secrets };
+    let secrets = if matches!(error, Error::Api(_)) {
+        &secrets[..1]
+    } else {
+        secrets
+    };
     check_error(error, bytes, secrets);
-    assert!(!error.is_timeout(), "a call waited for what does not come: {error:?}");
+    assert!(
+        !error.is_timeout(),
+        "a call waited for what does not come: {error:?}"
+    );
     assert!(!matches!(error, Error::Config(_)), "{error:?}");
 }
 
 fn created_in(body: &[u8]) -> Option<u64> {
-    match data(body, &["taskID"])? {
-        Value::String(number) => number.parse().ok(),
-        number => number.as_u64(),
-    }
+    u64::try_from(integer(&data(body, &["taskID"])?)?).ok()
 }
 
 /// A token that can stand in a header.
 fn token_in(body: &[u8]) -> Option<String> {
     let token = data(body, &["accessToken"])?.as_str()?.to_owned();
-    ((1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())).then_some(token)
+    ((1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()))
+        .then_some(token)
 }

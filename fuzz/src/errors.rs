@@ -10,17 +10,29 @@ const LONGEST_TEXT: usize = 8 * 1024;
 /// An error is shown and logged: that must not panic, steer a terminal, fill a disk, or give a secret away. `answer` is
 /// what it is about.
 pub fn check_error(error: &Error, answer: &[u8], secrets: &[&str]) {
-    assert!(error.to_string().len() <= LONGEST_TEXT, "a text of {} bytes", error.to_string().len());
+    assert!(
+        error.to_string().len() <= LONGEST_TEXT,
+        "a text of {} bytes",
+        error.to_string().len()
+    );
     match error {
-        Error::Decode(error) => assert!(error.body.chars().count() <= 256, "{}", error.body),
-        Error::Http(error) => assert!(error.body.chars().count() <= 256, "{}", error.body),
+        Error::Decode(error) => assert!(error.body().chars().count() <= 256, "{}", error.body()),
+        Error::Http(error) => assert!(error.body().chars().count() <= 256, "{}", error.body()),
         _ => {}
     }
     let mut cause: Option<&dyn StdError> = Some(error);
     while let Some(error) = cause {
         let text = format!("{error} {error:?}");
-        assert!(!text.contains(char::is_control), "a control character in {text:?}");
-        assert!(text.len() <= LONGEST_TEXT + 16 * answer.len(), "{} bytes about {}", text.len(), answer.len());
+        assert!(
+            !text.contains(char::is_control),
+            "a control character in {text:?}"
+        );
+        assert!(
+            text.len() <= LONGEST_TEXT + 16 * answer.len(),
+            "{} bytes about {}",
+            text.len(),
+            answer.len()
+        );
         for secret in secrets {
             assert!(!text.contains(secret), "{secret} in {text:?}");
         }

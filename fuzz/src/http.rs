@@ -1,11 +1,13 @@
 //! HTTP answers as the checks see them.
 
 /// The body of the whole answer of a success at the beginning of these bytes; more than one where its headers
-/// contradict each other, none where it breaks off.
+/// contradict each other, none where it is incomplete.
 pub fn bodies(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = bytes;
     loop {
-        let Some((head, body)) = split_head(rest) else { return Vec::new() };
+        let Some((head, body)) = split_head(rest) else {
+            return Vec::new();
+        };
         match status(&head) {
             // An interim answer: the one that counts comes behind it.
             Some(100..=199) => rest = body,
@@ -43,15 +45,22 @@ fn framed(head: &[&[u8]], rest: &[u8]) -> Vec<Vec<u8>> {
     if lengths.is_empty() && encodings.is_empty() {
         return vec![rest.to_vec()];
     }
-    let cut = lengths.iter().filter_map(|length| rest.get(..length.parse().ok()?)).map(<[u8]>::to_vec);
-    cut.chain((!encodings.is_empty()).then(|| unchunked(rest)).flatten()).collect()
+    let cut = lengths
+        .iter()
+        .filter_map(|length| rest.get(..length.parse().ok()?))
+        .map(<[u8]>::to_vec);
+    cut.chain((!encodings.is_empty()).then(|| unchunked(rest)).flatten())
+        .collect()
 }
 
 fn values(head: &[&[u8]], name: &str) -> Vec<String> {
     let fields = head.iter().skip(1).filter_map(|line| {
         let line = String::from_utf8_lossy(line);
         let (field, value) = line.split_once(':')?;
-        field.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        field
+            .trim()
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim().to_owned())
     });
     fields.collect()
 }
@@ -68,6 +77,9 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
         }
         body.extend_from_slice(rest.get(..size)?);
         rest = &rest[size..];
-        rest = rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n")?;
+        rest = rest
+            .strip_prefix(b"\r")
+            .unwrap_or(rest)
+            .strip_prefix(b"\n")?;
     }
 }

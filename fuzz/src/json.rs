@@ -13,7 +13,11 @@ pub fn find(json: &[u8], path: &[&str]) -> serde_json::Result<Option<Value>> {
     }
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    Field { path, found: &mut found }.deserialize(&mut deserializer)?;
+    Field {
+        path,
+        found: &mut found,
+    }
+    .deserialize(&mut deserializer)?;
     deserializer.end().map(|()| found)
 }
 
@@ -59,7 +63,10 @@ impl<'de> Visitor<'de> for Field<'_> {
             }
             match &self.path[1..] {
                 [] => *self.found = Some(map.next_value()?),
-                path => map.next_value_seed(Field { path, found: self.found })?,
+                path => map.next_value_seed(Field {
+                    path,
+                    found: self.found,
+                })?,
             }
         }
         Ok(())

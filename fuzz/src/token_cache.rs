@@ -30,7 +30,11 @@ pub struct TokenCache(Service);
 impl TokenCache {
     pub fn new() -> Self {
         let service = Service::start().expect("a port of this machine");
-        service.task(TASK, [RUNNING]).keep_requests(8).credentials(ID, SECRET).require_token(GOOD_TOKEN);
+        service
+            .task(TASK, [RUNNING])
+            .keep_requests(8)
+            .credentials(ID, SECRET)
+            .require_token(GOOD_TOKEN);
         Self(service)
     }
 
@@ -43,17 +47,36 @@ impl TokenCache {
 
         let client = self.client(&path);
         let earlier = self.0.request_count();
-        assert_eq!(client.get_process(TASK).expect("a cache fails no call"), RUNNING);
-        assert!(client.token_cache_error().is_none(), "{:?}", client.token_cache_error());
+        assert_eq!(
+            client.get_process(TASK).expect("a cache fails no call"),
+            RUNNING
+        );
+        assert!(
+            client.token_cache_error().is_none(),
+            "{:?}",
+            client.token_cache_error()
+        );
         let tokens = self.tokens_since(earlier);
 
         let own = self.own_token(&file);
         let was_good = own.as_deref() == Some(GOOD_TOKEN);
         assert_eq!(tokens[0], own, "its own token, and no other's");
-        assert_eq!(tokens.len(), if was_good { 1 } else { 2 + usize::from(own.is_some()) }, "requests");
+        assert_eq!(
+            tokens.len(),
+            if was_good {
+                1
+            } else {
+                2 + usize::from(own.is_some())
+            },
+            "requests"
+        );
 
         let now = fs::read(&path).expect("the file");
-        assert_eq!(self.own_token(&now), tokens[tokens.len() - 1], "the token in use is kept");
+        assert_eq!(
+            self.own_token(&now),
+            tokens[tokens.len() - 1],
+            "the token in use is kept"
+        );
         assert!(!was_good || now == file, "a good file is left alone");
         assert_eq!(
             fs::read_dir(&folder.0).expect("the folder").count(),
@@ -66,30 +89,52 @@ impl TokenCache {
 
     fn client(&self, path: &Path) -> Client {
         let credentials = Credentials::new(ID, SECRET).cache_file(path);
-        let builder = Client::builder().credentials(credentials).base_url(self.0.base_url());
-        builder.retries(0).timeout(Duration::from_secs(20)).build().expect("usable settings")
+        let builder = Client::builder()
+            .credentials(credentials)
+            .base_url(self.0.base_url());
+        builder
+            .retries(0)
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("usable settings")
     }
 
     /// The token of each request since then; a request for one has none.
     fn tokens_since(&self, earlier: usize) -> Vec<Option<String>> {
         let (requests, new) = (self.0.requests(), self.0.request_count() - earlier);
         let token = |value: &str| value.strip_prefix("Bearer ").map(str::to_owned);
-        requests[requests.len() - new..].iter().map(|request| request.header("Authorization").and_then(token)).collect()
+        requests[requests.len() - new..]
+            .iter()
+            .map(|request| request.header("Authorization").and_then(token))
+            .collect()
     }
 
     /// The token in a file that says it is for this client and this service.
     fn own_token(&self, file: &[u8]) -> Option<String> {
         let field = |name| only(file, &[name])?.as_str().map(str::to_owned);
-        let (base_url, client_id, token) = (field("base_url")?, field("client_id")?, field("access_token")?);
-        let fits = (1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-        (file.len() <= LONGEST_FILE && base_url == self.0.base_url() && client_id == ID && fits).then_some(token)
+        let (base_url, client_id, token) = (
+            field("base_url")?,
+            field("client_id")?,
+            field("access_token")?,
+        );
+        let fits =
+            (1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+        (file.len() <= LONGEST_FILE && base_url == self.0.base_url() && client_id == ID && fits)
+            .then_some(token)
     }
 
     /// The next process needs no token of its own.
     fn assert_shared(&self, path: &Path) {
         let issued = self.0.tokens_issued();
-        assert_eq!(self.client(path).get_process(TASK).expect("a good cache"), RUNNING);
-        assert_eq!(self.0.tokens_issued(), issued, "the token in the file was not used");
+        assert_eq!(
+            self.client(path).get_process(TASK).expect("a good cache"),
+            RUNNING
+        );
+        assert_eq!(
+            self.0.tokens_issued(),
+            issued,
+            "the token in the file was not used"
+        );
     }
 }
 

@@ -74,7 +74,7 @@ impl Tokens {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         // As long as a small real one: 100 characters.
         let at = self.issued.len();
-        self.issued.push(format!("{:x<100}", format!("stand-in-token-{serial}-")));
+        self.issued.push(format!("{:x<100}", format!("issued-token-{serial}-")));
         self.first_live = self.first_live.max((at + 1).saturating_sub(MOST_LIVE));
         Ok(&self.issued[at])
     }

@@ -30,24 +30,35 @@ impl BaseUrl {
         if url.len() > MAX_URL_LEN {
             return Err(format!("it is longer than {MAX_URL_LEN} bytes"));
         }
-        let uri: Uri = url.parse().map_err(|e| format!("`{}` is not a URL: {e}", url.escape_debug()))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme().cloned(), uri.authority().cloned()) else {
-            return Err(format!("`{url}` is not a whole URL, which begins with https:// and a host"));
+        let uri: Uri = url
+            .parse()
+            .map_err(|e| format!("`{}` is not a URL: {e}", url.escape_debug()))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme().cloned(), uri.authority().cloned())
+        else {
+            return Err(format!(
+                "`{url}` is not a whole URL, which begins with https:// and a host"
+            ));
         };
         if authority.host().is_empty() || !has_valid_port(&authority) {
             return Err(format!("`{url}` has no valid host and port"));
         }
         if uri.query().is_some() || url.contains('#') {
-            return Err(format!("`{url}` must end with its path, without `?` and `#`"));
+            return Err(format!(
+                "`{url}` must end with its path, without `?` and `#`"
+            ));
         }
         let path = uri.path().trim_end_matches('/').to_owned();
-        let base = Self { scheme, authority, path };
+        let base = Self {
+            scheme,
+            authority,
+            path,
+        };
         match base.scheme.as_str() {
             "https" => Ok(base),
             "http" if base.is_loopback() => Ok(base),
-            "http" => {
-                Err(format!("`{url}` would send the access token unencrypted; http is for loopback addresses only"))
-            }
+            "http" => Err(format!(
+                "`{url}` would send the access token unencrypted; http is for loopback addresses only"
+            )),
             _ => Err(format!("`{url}` is neither https nor http")),
         }
     }
@@ -66,7 +77,10 @@ impl BaseUrl {
 
     /// The host alone, an IPv6 address without its brackets.
     pub(crate) fn host(&self) -> &str {
-        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+        self.authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
     }
 
     /// The host, and the port if the URL names one.
@@ -106,10 +120,16 @@ impl fmt::Display for BaseUrl {
 
 /// Whether the port is absent or a number from 1 to 65535. `http` reads any other text as no port.
 pub(super) fn has_valid_port(authority: &Authority) -> bool {
-    let (_, host_and_port) = authority.as_str().rsplit_once('@').unwrap_or(("", authority.as_str()));
+    let (_, host_and_port) = authority
+        .as_str()
+        .rsplit_once('@')
+        .unwrap_or(("", authority.as_str()));
     match host_and_port.strip_prefix(authority.host()) {
         Some("") => true,
-        Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()).is_some_and(|port: u16| port > 0),
+        Some(port) => port
+            .strip_prefix(':')
+            .and_then(|port| port.parse().ok())
+            .is_some_and(|port: u16| port > 0),
         None => false,
     }
 }
@@ -123,15 +143,35 @@ mod tests {
         for (url, host, text) in [
             ("https://example.com", "example.com", "https://example.com"),
             ("https://example.com/", "example.com", "https://example.com"),
-            ("https://example.com:443/a/b/", "example.com", "https://example.com:443/a/b"),
-            ("https://example.com:80", "example.com:80", "https://example.com:80"),
-            ("https://example.com:8443", "example.com:8443", "https://example.com:8443"),
+            (
+                "https://example.com:443/a/b/",
+                "example.com",
+                "https://example.com:443/a/b",
+            ),
+            (
+                "https://example.com:80",
+                "example.com:80",
+                "https://example.com:80",
+            ),
+            (
+                "https://example.com:8443",
+                "example.com:8443",
+                "https://example.com:8443",
+            ),
             ("http://127.0.0.1:80", "127.0.0.1", "http://127.0.0.1:80"),
-            ("http://127.0.0.1:443", "127.0.0.1:443", "http://127.0.0.1:443"),
+            (
+                "http://127.0.0.1:443",
+                "127.0.0.1:443",
+                "http://127.0.0.1:443",
+            ),
             ("http://[::1]:8080/x", "[::1]:8080", "http://[::1]:8080/x"),
         ] {
             let base = BaseUrl::parse(url).unwrap();
-            assert_eq!((base.host_header(), &*base.to_string()), (host, text), "{url}");
+            assert_eq!(
+                (base.host_header(), &*base.to_string()),
+                (host, text),
+                "{url}"
+            );
         }
     }
 

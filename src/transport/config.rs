@@ -21,6 +21,9 @@ const MIN_OUTPUT_BUFFER_LEN: usize = 2 * 1024;
 /// Long enough for a poll every 30 s, and shorter than the usual idle timeout of a gateway, 60 s.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 
+/// As many idle connections are kept as threads usually share a client. ureq itself keeps 3.
+const MAX_IDLE_CONNECTIONS_PER_HOST: usize = 16;
+
 /// Validated settings of a transport.
 pub(crate) struct TransportSettings {
     pub(crate) base_url: BaseUrl,
@@ -38,9 +41,17 @@ pub(super) fn agent_config(
     settings: &TransportSettings,
     configure: impl FnOnce(AgentConfig) -> AgentConfig,
 ) -> Result<Config> {
-    let env_proxy = settings.proxy.as_ref().map(|(variable, url)| EnvProxy::parse(variable, url)).transpose()?;
+    let env_proxy = settings
+        .proxy
+        .as_ref()
+        .map(|(variable, url)| EnvProxy::parse(variable, url))
+        .transpose()?;
     let proxy = env_proxy.as_ref().map(|env| env.proxy.clone());
-    let defaults = Agent::config_builder().proxy(proxy).max_idle_age(MAX_IDLE_AGE);
+    let defaults = Agent::config_builder()
+        .proxy(proxy)
+        .max_idle_age(MAX_IDLE_AGE)
+        .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS_PER_HOST)
+        .max_idle_connections(2 * MAX_IDLE_CONNECTIONS_PER_HOST);
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     let defaults = defaults.tls_config(tls::default_config());
     let mut config = configure(defaults);
@@ -49,7 +60,10 @@ pub(super) fn agent_config(
     }
     let config = config
         .timeout_global(Some(settings.timeout))
-        .timeout_connect(Some(connect_timeout(settings.connect_timeout, settings.timeout)))
+        .timeout_connect(Some(connect_timeout(
+            settings.connect_timeout,
+            settings.timeout,
+        )))
         .timeout_per_call(None)
         .timeout_resolve(None)
         .timeout_send_request(None)
@@ -98,7 +112,8 @@ struct EnvProxy {
 impl EnvProxy {
     fn parse(variable: &'static str, url: &str) -> Result<Self> {
         // The URL may hold a password, so the error does not quote it.
-        let proxy = Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?;
+        let proxy =
+            Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?;
         Ok(Self { variable, proxy })
     }
 }
@@ -107,7 +122,10 @@ impl EnvProxy {
 fn validate(config: &Config, env_proxy: Option<&EnvProxy>, base_url: &BaseUrl) -> Result<()> {
     if let Some(proxy) = config.proxy() {
         let from_env = env_proxy.filter(|env| env.proxy == *proxy);
-        validate_proxy(from_env.map_or("configure_agent", |env| env.variable), proxy)?;
+        validate_proxy(
+            from_env.map_or("configure_agent", |env| env.variable),
+            proxy,
+        )?;
     }
     if !base_url.is_https() {
         return Ok(());
@@ -123,13 +141,22 @@ fn validate(config: &Config, env_proxy: Option<&EnvProxy>, base_url: &BaseUrl) -
 
 fn validate_proxy(setting: &'static str, proxy: &Proxy) -> Result<()> {
     if !proxy.uri().authority().is_some_and(has_valid_port) || proxy.host().is_empty() {
-        return Err(Error::config(setting, "its proxy has no valid host and port"));
+        return Err(Error::config(
+            setting,
+            "its proxy has no valid host and port",
+        ));
     }
     match proxy.protocol() {
         ProxyProtocol::Http => Ok(()),
         ProxyProtocol::Https if cfg!(any(feature = "rustls", feature = "native-tls")) => Ok(()),
-        ProxyProtocol::Https => Err(Error::config(setting, "an https proxy needs TLS, and this build has none")),
-        _ => Err(Error::config(setting, "only http and https proxies are supported, not SOCKS")),
+        ProxyProtocol::Https => Err(Error::config(
+            setting,
+            "an https proxy needs TLS, and this build has none",
+        )),
+        _ => Err(Error::config(
+            setting,
+            "only http and https proxies are supported, not SOCKS",
+        )),
     }
 }
 
@@ -144,8 +171,16 @@ mod tls {
         let rustls = cfg!(feature = "rustls");
         let webpki_roots = rustls && !cfg!(feature = "platform-verifier");
         TlsConfig::builder()
-            .provider(if rustls { TlsProvider::Rustls } else { TlsProvider::NativeTls })
-            .root_certs(if webpki_roots { RootCerts::WebPki } else { RootCerts::PlatformVerifier })
+            .provider(if rustls {
+                TlsProvider::Rustls
+            } else {
+                TlsProvider::NativeTls
+            })
+            .root_certs(if webpki_roots {
+                RootCerts::WebPki
+            } else {
+                RootCerts::PlatformVerifier
+            })
             .build()
     }
 
@@ -158,7 +193,9 @@ mod tls {
             (TlsProvider::NativeTls, _) if !cfg!(feature = "native-tls") => {
                 "the TLS provider native-tls needs the feature `native-tls`"
             }
-            (TlsProvider::Rustls, RootCerts::PlatformVerifier) if !cfg!(feature = "platform-verifier") => {
+            (TlsProvider::Rustls, RootCerts::PlatformVerifier)
+                if !cfg!(feature = "platform-verifier") =>
+            {
                 "the platform's verifier needs the feature `platform-verifier`"
             }
             (TlsProvider::NativeTls, RootCerts::WebPki) => {
@@ -177,17 +214,34 @@ mod tests {
     #[test]
     fn connecting_gets_a_little_less_than_the_whole_time() {
         let ms = Duration::from_millis;
-        for (limit, timeout, expected) in [(10_000, 30_000, 10_000), (30_000, 30_000, 28_125), (16, 1, 1), (5, 0, 0)] {
-            let expected = if timeout == 1 { Duration::from_nanos(937_500) } else { ms(expected) };
-            assert_eq!(connect_timeout(ms(limit), ms(timeout)), expected, "{limit} ms of {timeout} ms");
+        for (limit, timeout, expected) in [
+            (10_000, 30_000, 10_000),
+            (30_000, 30_000, 28_125),
+            (16, 1, 1),
+            (5, 0, 0),
+        ] {
+            let expected = if timeout == 1 {
+                Duration::from_nanos(937_500)
+            } else {
+                ms(expected)
+            };
+            assert_eq!(
+                connect_timeout(ms(limit), ms(timeout)),
+                expected,
+                "{limit} ms of {timeout} ms"
+            );
         }
     }
 
     #[test]
     fn longest_header_fits_into_output_buffer() {
-        for (lengths, expected) in
-            [([0, 0, 0], 2048), ([1024, 0, 0], 2048), ([1025, 9, 9], 2049), ([9, 4096, 9], 5120), ([9, 9, 8192], 9216)]
-        {
+        for (lengths, expected) in [
+            ([0, 0, 0], 2048),
+            ([1024, 0, 0], 2048),
+            ([1025, 9, 9], 2049),
+            ([9, 4096, 9], 5120),
+            ([9, 9, 8192], 9216),
+        ] {
             assert_eq!(output_buffer_len(lengths), expected);
         }
     }

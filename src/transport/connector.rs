@@ -8,7 +8,8 @@ use std::time::Instant;
 use ureq::Error;
 use ureq::unversioned::transport::time::Duration;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport as UreqTransport,
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout,
+    Transport as UreqTransport,
 };
 
 /// ureq's own connector, with a time limit for consecutive reads from a proxy.
@@ -18,13 +19,22 @@ pub(super) struct ProxyConnector(DefaultConnector);
 impl Connector for ProxyConnector {
     type Out = Box<dyn UreqTransport>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, Error> {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
         let connection = self.0.connect(details, chained)?;
         // For the connection to the proxy itself, ureq calls this with a configuration that has no proxy.
         if details.config.proxy().is_some() {
             return Ok(connection);
         }
-        Ok(connection.map(|inner| Box::new(BoundedReads { inner, deadline: None }) as Self::Out))
+        Ok(connection.map(|inner| {
+            Box::new(BoundedReads {
+                inner,
+                deadline: None,
+            }) as Self::Out
+        }))
     }
 }
 
@@ -48,7 +58,10 @@ impl UreqTransport for BoundedReads {
     fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
         if let Duration::Exact(after) = timeout.after {
             let now = Instant::now();
-            let remaining = self.deadline.get_or_insert(now + after).saturating_duration_since(now);
+            let remaining = self
+                .deadline
+                .get_or_insert(now + after)
+                .saturating_duration_since(now);
             timeout.after = Duration::Exact(remaining.min(after));
         }
         self.inner.await_input(timeout)

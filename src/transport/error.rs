@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ureq::Timeout;
 
 use super::resolver::LookupError;
-use crate::error::{Error, Sent, TransportError, TransportErrorKind as Kind};
+use crate::error::{Delivery, Error, TransportError, TransportErrorKind as Kind};
 
 /// Converts the error of a request that has no response. `body_taken` tells whether ureq began to send the body; a
 /// request without a body has `None`, and the error's kind decides whether it may have been sent.
@@ -18,8 +18,12 @@ pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option
         ureq::Error::Io(e) => Arc::new(e),
         other => Arc::new(other),
     };
-    let sent = if body_taken.unwrap_or(may_be_sent) { Sent::Yes } else { Sent::No };
-    Error::Transport(TransportError::new(kind, message, sent, Some(source)))
+    let delivery = if body_taken.unwrap_or(may_be_sent) {
+        Delivery::MaybeSent
+    } else {
+        Delivery::NotSent
+    };
+    Error::Transport(TransportError::new(kind, message, delivery, Some(source)))
 }
 
 /// Whether connecting failed, so that the next attempt needs a new lookup.
@@ -52,11 +56,18 @@ fn classify_io(error: &io::Error) -> (Kind, bool) {
     use io::ErrorKind as Io;
 
     match error.kind() {
-        _ if error.get_ref().is_some_and(|cause| cause.is::<LookupError>()) => (Kind::Dns, false),
-        Io::TimedOut => (Kind::Timeout, true),
-        Io::UnexpectedEof | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::NotConnected => {
-            (Kind::Closed, true)
+        _ if error
+            .get_ref()
+            .is_some_and(|cause| cause.is::<LookupError>()) =>
+        {
+            (Kind::Dns, false)
         }
+        Io::TimedOut => (Kind::Timeout, true),
+        Io::UnexpectedEof
+        | Io::ConnectionReset
+        | Io::ConnectionAborted
+        | Io::BrokenPipe
+        | Io::NotConnected => (Kind::Closed, true),
         // The kind that the TLS libraries report through std.
         Io::InvalidData => (Kind::Tls, false),
         Io::ConnectionRefused
@@ -74,25 +85,37 @@ fn classify_io(error: &io::Error) -> (Kind, bool) {
 fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
     match (kind, error) {
         (Kind::Timeout, ureq::Error::Timeout(Timeout::Resolve)) => {
-            format!("timed out looking up {host}; check the name server, raise `timeout`, or try again later")
+            format!(
+                "timed out looking up {host}; check the name server, raise `timeout`, or try again later"
+            )
         }
         (Kind::Timeout, ureq::Error::Timeout(Timeout::Connect)) => {
             format!("timed out connecting to {host}; raise `timeout`, or try again later")
         }
         (Kind::Timeout, _) => {
-            format!("timed out waiting for the response of {host}; raise `timeout`, or try again later")
+            format!(
+                "timed out waiting for the response of {host}; raise `timeout`, or try again later"
+            )
         }
         (Kind::Dns, _) => format!("cannot look up {host}; check its name and the network"),
-        (Kind::Connect, _) => format!("cannot connect to {host}; check the address and the network"),
-        (Kind::Proxy, _) => format!("the proxy did not connect to {host}; check its address and credentials"),
-        (Kind::Tls, _) => format!("no trusted TLS connection with {host}; check its certificate and the clock"),
+        (Kind::Connect, _) => {
+            format!("cannot connect to {host}; check the address and the network")
+        }
+        (Kind::Proxy, _) => {
+            format!("the proxy did not connect to {host}; check its address and credentials")
+        }
+        (Kind::Tls, _) => {
+            format!("no trusted TLS connection with {host}; check its certificate and the clock")
+        }
         (Kind::Closed, _) => {
             format!("the connection to {host} ended before the response was complete; try again")
         }
         (Kind::Protocol, ureq::Error::LargeResponseHeader(..)) => {
             format!("the response header of {host} is longer than 8 KiB; check the base URL")
         }
-        (Kind::Protocol, _) => format!("the response of {host} is not HTTP/1.1; check the base URL"),
+        (Kind::Protocol, _) => {
+            format!("the response of {host} is not HTTP/1.1; check the base URL")
+        }
         (Kind::Other, _) => format!("the request to {host} failed"),
     }
 }

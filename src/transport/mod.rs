@@ -10,7 +10,9 @@ use std::fmt;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use ureq::http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT,
+};
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, SendBody};
@@ -75,16 +77,30 @@ pub(crate) struct Response<'a> {
 }
 
 impl Transport {
-    pub(crate) fn new(settings: TransportSettings, configure: impl FnOnce(AgentConfig) -> AgentConfig) -> Result<Self> {
+    pub(crate) fn new(
+        settings: TransportSettings,
+        configure: impl FnOnce(AgentConfig) -> AgentConfig,
+    ) -> Result<Self> {
         let config = agent_config(&settings, configure)?;
-        let TransportSettings { base_url, user_agent, timeout, connect_timeout, .. } = settings;
-        let user_agent = HeaderValue::from_str(&user_agent).map_err(|e| cannot_be_sent("user_agent", &e))?;
-        let host = HeaderValue::from_str(base_url.host_header()).map_err(|e| cannot_be_sent("base_url", &e))?;
+        let TransportSettings {
+            base_url,
+            user_agent,
+            timeout,
+            connect_timeout,
+            ..
+        } = settings;
+        let user_agent =
+            HeaderValue::from_str(&user_agent).map_err(|e| cannot_be_sent("user_agent", &e))?;
+        let host = HeaderValue::from_str(base_url.host_header())
+            .map_err(|e| cannot_be_sent("base_url", &e))?;
 
         let mut headers = HeaderMap::with_capacity(8);
         // ureq would format one for each request.
         headers.insert(HOST, host);
-        headers.insert(HeaderName::from_static("platform"), HeaderValue::from_static("open_platform"));
+        headers.insert(
+            HeaderName::from_static("platform"),
+            HeaderValue::from_static("open_platform"),
+        );
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, user_agent);
@@ -95,7 +111,14 @@ impl Transport {
         } else {
             Agent::with_parts(config, DefaultConnector::default(), resolver.clone())
         };
-        Ok(Self { agent, resolver, base_url, timeout, connect_timeout, headers })
+        Ok(Self {
+            agent,
+            resolver,
+            base_url,
+            timeout,
+            connect_timeout,
+            headers,
+        })
     }
 
     pub(crate) fn base_url(&self) -> &BaseUrl {
@@ -107,7 +130,8 @@ impl Transport {
         let mut request = http::Request::new(());
         *request.headers_mut() = self.headers.clone();
         if let Some(authorization) = authorization {
-            let mut value = HeaderValue::try_from(authorization).map_err(|e| cannot_be_sent("access_token", &e))?;
+            let mut value = HeaderValue::try_from(authorization)
+                .map_err(|e| cannot_be_sent("access_token", &e))?;
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
@@ -131,9 +155,16 @@ impl Transport {
         let mut result = self.run(template, request, options, &mut body_taken);
         if result.as_ref().is_err_and(resolver::is_lookup_needed) {
             let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
-            self.resolver.refresh(deadline).map_err(|error| self.error(error, body_taken))?;
+            self.resolver
+                .refresh(deadline)
+                .map_err(|error| self.error(error, body_taken))?;
             let timeout = Some(deadline.saturating_duration_since(Instant::now()));
-            result = self.run(template, request, RequestOptions { timeout, ..options }, &mut body_taken);
+            result = self.run(
+                template,
+                request,
+                RequestOptions { timeout, ..options },
+                &mut body_taken,
+            );
         }
         let mut response = match result {
             Ok(response) => response,
@@ -146,7 +177,11 @@ impl Transport {
         if response.status().is_success() {
             result.map_err(|error| self.error(body_error(error), body_taken))?;
         }
-        Ok(read(Response { status: response.status().as_u16(), headers: response.headers(), body: body.bytes() }))
+        Ok(read(Response {
+            status: response.status().as_u16(),
+            headers: response.headers(),
+            body: body.bytes(),
+        }))
     }
 
     /// Sends a request. Sets `body_taken` if ureq began to read its body.
@@ -166,10 +201,18 @@ impl Transport {
             Request::Post(Endpoint(uri), bytes) => {
                 *message.method_mut() = Method::POST;
                 *message.uri_mut() = uri.clone();
-                message.headers_mut().insert(CONTENT_LENGTH, bytes.len().into());
-                let mut body = ObservedBody { bytes, taken: body_taken };
+                message
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, bytes.len().into());
+                let mut body = ObservedBody {
+                    bytes,
+                    taken: body_taken,
+                };
                 let (parts, ()) = self.configure(message, options).into_parts();
-                self.agent.run(http::Request::from_parts(parts, SendBody::from_reader(&mut body)))
+                self.agent.run(http::Request::from_parts(
+                    parts,
+                    SendBody::from_reader(&mut body),
+                ))
             }
         }
     }
@@ -196,7 +239,12 @@ impl Transport {
             self.resolver.expire();
         }
         let host = match self.agent.config().proxy() {
-            Some(proxy) => format!("{} through the proxy {}:{}", self.base_url.authority(), proxy.host(), proxy.port()),
+            Some(proxy) => format!(
+                "{} through the proxy {}:{}",
+                self.base_url.authority(),
+                proxy.host(),
+                proxy.port()
+            ),
             None => self.base_url.authority().to_owned(),
         };
         transport_error(error, &host, body_taken)
@@ -241,11 +289,19 @@ struct BodyBuffer {
 
 impl BodyBuffer {
     fn new() -> Self {
-        Self { inline: [0; INLINE_BODY_LEN], heap: Vec::new(), len: 0 }
+        Self {
+            inline: [0; INLINE_BODY_LEN],
+            heap: Vec::new(),
+            len: 0,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
-        if self.heap.is_empty() { &self.inline[..self.len] } else { &self.heap[..self.len] }
+        if self.heap.is_empty() {
+            &self.inline[..self.len]
+        } else {
+            &self.heap[..self.len]
+        }
     }
 
     /// Reads until a read returns 0, which returns the connection to the pool.
@@ -256,7 +312,11 @@ impl BodyBuffer {
                 self.heap = vec![0; MAX_BODY_LEN + 1];
                 self.heap[..self.len].copy_from_slice(&self.inline);
             }
-            let free = if self.heap.is_empty() { &mut self.inline[self.len..] } else { &mut self.heap[self.len..] };
+            let free = if self.heap.is_empty() {
+                &mut self.inline[self.len..]
+            } else {
+                &mut self.heap[self.len..]
+            };
             // The body is longer than the limit: the connection is closed with the rest unread.
             if free.is_empty() {
                 return Ok(());

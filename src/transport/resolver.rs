@@ -63,8 +63,14 @@ enum Lookup {
 impl CachingResolver {
     /// `service` is any URL of the service.
     pub(super) fn new(service: Uri) -> Self {
-        let service_address = host_and_port(&service).ok().and_then(|(host, port)| parse_address(host, port));
-        Self { service: Arc::new(service), service_address, cache: Arc::default() }
+        let service_address = host_and_port(&service)
+            .ok()
+            .and_then(|(host, port)| parse_address(host, port));
+        Self {
+            service: Arc::new(service),
+            service_address,
+            cache: Arc::default(),
+        }
     }
 
     /// Looks up the service's name, unless its addresses have not expired.
@@ -78,7 +84,10 @@ impl CachingResolver {
 
     /// Makes the next new connection look its host up, since an attempt to connect has failed.
     pub(super) fn expire(&self) {
-        self.cache.lock().iter_mut().for_each(|entry| entry.expires = None);
+        self.cache
+            .lock()
+            .iter_mut()
+            .for_each(|entry| entry.expires = None);
     }
 
     fn is_service(&self, uri: &Uri) -> bool {
@@ -89,12 +98,21 @@ impl CachingResolver {
     /// Whether the service was looked up before, so that it may have a pooled connection.
     fn may_be_connected(&self, uri: &Uri, host: &str, port: u16) -> bool {
         self.is_service(uri)
-            && self.cache.lock().iter().any(|entry| entry.is_for(host, port) && !entry.addresses.is_empty())
+            && self
+                .cache
+                .lock()
+                .iter()
+                .any(|entry| entry.is_for(host, port) && !entry.addresses.is_empty())
     }
 }
 
 impl Resolver for CachingResolver {
-    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
         let mut resolved = self.empty();
         if let Some(address) = self.service_address.filter(|_| self.is_service(uri)) {
             resolved.push(address);
@@ -109,14 +127,24 @@ impl Resolver for CachingResolver {
             Some(addresses) => addresses,
             None if self.may_be_connected(uri, host, port) => return Ok(resolved),
             None => {
-                let timeout = if timeout.after.is_not_happening() { super::MAX_TIMEOUT } else { *timeout.after };
+                let timeout = if timeout.after.is_not_happening() {
+                    super::MAX_TIMEOUT
+                } else {
+                    *timeout.after
+                };
                 self.cache.look_up(host, port, Instant::now() + timeout)?
             }
         };
         let ip_family = config.ip_family();
         let wanted = ip_family.keep_wanted(addresses.iter().copied());
-        wanted.take(MAX_ADDRESSES).for_each(|address| resolved.push(address));
-        if resolved.is_empty() { Err(Error::HostNotFound) } else { Ok(resolved) }
+        wanted
+            .take(MAX_ADDRESSES)
+            .for_each(|address| resolved.push(address));
+        if resolved.is_empty() {
+            Err(Error::HostNotFound)
+        } else {
+            Ok(resolved)
+        }
     }
 }
 
@@ -131,21 +159,36 @@ impl Cache {
     fn valid_addresses(&self, host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {
         let entries = self.lock();
         let entry = entries.iter().find(|entry| entry.is_for(host, port))?;
-        entry.expires.filter(|expires| Instant::now() < *expires).map(|_| Arc::clone(&entry.addresses))
+        entry
+            .expires
+            .filter(|expires| Instant::now() < *expires)
+            .map(|_| Arc::clone(&entry.addresses))
     }
 
     /// Looks a name up, or joins the lookup that is under way. Where it fails, returns the last known addresses.
-    fn look_up(self: &Arc<Self>, host: &str, port: u16, deadline: Instant) -> Result<Arc<[SocketAddr]>, Error> {
+    fn look_up(
+        self: &Arc<Self>,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<Arc<[SocketAddr]>, Error> {
         let mut entries = self.lock();
         let position = entries.iter().position(|entry| entry.is_for(host, port));
-        let known = position.map(|position| Arc::clone(&entries[position].addresses)).unwrap_or_default();
+        let known = position
+            .map(|position| Arc::clone(&entries[position].addresses))
+            .unwrap_or_default();
         if !position.is_some_and(|position| matches!(entries[position].lookup, Lookup::Running)) {
-            self.start_lookup(&mut entries, host, port).map_err(lookup_failed)?;
+            self.start_lookup(&mut entries, host, port)
+                .map_err(lookup_failed)?;
         }
         let now = Instant::now();
         // Known addresses are worth half of the time: the rest is for connecting to them.
         let remaining = deadline.saturating_duration_since(now);
-        let deadline = if known.is_empty() { deadline } else { now + remaining / 2 };
+        let deadline = if known.is_empty() {
+            deadline
+        } else {
+            now + remaining / 2
+        };
         loop {
             let entry = entries.iter().find(|entry| entry.is_for(host, port));
             match entry.map(|entry| (&entry.lookup, &entry.addresses)) {
@@ -157,19 +200,34 @@ impl Cache {
             }
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
-                return if known.is_empty() { Err(Error::Timeout(Timeout::Resolve)) } else { Ok(known) };
+                return if known.is_empty() {
+                    Err(Error::Timeout(Timeout::Resolve))
+                } else {
+                    Ok(known)
+                };
             }
-            entries = self.lookup_ended.wait_timeout(entries, remaining).unwrap_or_else(PoisonError::into_inner).0;
+            entries = self
+                .lookup_ended
+                .wait_timeout(entries, remaining)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Starts a thread, because the system's resolver has no timeout: it tries for 10 s and more.
-    fn start_lookup(self: &Arc<Self>, entries: &mut Vec<Entry>, host: &str, port: u16) -> io::Result<()> {
+    fn start_lookup(
+        self: &Arc<Self>,
+        entries: &mut Vec<Entry>,
+        host: &str,
+        port: u16,
+    ) -> io::Result<()> {
         let (cache, name) = (Arc::clone(self), host.to_owned());
-        thread::Builder::new().name("pan123-dns".to_owned()).spawn(move || {
-            let result = (name.as_str(), port).to_socket_addrs().map(Arc::from_iter);
-            cache.finish_lookup(&name, port, result);
-        })?;
+        thread::Builder::new()
+            .name("pan123-dns".to_owned())
+            .spawn(move || {
+                let result = (name.as_str(), port).to_socket_addrs().map(Arc::from_iter);
+                cache.finish_lookup(&name, port, result);
+            })?;
         match entries.iter_mut().find(|entry| entry.is_for(host, port)) {
             Some(entry) => entry.lookup = Lookup::Running,
             None => {
@@ -177,7 +235,13 @@ impl Cache {
                     entries.remove(0);
                 }
                 let (host, lookup) = (host.to_owned(), Lookup::Running);
-                entries.push(Entry { host, port, addresses: Arc::default(), expires: None, lookup });
+                entries.push(Entry {
+                    host,
+                    port,
+                    addresses: Arc::default(),
+                    expires: None,
+                    lookup,
+                });
             }
         }
         Ok(())
@@ -188,7 +252,8 @@ impl Cache {
         if let Some(entry) = entries.iter_mut().find(|entry| entry.is_for(host, port)) {
             match result {
                 Ok(addresses) if addresses.is_empty() => {
-                    entry.lookup = Lookup::Failed(Arc::new(io::Error::other("the name has no address")));
+                    entry.lookup =
+                        Lookup::Failed(Arc::new(io::Error::other("the name has no address")));
                 }
                 Ok(addresses) => {
                     (entry.addresses, entry.lookup) = (addresses, Lookup::Succeeded);
@@ -220,7 +285,9 @@ fn host_and_port(uri: &Uri) -> Result<(&str, u16), Error> {
 
 /// The address of a host that is an address and no name.
 fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
-    host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, port))
+    host.parse::<IpAddr>()
+        .ok()
+        .map(|address| SocketAddr::new(address, port))
 }
 
 /// Whether a request failed because it needs a new connection and the service's addresses have expired. ureq then has no
@@ -263,7 +330,11 @@ mod tests {
             ("https://example.com:8443/", ("example.com", 8443)),
             ("http://[::1]:80/", ("::1", 80)),
         ] {
-            assert_eq!(host_and_port(&uri.parse().unwrap()).unwrap(), expected, "{uri}");
+            assert_eq!(
+                host_and_port(&uri.parse().unwrap()).unwrap(),
+                expected,
+                "{uri}"
+            );
         }
         assert!(host_and_port(&Uri::from_static("/path")).is_err());
     }
@@ -272,7 +343,9 @@ mod tests {
     fn keeps_a_few_names() {
         let cache = Arc::new(Cache::default());
         for port in 1..=10 {
-            cache.start_lookup(&mut cache.lock(), "127.0.0.1", port).unwrap();
+            cache
+                .start_lookup(&mut cache.lock(), "127.0.0.1", port)
+                .unwrap();
         }
         let ports: Vec<u16> = cache.lock().iter().map(|entry| entry.port).collect();
         assert_eq!(ports, [7, 8, 9, 10]);
@@ -285,7 +358,13 @@ mod tests {
         let cache = Arc::new(Cache::default());
         let expires = |expires| {
             let (host, lookup) = ("example.com".to_owned(), Lookup::Succeeded);
-            *cache.lock() = vec![Entry { host, port: 443, addresses: Arc::from([address]), expires, lookup }];
+            *cache.lock() = vec![Entry {
+                host,
+                port: 443,
+                addresses: Arc::from([address]),
+                expires,
+                lookup,
+            }];
             cache.valid_addresses("example.com", 443)
         };
         let now = Instant::now();

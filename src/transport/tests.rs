@@ -14,34 +14,72 @@ fn converts_errors_of_ureq() {
     use ureq::Error as E;
 
     let io = |kind: io::ErrorKind| E::Io(kind.into());
-    let lookup = E::Io(io::Error::other(LookupError::from(io::Error::other("Name or service not known"))));
+    let lookup = E::Io(io::Error::other(LookupError::from(io::Error::other(
+        "Name or service not known",
+    ))));
     let waiting = "timed out waiting for the response of host; raise `timeout`, or try again later";
     let closed = "the connection to host ended before the response was complete; try again";
     let connect = "cannot connect to host; check the address and the network";
     let tls = "no trusted TLS connection with host; check its certificate and the clock";
     let dns = "cannot look up host; check its name and the network";
     let connecting = "timed out connecting to host; raise `timeout`, or try again later";
-    let looking_up = "timed out looking up host; check the name server, raise `timeout`, or try again later";
+    let looking_up =
+        "timed out looking up host; check the name server, raise `timeout`, or try again later";
     let proxy = "the proxy did not connect to host; check its address and credentials";
     let long = "the response header of host is longer than 8 KiB; check the base URL";
     let other = "the request to host failed";
     for (error, kind, sent, text) in [
-        (E::Timeout(Timeout::Resolve), Kind::Timeout, false, looking_up),
-        (E::Timeout(Timeout::Connect), Kind::Timeout, false, connecting),
+        (
+            E::Timeout(Timeout::Resolve),
+            Kind::Timeout,
+            false,
+            looking_up,
+        ),
+        (
+            E::Timeout(Timeout::Connect),
+            Kind::Timeout,
+            false,
+            connecting,
+        ),
         (E::Timeout(Timeout::Global), Kind::Timeout, true, waiting),
         (E::Timeout(Timeout::RecvBody), Kind::Timeout, true, waiting),
         (io(io::ErrorKind::TimedOut), Kind::Timeout, true, waiting),
         (E::HostNotFound, Kind::Dns, false, dns),
         (lookup, Kind::Dns, false, dns),
         (E::ConnectionFailed, Kind::Connect, false, connect),
-        (io(io::ErrorKind::ConnectionRefused), Kind::Connect, false, connect),
-        (io(io::ErrorKind::NetworkUnreachable), Kind::Connect, false, connect),
+        (
+            io(io::ErrorKind::ConnectionRefused),
+            Kind::Connect,
+            false,
+            connect,
+        ),
+        (
+            io(io::ErrorKind::NetworkUnreachable),
+            Kind::Connect,
+            false,
+            connect,
+        ),
         // EMFILE: no file descriptor is free.
-        (E::Io(io::Error::from_raw_os_error(24)), Kind::Connect, false, connect),
-        (E::ConnectProxyFailed("407".into()), Kind::Proxy, false, proxy),
+        (
+            E::Io(io::Error::from_raw_os_error(24)),
+            Kind::Connect,
+            false,
+            connect,
+        ),
+        (
+            E::ConnectProxyFailed("407".into()),
+            Kind::Proxy,
+            false,
+            proxy,
+        ),
         (E::Tls("no certificate"), Kind::Tls, false, tls),
         (io(io::ErrorKind::InvalidData), Kind::Tls, false, tls),
-        (io(io::ErrorKind::ConnectionReset), Kind::Closed, true, closed),
+        (
+            io(io::ErrorKind::ConnectionReset),
+            Kind::Closed,
+            true,
+            closed,
+        ),
         (io(io::ErrorKind::BrokenPipe), Kind::Closed, true, closed),
         (E::LargeResponseHeader(2, 1), Kind::Protocol, true, long),
         (io(io::ErrorKind::Other), Kind::Other, true, other),
@@ -49,18 +87,39 @@ fn converts_errors_of_ureq() {
     ] {
         let cause = error.to_string();
         let error = transport_error(error, "host", None);
-        let Error::Transport(transport) = &error else { panic!("{error:?}") };
-        assert_eq!((transport.kind(), error.may_have_been_sent(), &*error.to_string()), (kind, sent, text), "{cause}");
+        let Error::Transport(transport) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(
+            (
+                transport.kind(),
+                error.may_have_been_sent(),
+                &*error.to_string()
+            ),
+            (kind, sent, text),
+            "{cause}"
+        );
         let source = std::error::Error::source(&error).unwrap();
-        assert!(source.to_string().contains(cause.trim_start_matches("io: ")), "{source} instead of {cause}");
+        assert!(
+            source
+                .to_string()
+                .contains(cause.trim_start_matches("io: ")),
+            "{source} instead of {cause}"
+        );
     }
 }
 
 #[test]
 fn body_decides_whether_request_may_have_been_sent() {
     for taken in [false, true] {
-        for error in [ureq::Error::HostNotFound, ureq::Error::Timeout(Timeout::Global)] {
-            assert_eq!(transport_error(error, "host", Some(taken)).may_have_been_sent(), taken);
+        for error in [
+            ureq::Error::HostNotFound,
+            ureq::Error::Timeout(Timeout::Global),
+        ] {
+            assert_eq!(
+                transport_error(error, "host", Some(taken)).may_have_been_sent(),
+                taken
+            );
         }
     }
 }
@@ -81,8 +140,24 @@ fn reads_retry_after_in_seconds() {
     ] {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, value.parse().unwrap());
-        let response = Response { status: 429, headers: &headers, body: b"" };
-        assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{value}");
+        let response = Response {
+            status: 429,
+            headers: &headers,
+            body: b"",
+        };
+        assert_eq!(
+            response.retry_after(),
+            expected.map(Duration::from_secs),
+            "{value}"
+        );
     }
-    assert_eq!(Response { status: 429, headers: &HeaderMap::new(), body: b"" }.retry_after(), None);
+    assert_eq!(
+        Response {
+            status: 429,
+            headers: &HeaderMap::new(),
+            body: b""
+        }
+        .retry_after(),
+        None
+    );
 }

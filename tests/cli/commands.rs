@@ -164,7 +164,7 @@ fn login_gets_one_token_for_all_commands() {
     assert!(
         fs::read_to_string(&cache)
             .unwrap()
-            .contains("stand-in-token-")
+            .contains("issued-token-")
     );
 
     tool.run("login").ends(0).is_quiet().prints(&first.stdout);
@@ -288,7 +288,7 @@ fn login_with_a_wrong_secret_names_the_secret() {
     let tool = Tool::at(&service).with_credentials();
     let run = tool.run("login");
     run.ends(3).prints("").says(
-        "the service refused the login: check client id and secret; it said: client id or secret is wrong",
+        "the service refused the login: check client id and secret; received: client id or secret is wrong",
     );
     assert!(!run.stderr.contains("task id"), "{run:#?}");
     assert!(!tool.path("cache/pan123-offline/token").exists());
@@ -313,7 +313,7 @@ fn demo_needs_no_account() {
         .says("this is a demonstration")
         .says("6 succeeded, 1 failed, 1 given up, 0 still open");
     run.says("`wait` would end with exit code 5")
-        .says("403323: the service answered code 1");
+        .says("403323: the service returned code 1");
     assert_eq!(run.stdout.matches("\tsucceeded\t100 %\n").count(), 6);
     assert_eq!(run.stdout.matches("\tfailed\t").count(), 1);
     assert_eq!(run.stdout.matches("\tretrying\t").count(), 1);
@@ -452,6 +452,6 @@ fn create_says_when_a_task_may_exist() {
     let run = Tool::of(&service).run("create http://a.example/1.png");
     run.ends(5)
         .prints("")
-        .says("the task may exist, look before you create it again");
+        .says("the task may exist, check before you create it again");
     assert_eq!(service.request_count(), 1);
 }

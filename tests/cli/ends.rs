@@ -50,16 +50,16 @@ fn a_failed_task() {
 fn out_of_time() {
     ends("wait 1 3 --timeout 0s", 4)
         .says("3: task 3 did not end within")
-        .says("and goes on at the service");
-    ends("wait 3 --timeout 300ms", 4).says("it was in progress, 37 %");
+        .says("it continues at the service");
+    ends("wait 3 --timeout 300ms", 4).says("its last progress was: in progress, 37 %");
 }
 
 #[test]
 fn a_refusal() {
-    ends("process 4", 5).says("4: the service answered code 5113: the traffic quota is used up");
+    ends("process 4", 5).says("4: the service returned code 5113: the traffic quota is used up");
     ends("wait 4", 5).says("(trace id stand-in-0001)");
     ends("process 9", 5)
-        .says("9: the service answered code 1")
+        .says("9: the service returned code 1")
         .says("task not found");
 }
 
@@ -68,7 +68,7 @@ fn not_authorised() {
     for command in ["process", "wait"] {
         let run = ends(&format!("{command} 5"), 3);
         run.prints("")
-            .says("5: the service answered code 401")
+            .says("5: the service returned code 401")
             .says("token is expired");
         run.says("set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`");
         run.says("or set a new PAN123_ACCESS_TOKEN");
@@ -366,7 +366,7 @@ fn request_timeout_bounds_a_request() {
     let run = Tool::of(&service).run("process 403316 --request-timeout 500ms");
     run.ends(5)
         .prints("")
-        .says("403316: timed out waiting for the answer");
+        .says("403316: timed out waiting for the response");
     // Without the option it would be half a minute.
     assert!(started.elapsed() < Duration::from_secs(20));
 }

@@ -60,7 +60,7 @@ fn demo_moves_its_bars_to_the_end() {
         assert_eq!(result_of(&screen, task), "100 %  succeeded");
     }
     assert!(result_of(&screen, 403_320).ends_with("%  failed"));
-    assert!(result_of(&screen, 403_323).contains("the service answered code 1"));
+    assert!(result_of(&screen, 403_323).contains("the service returned code 1"));
     let lines = screen.lines();
     assert!(
         lines

@@ -1,7 +1,9 @@
 //! The three calls, and what their caller sees, in the notation of `src/faults.md`.
 
 use pan123_offline::testing::{Reply, Request};
-use pan123_offline::{Client, ClientBuilder, Credentials, Error, NewTask, Progress, Result, Status};
+use pan123_offline::{
+    Client, ClientBuilder, Credentials, Error, NewTask, Progress, Result, Status,
+};
 
 use crate::support::{RUNNING, TASK, TOKEN, all_texts, builder};
 
@@ -59,10 +61,14 @@ impl Call {
     /// Makes the call; true if what it returns is right. `padding` makes the request longer where that is possible.
     pub(crate) fn make(self, client: &Client, padding: usize) -> Result<bool> {
         match self {
-            Self::GetProcess | Self::Token => client.get_process(TASK).map(|progress| progress == RUNNING),
+            Self::GetProcess | Self::Token => {
+                client.get_process(TASK).map(|progress| progress == RUNNING)
+            }
             Self::CreateTask => {
                 let url = format!("https://example.org/{}.png", "x".repeat(padding));
-                client.create_task(&NewTask::new(url)).map(|task_id| task_id != STRAY_TASK)
+                client
+                    .create_task(&NewTask::new(url))
+                    .map(|task_id| task_id != STRAY_TASK)
             }
         }
     }
@@ -72,7 +78,11 @@ pub(crate) fn envelope(data: &str) -> String {
     format!(r#"{{"code":0,"message":"ok","data":{data},"x-traceID":"1"}}"#)
 }
 
-fn process(Progress { status, percent, .. }: Progress) -> String {
+fn process(
+    Progress {
+        status, percent, ..
+    }: Progress,
+) -> String {
     format!(r#"{{"status":{},"process":{percent}}}"#, status.as_i64())
 }
 
@@ -92,22 +102,33 @@ pub(crate) fn notation(result: &Result<bool>, times: usize) -> String {
         (true, layer.as_str()),
         (error.is_transient(), "transient"),
         (error.may_have_been_sent(), "maybe sent"),
-        (!consistent, "WITH A WRONG is_timeout(), is_unauthorized() OR is_banned()"),
-        (texts.contains(TOKEN) || texts.contains(SECRET), "WITH A SECRET IN IT"),
+        (
+            !consistent,
+            "WITH A WRONG is_timeout(), is_unauthorized() OR is_banned()",
+        ),
+        (
+            texts.contains(TOKEN) || texts.contains(SECRET),
+            "WITH A SECRET IN IT",
+        ),
         (true, &format!("{times}×")),
     ];
-    words.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .filter(|(holds, _)| *holds)
+        .map(|(_, word)| *word)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The layer an error is of, and what it says there.
 fn layer(error: &Error) -> String {
     match error {
         Error::Transport(e) => format!("{:?}", e.kind()),
-        Error::Http(e) => format!("HTTP {}", e.status),
+        Error::Http(e) => format!("HTTP {}", e.status()),
         Error::Decode(_) => "Decode".to_owned(),
-        Error::Api(e) => match e.http_status {
-            Some(200) => format!("code {}", e.code),
-            status => format!("code {} in HTTP {}", e.code, status.unwrap_or_default()),
+        Error::Api(e) => match e.http_status() {
+            Some(200) => format!("code {}", e.code()),
+            status => format!("code {} in HTTP {}", e.code(), status.unwrap_or_default()),
         },
         other => format!("{other:?}"),
     }

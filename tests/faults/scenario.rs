@@ -25,8 +25,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(place: &'static str, fault: &'static str, cell: impl Fn(Call) -> String + Send + Sync + 'static) -> Self {
-        Self { place, fault, cell: Box::new(cell) }
+    fn new(
+        place: &'static str,
+        fault: &'static str,
+        cell: impl Fn(Call) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place,
+            fault,
+            cell: Box::new(cell),
+        }
     }
 }
 
@@ -44,17 +52,32 @@ pub(crate) struct How {
     pub(crate) padding: usize,
 }
 
-pub(crate) const USUAL: How =
-    How { timeout: Duration::from_secs(20), retries: 0, once: false, pooled: false, tls: false, padding: 0 };
+pub(crate) const USUAL: How = How {
+    timeout: Duration::from_secs(20),
+    retries: 0,
+    once: false,
+    pooled: false,
+    tls: false,
+    padding: 0,
+};
 
 /// For faults that only the time limit ends: no shorter, since a part of it is all the time that sending may take.
-pub(crate) const IMPATIENT: How = How { timeout: Duration::from_secs(6), ..USUAL };
+pub(crate) const IMPATIENT: How = How {
+    timeout: Duration::from_secs(6),
+    ..USUAL
+};
 
 impl How {
     fn client(self, call: Call, base_url: &str, trust: Option<TlsConfig>) -> Client {
-        let builder = call.builder(base_url).timeout(self.timeout).retries(self.retries);
+        let builder = call
+            .builder(base_url)
+            .timeout(self.timeout)
+            .retries(self.retries);
         match trust {
-            Some(trust) => builder.configure_agent(|agent| agent.tls_config(trust)).build().unwrap(),
+            Some(trust) => builder
+                .configure_agent(|agent| agent.tls_config(trust))
+                .build()
+                .unwrap(),
             None => builder.build().unwrap(),
         }
     }
@@ -72,17 +95,31 @@ fn free_port() -> TcpListener {
 }
 
 fn asked(service: &Service, call: Call) -> usize {
-    service.requests().iter().filter(|request| call.is_asked_by(request)).count()
+    service
+        .requests()
+        .iter()
+        .filter(|request| call.is_asked_by(request))
+        .count()
 }
 
 /// Makes the call under the fault, and once more without it, since no fault may spoil the client.
-fn cell(call: Call, client: &Client, padding: usize, times: impl Fn() -> usize, lift: impl FnOnce()) -> String {
+fn cell(
+    call: Call,
+    client: &Client,
+    padding: usize,
+    times: impl Fn() -> usize,
+    lift: impl FnOnce(),
+) -> String {
     let before = times();
     let result = call.make(client, padding);
     let times = times() - before;
     lift();
     let next = call.make(client, 0);
-    let spoilt = if matches!(next, Ok(true)) { "" } else { ", AND THE NEXT CALL FAILS" };
+    let spoilt = if matches!(next, Ok(true)) {
+        ""
+    } else {
+        ", and the next call fails"
+    };
     notation(&result, times) + spoilt
 }
 
@@ -95,7 +132,11 @@ fn fill_pool(call: Call, client: &Client, service: &Service) {
 }
 
 fn address(front: &TlsFront) -> SocketAddr {
-    front.base_url().trim_start_matches("https://").parse().unwrap()
+    front
+        .base_url()
+        .trim_start_matches("https://")
+        .parse()
+        .unwrap()
 }
 
 /// Faults that an answer makes. Several that come to the same share a row.
@@ -106,7 +147,10 @@ pub(crate) fn answer(
     replies: impl Fn(Call) -> Vec<Reply> + Send + Sync + 'static,
 ) -> Row {
     let cell = move |call: Call| {
-        let mut cells: Vec<_> = replies(call).into_iter().map(|reply| answer_cell(call, how, reply)).collect();
+        let mut cells: Vec<_> = replies(call)
+            .into_iter()
+            .map(|reply| answer_cell(call, how, reply))
+            .collect();
         cells.dedup();
         cells.join(" OR ")
     };
@@ -127,11 +171,24 @@ fn answer_cell(call: Call, how: How, reply: Reply) -> String {
     let strikes = Arc::clone(&armed);
     service.reply_with(move |request| {
         let strike = call.is_asked_by(request)
-            && if how.once { strikes.swap(false, Ordering::SeqCst) } else { strikes.load(Ordering::SeqCst) };
+            && if how.once {
+                strikes.swap(false, Ordering::SeqCst)
+            } else {
+                strikes.load(Ordering::SeqCst)
+            };
         strike.then(|| reply.clone())
     });
-    let cell = cell(call, &client, how.padding, || asked(&service, call), || armed.store(false, Ordering::SeqCst));
-    assert!(front.is_none_or(|front| front.connections() > 0), "the call did not go over TLS");
+    let cell = cell(
+        call,
+        &client,
+        how.padding,
+        || asked(&service, call),
+        || armed.store(false, Ordering::SeqCst),
+    );
+    assert!(
+        front.is_none_or(|front| front.connections() > 0),
+        "the call did not go over TLS"
+    );
     cell
 }
 
@@ -149,10 +206,20 @@ pub(crate) fn connection(
         let strike: Strike = Arc::new(move |stream| strike(call, stream));
         let front = Front::start(free_port(), backend, strike);
         let client = match &tls {
-            Some(tls) => how.client(call, &format!("https://{}", front.address()), Some(tls.trust())),
+            Some(tls) => how.client(
+                call,
+                &format!("https://{}", front.address()),
+                Some(tls.trust()),
+            ),
             None => how.client(call, &format!("http://{}", front.address()), None),
         };
-        cell(call, &client, how.padding, || front.connections(), || front.lift())
+        cell(
+            call,
+            &client,
+            how.padding,
+            || front.connections(),
+            || front.lift(),
+        )
     };
     Row::new(place, fault, cell)
 }
@@ -164,7 +231,12 @@ pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
         let address = free_port().local_addr().unwrap();
         let client = USUAL.client(call, &format!("http://{address}"), None);
         let mut front = None;
-        let lift = || front = Some(passing(TcpListener::bind(address).unwrap(), service.address()));
+        let lift = || {
+            front = Some(passing(
+                TcpListener::bind(address).unwrap(),
+                service.address(),
+            ))
+        };
         cell(call, &client, 0, || 0, lift)
     };
     Row::new(place, fault, cell)
@@ -175,7 +247,11 @@ pub(crate) fn full_backlog(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
         let (listener, queued) = full_listener("127.0.0.1:0");
-        let client = IMPATIENT.client(call, &format!("http://{}", listener.local_addr().unwrap()), None);
+        let client = IMPATIENT.client(
+            call,
+            &format!("http://{}", listener.local_addr().unwrap()),
+            None,
+        );
         let mut front = None;
         let lift = || {
             drop(queued);
@@ -205,7 +281,11 @@ pub(crate) fn untrusted(place: &'static str, fault: &'static str) -> Row {
             None
         });
         let front = Front::start(free_port(), address(&right), strike);
-        let client = USUAL.client(call, &format!("https://{}", front.address()), Some(right.trust()));
+        let client = USUAL.client(
+            call,
+            &format!("https://{}", front.address()),
+            Some(right.trust()),
+        );
         cell(call, &client, 0, || front.connections(), || front.lift())
     };
     Row::new(place, fault, cell)
@@ -257,7 +337,8 @@ pub(crate) fn idle_tls(
         let right = TlsFront::start(service.address(), |_| {});
         let (config, certificate) = own_tls();
         let strike: Strike = Arc::new(move |stream| {
-            let mut tls = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+            let mut tls =
+                StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
             assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
             for answer in [first(call), behind(call)] {
                 tls.conn.writer().write_all(answer.as_bytes()).unwrap();
@@ -272,8 +353,11 @@ pub(crate) fn idle_tls(
             None
         });
         let front = Front::start(free_port(), address(&right), strike);
-        let client =
-            USUAL.client(call, &format!("https://{}", front.address()), Some(both(&right.trust(), certificate)));
+        let client = USUAL.client(
+            call,
+            &format!("https://{}", front.address()),
+            Some(both(&right.trust(), certificate)),
+        );
         assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
         front.lift();
         cell(call, &client, 0, || asked(&service, call), || ())
@@ -287,17 +371,25 @@ fn own_tls() -> (Arc<ServerConfig>, Certificate<'static>) {
     let parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     let certificate = parameters.self_signed(&key).unwrap().der().clone();
     let trusted = Certificate::from_der(&certificate).to_owned();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .unwrap();
     (Arc::new(config), trusted)
 }
 
 fn both(one: &TlsConfig, other: Certificate<'static>) -> TlsConfig {
-    let RootCerts::Specific(roots) = one.root_certs() else { unreachable!("the front has a certificate of its own") };
+    let RootCerts::Specific(roots) = one.root_certs() else {
+        unreachable!("the front has a certificate of its own")
+    };
     let roots: Vec<_> = roots.iter().cloned().chain([other]).collect();
-    TlsConfig::builder().root_certs(RootCerts::new_with_certs(&roots)).build()
+    TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build()
 }

@@ -10,7 +10,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(|| {
     let mut parameters = CertificateParams::default();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    parameters.distinguished_name.push(DnType::CommonName, "the authority of a test");
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "the authority of a test");
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 });
 
@@ -28,7 +30,9 @@ pub(crate) fn root() -> &'static [u8] {
 /// What makes a client trust a root certificate, and no other.
 pub(crate) fn trust(root: &[u8]) -> TlsConfig {
     let root = Certificate::from_der(root).to_owned();
-    TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build()
+    TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[root]))
+        .build()
 }
 
 /// For this name or address and good by itself; `change` may spoil it.
@@ -49,7 +53,10 @@ fn parameters(name: &str) -> CertificateParams {
 }
 
 fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
-    Identity { certificate: pem("x509", certificate.der()), key: pem("pkey", &key.serialize_der()) }
+    Identity {
+        certificate: pem("x509", certificate.der()),
+        key: pem("pkey", &key.serialize_der()),
+    }
 }
 
 /// Has openssl write PEM; `kind` is its command for what `der` holds.

@@ -18,9 +18,14 @@ pub(crate) fn service() -> Service {
     service
 }
 
-/// The settings that most tests start from; no retries, so that each failure shows.
+/// The settings that most tests start from; no retries, so that each failure shows, and polls without a pause.
 pub(crate) fn builder(base_url: impl Into<String>) -> ClientBuilder {
-    Client::builder().access_token(TOKEN).base_url(base_url).retries(0).timeout(Duration::from_secs(20))
+    Client::builder()
+        .access_token(TOKEN)
+        .base_url(base_url)
+        .retries(0)
+        .min_poll_gap(Duration::ZERO)
+        .timeout(Duration::from_secs(20))
 }
 
 pub(crate) fn client(service: &Service) -> Client {

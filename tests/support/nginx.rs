@@ -28,11 +28,21 @@ pub(crate) struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     pub(crate) fn usual(upstream: SocketAddr) -> Self {
-        Self { upstream, listen: "", http: "", server: "" }
+        Self {
+            upstream,
+            listen: "",
+            http: "",
+            server: "",
+        }
     }
 
     fn configuration(&self, port: u16) -> String {
-        let Self { upstream, listen, http, server } = self;
+        let Self {
+            upstream,
+            listen,
+            http,
+            server,
+        } = self;
         // One worker at a time, so that its process id tells the time before a reload from the time after it.
         format!(
             "daemon off;
@@ -101,20 +111,33 @@ impl Nginx {
 
     /// `None` where another program has taken the port meanwhile.
     fn try_start(identity: &Identity, setup: &Setup<'_>) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = Folder::new();
         folder.write("certificate.pem", &identity.certificate);
         folder.write("key.pem", &identity.key);
         folder.write("nginx.conf", setup.configuration(port));
         let child = folder.nginx().spawn().unwrap();
-        let mut nginx = Self { child, port, folder };
+        let mut nginx = Self {
+            child,
+            port,
+            folder,
+        };
         // It writes its process id once it listens.
-        until("nginx listens", || nginx.is_over() || nginx.folder.read("nginx.pid").ends_with('\n'));
+        until("nginx listens", || {
+            nginx.is_over() || nginx.folder.read("nginx.pid").ends_with('\n')
+        });
         if !nginx.is_over() {
             return Some(nginx);
         }
         let log = nginx.folder.read("stderr") + &nginx.folder.read("error.log");
-        assert!(log.contains("Address already in use"), "nginx does not start: {log}");
+        assert!(
+            log.contains("Address already in use"),
+            "nginx does not start: {log}"
+        );
         None
     }
 
@@ -147,12 +170,17 @@ impl Nginx {
 
     /// The same with another configuration.
     pub(crate) fn reload_as(&self, setup: &Setup<'_>) {
-        self.folder.write("nginx.conf", setup.configuration(self.port));
+        self.folder
+            .write("nginx.conf", setup.configuration(self.port));
         self.reload();
     }
 
     fn signal(&self, signal: &str) -> bool {
-        self.folder.nginx().args(["-s", signal]).status().is_ok_and(|status| status.success())
+        self.folder
+            .nginx()
+            .args(["-s", signal])
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     fn is_over(&mut self) -> bool {
@@ -180,7 +208,11 @@ impl Drop for Nginx {
 
 impl Entry {
     fn parse(line: &str) -> Self {
-        let words: [&str; 5] = line.split(' ').collect::<Vec<_>>().try_into().expect("a line of the access log");
+        let words: [&str; 5] = line
+            .split(' ')
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("a line of the access log");
         let [connection, worker, status, method, protocol] = words;
         Self {
             connection: connection.parse().unwrap(),
@@ -220,7 +252,8 @@ impl Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
 
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("pan123-gateway-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pan123-gateway-{}-{number}", std::process::id()));
         fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -240,11 +273,24 @@ impl Folder {
     fn nginx(&self) -> Command {
         // Debian's place for it is not in every user's search path.
         let paths = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-        let program = std::env::split_paths(&paths).map(|path| path.join("nginx")).find(|path| path.exists());
+        let program = std::env::split_paths(&paths)
+            .map(|path| path.join("nginx"))
+            .find(|path| path.exists());
         let mut command = Command::new(program.expect("nginx is installed"));
-        let stderr = fs::File::options().create(true).append(true).open(self.0.join("stderr")).unwrap();
-        command.arg("-p").arg(&self.0).arg("-c").arg(self.0.join("nginx.conf"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let stderr = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.0.join("stderr"))
+            .unwrap();
+        command
+            .arg("-p")
+            .arg(&self.0)
+            .arg("-c")
+            .arg(self.0.join("nginx.conf"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         command
     }
 }

@@ -30,19 +30,31 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pan123-offline-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pan123-offline-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn cache(&self) -> Cache {
+    fn cache(&self) -> TokenCache {
         cache(&self.0)
     }
 
+    fn temporary_files(&self) -> Vec<PathBuf> {
+        let is_temporary = |name: &String| name.ends_with(".tmp");
+        self.names()
+            .into_iter()
+            .filter(is_temporary)
+            .map(|name| self.0.join(name))
+            .collect()
+    }
+
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -54,8 +66,8 @@ impl Drop for Folder {
     }
 }
 
-fn cache(folder: &Path) -> Cache {
-    Cache::new(folder.join("token"), "https://service".into(), "id".into())
+fn cache(folder: &Path) -> TokenCache {
+    TokenCache::new(folder.join("token"), "https://service".into(), "id".into())
 }
 
 fn token(text: &str) -> AccessToken {
@@ -80,15 +92,27 @@ fn what_is_not_its_own_counts_as_none() {
     cache.write(&token(OLD)).unwrap();
     let whole = fs::read(&cache.path).unwrap();
     for other in [
-        Cache::new(cache.path.clone(), "https://other".into(), "id".into()),
-        Cache::new(cache.path.clone(), "https://service".into(), "other".into()),
+        TokenCache::new(cache.path.clone(), "https://other".into(), "id".into()),
+        TokenCache::new(cache.path.clone(), "https://service".into(), "other".into()),
     ] {
         assert!(other.read().unwrap().is_none());
     }
-    let long = [whole.as_slice(), &vec![b' '; LONGEST_FILE as usize]].concat();
-    for text in [&b""[..], b"{}", b"null", b"\xff\xfe", &whole[1..], &[whole.as_slice(), b"}"].concat(), &long] {
+    let long = [whole.as_slice(), &vec![b' '; MAX_FILE_LEN as usize]].concat();
+    for text in [
+        &b""[..],
+        b"{}",
+        b"null",
+        b"\xff\xfe",
+        &whole[1..],
+        &[whole.as_slice(), b"}"].concat(),
+        &long,
+    ] {
         fs::write(&cache.path, text).unwrap();
-        assert!(cache.read().unwrap().is_none(), "{}", String::from_utf8_lossy(text));
+        assert!(
+            cache.read().unwrap().is_none(),
+            "{}",
+            String::from_utf8_lossy(text)
+        );
     }
     // 64 KiB are taken, and not a byte more.
     for (length, taken) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
@@ -106,18 +130,32 @@ fn what_is_not_its_own_counts_as_none() {
 
 #[test]
 fn killed_at_any_step() {
-    for (step, left) in [("removed", OLD), ("created", OLD), ("written", OLD), ("synced", OLD), ("renamed", NEW)] {
+    for (step, left) in [
+        ("created", OLD),
+        ("written", OLD),
+        ("synced", OLD),
+        ("renamed", NEW),
+    ] {
         let folder = Folder::new(&format!("killed-{step}"));
         folder.cache().write(&token(OLD)).unwrap();
         kill_a_writer_at(step, &folder.0);
 
         let cache = folder.cache();
         assert_eq!(cache.read().unwrap(), Some(token(left)), "{step}");
-        // The dead process's lock is free, and what it left behind is in nobody's way.
+        // The killed process's lock is free, and its temporary file is removed a minute later.
+        for path in folder.temporary_files() {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(std::time::SystemTime::now() - MIN_STALE_AGE * 2)
+                .unwrap();
+        }
         let lock = cache.lock(PATIENCE).unwrap();
         cache.write(&token("a-third-token")).unwrap();
         drop(lock);
-        assert_eq!(cache.read().unwrap(), Some(token("a-third-token")), "{step}");
+        assert_eq!(
+            cache.read().unwrap(),
+            Some(token("a-third-token")),
+            "{step}"
+        );
         assert_eq!(folder.names(), ["token", "token.lock"], "{step}");
     }
 }
@@ -125,7 +163,12 @@ fn killed_at_any_step() {
 /// Runs this program again as [`child_writes`], and kills it where it stops.
 fn kill_a_writer_at(step: &str, folder: &Path) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "auth::cache::tests::child_writes", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "auth::cache::tests::child_writes",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(STOP_AT, step)
         .env(FOLDER, folder)
         .stdout(Stdio::null())
@@ -133,7 +176,10 @@ fn kill_a_writer_at(step: &str, folder: &Path) {
         .spawn()
         .unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(said.any(|line| line.unwrap() == format!("reached {step}")), "the child never got there");
+    assert!(
+        said.any(|line| line.unwrap() == format!("reached {step}")),
+        "the child never got there"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -141,7 +187,9 @@ fn kill_a_writer_at(step: &str, folder: &Path) {
 #[test]
 #[ignore = "the child of `killed_at_any_step`"]
 fn child_writes() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
     let cache = cache(Path::new(&folder));
     let _lock = cache.lock(PATIENCE).unwrap();
     cache.write(&token(NEW)).unwrap();
@@ -155,7 +203,10 @@ fn a_lock_is_waited_for_and_given_up() {
     let error = folder.cache().lock(Duration::from_millis(30)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("the token cache {} is locked by another process that does not let go", cache.path.display())
+        format!(
+            "the token cache {} is locked by another process",
+            cache.path.display()
+        )
     );
     drop(held);
     folder.cache().lock(PATIENCE).unwrap();
@@ -167,8 +218,14 @@ fn what_is_no_file_is_an_error() {
     let cache = folder.cache();
     fs::create_dir(&cache.path).unwrap();
     let error = cache.read().unwrap_err();
-    assert_eq!(error.to_string(), format!("the token cache {} cannot be read", cache.path.display()));
-    assert_eq!(error::Error::source(&error).unwrap().to_string(), "it is not a regular file");
+    assert_eq!(
+        error.to_string(),
+        format!("the token cache {} cannot be read", cache.path.display())
+    );
+    assert_eq!(
+        error::Error::source(&error).unwrap().to_string(),
+        "it is not a regular file"
+    );
     assert!(cache.write(&token(NEW)).is_err());
     assert_eq!(folder.names(), ["token"], "no token is left lying about");
 
@@ -176,7 +233,10 @@ fn what_is_no_file_is_an_error() {
     assert!(nowhere.read().unwrap().is_none());
     assert_eq!(
         nowhere.lock(Duration::ZERO).unwrap_err().to_string(),
-        format!("the token cache {} cannot be locked", nowhere.path.display())
+        format!(
+            "the token cache {} cannot be locked",
+            nowhere.path.display()
+        )
     );
 }
 
@@ -198,7 +258,10 @@ mod unix {
         fs::set_permissions(&cache.path, fs::Permissions::from_mode(0o666)).unwrap();
         let _lock = cache.lock(PATIENCE).unwrap();
         cache.write(&token(NEW)).unwrap();
-        assert_eq!((mode(&cache.path), mode(&cache.beside(".lock"))), (0o600, 0o600));
+        assert_eq!(
+            (mode(&cache.path), mode(&cache.sibling(".lock"))),
+            (0o600, 0o600)
+        );
     }
 
     /// From its first byte on: a child is stopped when the file has just been made.
@@ -206,21 +269,18 @@ mod unix {
     fn so_is_the_temporary_one() {
         let folder = Folder::new("temporary-mode");
         kill_a_writer_at("created", &folder.0);
-        assert_eq!(mode(&folder.cache().beside(".tmp")), 0o600);
+        assert_eq!(mode(&folder.temporary_files()[0]), 0o600);
     }
 
     #[test]
     fn links_are_not_followed_when_writing() {
         let folder = Folder::new("links");
         let cache = folder.cache();
-        let (target, other) = (folder.0.join("target"), folder.0.join("other"));
+        let target = folder.0.join("target");
         fs::write(&target, "precious").unwrap();
-        fs::write(&other, "precious, too").unwrap();
         symlink(&target, &cache.path).unwrap();
-        symlink(&other, cache.beside(".tmp")).unwrap();
         cache.write(&token(NEW)).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-        assert_eq!(fs::read_to_string(&other).unwrap(), "precious, too");
         assert!(fs::symlink_metadata(&cache.path).unwrap().is_file());
         assert_eq!(cache.read().unwrap(), Some(token(NEW)));
     }
@@ -230,7 +290,13 @@ mod unix {
     fn a_pipe_is_not_opened() {
         let folder = Folder::new("pipe");
         let cache = folder.cache();
-        assert!(Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&cache.path)
+                .status()
+                .unwrap()
+                .success()
+        );
         assert!(cache.read().is_err());
     }
 
@@ -241,11 +307,29 @@ mod unix {
 
         let folder = Folder::new("special");
         let cache = folder.cache();
-        assert!(Command::new("mkfifo").arg(&cache.path).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&cache.path)
+                .status()
+                .unwrap()
+                .success()
+        );
         let error = cache.write(&token(NEW)).unwrap_err();
-        assert!(format!("{error:?}").contains("it is not a regular file"), "{error:?}");
-        assert!(fs::symlink_metadata(&cache.path).unwrap().file_type().is_fifo());
-        assert!(!cache.beside(".tmp").exists());
+        assert!(
+            format!("{error:?}").contains("it is not a regular file"),
+            "{error:?}"
+        );
+        assert!(
+            fs::symlink_metadata(&cache.path)
+                .unwrap()
+                .file_type()
+                .is_fifo()
+        );
+        assert_eq!(
+            fs::read_dir(&folder.0).unwrap().count(),
+            1,
+            "no temporary file"
+        );
     }
 
     #[test]
@@ -253,9 +337,12 @@ mod unix {
         let folder = Folder::new("lock-link");
         let cache = folder.cache();
         let target = folder.0.join("target");
-        symlink(&target, cache.beside(".lock")).unwrap();
+        symlink(&target, cache.sibling(".lock")).unwrap();
         let error = cache.lock(Duration::ZERO).unwrap_err();
-        assert!(format!("{error:?}").contains("its lock file is a link"), "{error:?}");
+        assert!(
+            format!("{error:?}").contains("its lock file is a link"),
+            "{error:?}"
+        );
         assert!(!target.exists());
     }
 }

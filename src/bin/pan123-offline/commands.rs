@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use pan123_offline::{Client, Error, ErrorCode, NewTask, Watch};
+use pan123_offline::{Client, Error, ErrorCode, NewTask, PollPolicy, Watch};
 
 use crate::args::{Arguments, Command, Common, Create, NAME, WaitArgs};
 use crate::demo;
@@ -24,6 +24,7 @@ use crate::settings::{Login, ResolvedSettings};
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
 const DEFAULT_POLL_RATE: f64 = 5.0;
 const DEFAULT_CREATE_RATE: f64 = 1.0;
+const DEMO_POLL_RATE: f64 = 40.0;
 
 /// Retries of a transient error, and the delay before one if the service names none.
 const RETRIES: u32 = 2;
@@ -97,11 +98,11 @@ fn wait(
         }
     }
     report.lock().follow(&ids);
-    follow(&report, watch(common, wait_args.timeout, &client, ids))
+    follow(&report, watch(wait_args.timeout, &client, ids))
 }
 
 /// Follows tasks to their ends.
-fn follow(report: &Shared, watch: Watch<'_>) -> Result<ExitStatus, Failure> {
+fn follow(report: &Shared, watch: Watch) -> Result<ExitStatus, Failure> {
     for update in watch {
         report.lock().update(&update)?;
     }
@@ -110,15 +111,8 @@ fn follow(report: &Shared, watch: Watch<'_>) -> Result<ExitStatus, Failure> {
     Ok(report.exit_status())
 }
 
-fn watch<'a>(
-    common: &Common,
-    timeout: Option<Duration>,
-    client: &'a Client,
-    ids: Vec<u64>,
-) -> Watch<'a> {
-    let watch = client
-        .watch(ids)
-        .polls_per_second(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+fn watch(timeout: Option<Duration>, client: &Client, ids: Vec<u64>) -> Watch {
+    let watch = client.watch(ids);
     match timeout {
         Some(timeout) => watch.timeout(timeout),
         None => watch,
@@ -184,21 +178,16 @@ fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
     }
     if create.wait && !is_refused && !ids.is_empty() {
         report.lock().follow(&ids);
-        return follow(&report, watch(common, create.timeout, &client, ids));
+        return follow(&report, watch(create.timeout, &client, ids));
     }
     Ok(report.lock().exit_status())
 }
 
 /// Reports whether a creation may be retried: no task can have come of it.
 fn may_create_again(error: &Error) -> bool {
-    let rate_limited = match error {
-        Error::Api(e) => e.code == ErrorCode::RATE_LIMITED,
-        Error::Http(e) => e.status == 429,
-        _ => false,
-    };
     let not_sent =
         matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
-    rate_limited || not_sent
+    error.is_rate_limited() || not_sent
 }
 
 fn new_task(item: &Item, create: &Create) -> NewTask {
@@ -259,9 +248,9 @@ fn login(common: &Common) -> Result<ExitStatus, Failure> {
 /// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
 fn login_failure(error: Error) -> Failure {
     match &error {
-        Error::Api(refusal) if refusal.code.0 == 1 => Failure::Login(format!(
-            "the service refused the login: check client id and secret; it said: {}",
-            refusal.message.escape_debug()
+        Error::Api(refusal) if refusal.code() == ErrorCode::INTERNAL => Failure::Login(format!(
+            "the service refused the login: check client id and secret; received: {}",
+            refusal.message().escape_debug()
         )),
         _ => Failure::Service(error),
     }
@@ -281,6 +270,7 @@ fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let client = Client::builder()
         .access_token("demo")
         .base_url(service.base_url())
+        .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)))
         .build()?;
     let report = begin(common)?;
     report.lock().say(
@@ -292,10 +282,10 @@ fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     }
     report.lock().follow(&ids);
     // The stand-in has no rate limit; the defaults are those for the service.
-    let watch = client
-        .watch(ids)
-        .polls_per_second(common.rate.unwrap_or(40.0))
-        .intervals(Duration::from_millis(300), Duration::from_millis(600));
+    let policy = PollPolicy::new()
+        .initial_interval(Duration::from_millis(300))
+        .max_interval(Duration::from_millis(600));
+    let watch = client.watch(ids).policy(policy);
     let end = follow(&report, watch)?;
     let report = report.lock();
     report.say(&format!(
@@ -342,7 +332,13 @@ fn client(common: &Common) -> Result<Client, Failure> {
     }
     // Retries are made here, within the rate; the client's own would come on top of it.
     let builder = settings.builder().timeout(common.request_timeout);
-    Ok(builder.retries(0).build()?)
+    let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    Ok(builder.retries(0).min_poll_gap(gap).build()?)
+}
+
+/// Returns the time between two requests at a rate in requests a second.
+fn gap(rate: f64) -> Duration {
+    Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
 /// Creates the report, and has Ctrl-C end with a summary from here on.
@@ -363,7 +359,7 @@ struct RateLimiter {
 impl RateLimiter {
     fn new(rate: f64, max_retry_after: Duration) -> Self {
         Self {
-            min_gap: Duration::from_secs_f64(1.0 / rate),
+            min_gap: gap(rate),
             max_retry_after,
             next: None,
         }

@@ -288,16 +288,11 @@ fn error_fields(error: &Error) -> Value {
 
 /// Returns an error's object. Each field is always there, and null where it has no value.
 fn error_object(kind: &str, message: &str, error: Option<&Error>) -> Value {
-    let http_status = error.and_then(|error| match error {
-        Error::Api(e) => e.http_status,
-        Error::Http(e) => Some(e.status),
-        _ => None,
-    });
     json!({
         "kind": kind,
         "message": message,
         "code": error.and_then(Error::code).map(|code| code.0),
-        "http_status": http_status,
+        "http_status": error.and_then(Error::http_status),
         "trace_id": error.and_then(Error::trace_id),
         "retry_after": error.and_then(Error::retry_after).map(|delay| delay.as_secs()),
         "transient": error.is_some_and(Error::is_transient),

@@ -1,0 +1,132 @@
+//! The service's callback at the end of a task.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::error::{DecodeError, Error, Result};
+use crate::json;
+
+/// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. Only
+/// here it says why a task failed and which file it made.
+///
+/// ```
+/// use pan123_offline::{Callback, CallbackStatus};
+///
+/// let callback = Callback::from_slice(br#"{"url":"https://example.org/cat.png","status":0,"failReason":"","fileID":100}"#)?;
+/// assert_eq!(callback.status, CallbackStatus::Succeeded);
+/// assert_eq!(callback.file_id.as_deref(), Some("100"));
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Callback {
+    /// URL of the image.
+    pub url: String,
+    /// Result of the task.
+    pub status: CallbackStatus,
+    /// Reason of a failure, if the service gives one.
+    pub fail_reason: Option<String>,
+    /// Id of the file. The service sends a number or a string; both come as a string.
+    pub file_id: Option<String>,
+}
+
+impl Callback {
+    /// Decodes the body of the service's request. A byte-order mark before it is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it is not a JSON object with `url` and `status`.
+    pub fn from_slice(body: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct RawCallback<'a> {
+            url: String,
+            #[serde(deserialize_with = "json::integer")]
+            status: i64,
+            // The document's sample has one spelling, its prose the other.
+            #[serde(rename = "failReason", borrow)]
+            fail_reason: Option<&'a RawValue>,
+            #[serde(rename = "fileReason", borrow)]
+            file_reason: Option<&'a RawValue>,
+            #[serde(rename = "fileID", borrow)]
+            file_id: Option<&'a RawValue>,
+        }
+
+        let raw: RawCallback<'_> = json::from_slice(body).map_err(|error| {
+            let reason = "it must be an object with `url` and `status`";
+            Error::Decode(DecodeError::of_callback(reason, body, error))
+        })?;
+        Ok(Self {
+            url: raw.url,
+            status: CallbackStatus::from(raw.status),
+            fail_reason: raw
+                .fail_reason
+                .and_then(text)
+                .or_else(|| raw.file_reason.and_then(text)),
+            file_id: raw.file_id.and_then(text),
+        })
+    }
+}
+
+/// Returns a string, or the digits of a number as they were sent. `None` for any other value: it must not hide the
+/// status.
+fn text(value: &RawValue) -> Option<String> {
+    match serde_json::from_str(value.get()).ok()? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        // `100.0` is the id 100. A number that does not fit any type keeps its digits.
+        Value::Number(_) => Some(
+            value
+                .get()
+                .strip_suffix(".0")
+                .unwrap_or(value.get())
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// Result of a task, from the field `status` of a [`Callback`]. The numbers differ from those of
+/// [`Status`](crate::Status).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallbackStatus {
+    /// 0: succeeded.
+    Succeeded,
+    /// 1: failed.
+    Failed,
+    /// A number that the service's document does not name.
+    Unknown(i64),
+}
+
+impl CallbackStatus {
+    /// Returns the service's number for this status.
+    #[must_use]
+    pub const fn as_i64(self) -> i64 {
+        match self {
+            Self::Succeeded => 0,
+            Self::Failed => 1,
+            Self::Unknown(number) => number,
+        }
+    }
+}
+
+impl From<i64> for CallbackStatus {
+    fn from(number: i64) -> Self {
+        match number {
+            0 => Self::Succeeded,
+            1 => Self::Failed,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for CallbackStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("succeeded"),
+            Self::Failed => f.write_str("failed"),
+            Self::Unknown(number) => write!(f, "unknown status {number}"),
+        }
+    }
+}

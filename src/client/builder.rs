@@ -1,0 +1,336 @@
+//! The settings of a client: defaults and validation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Client;
+use crate::auth::Auth;
+use crate::credentials::{AccessToken, Credentials, MAX_TOKEN_LEN};
+use crate::endpoints::Endpoints;
+use crate::error::{Error, Result};
+use crate::proxy;
+use crate::session::Session;
+use crate::throttle::Throttle;
+use crate::transport::{AgentConfig, BaseUrl, MAX_TIMEOUT, Transport, TransportSettings};
+
+const DEFAULT_BASE_URL: &str = "https://open-api.123pan.com";
+const DEFAULT_USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_RETRIES: u32 = 2;
+const DEFAULT_MIN_POLL_GAP: Duration = Duration::from_millis(200);
+
+/// Settings of a [`Client`]. Nothing is checked and nothing is sent before [`build()`](Self::build).
+///
+/// ```
+/// use std::time::Duration;
+/// use pan123_offline::Client;
+///
+/// let client = Client::builder()
+///     .access_token("eyJhbGciOi")
+///     .timeout(Duration::from_secs(10))
+///     .retries(0)
+///     .build()?;
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[must_use = "a builder does nothing before `build()`"]
+pub struct ClientBuilder {
+    login: Option<Login>,
+    base_url: Setting<String>,
+    timeout: Duration,
+    connect_timeout: Duration,
+    retries: u32,
+    min_poll_gap: Duration,
+    user_agent: String,
+    configure_agent: Box<dyn FnOnce(AgentConfig) -> AgentConfig + Send>,
+}
+
+/// The source of tokens, with the names under which the user set it, for errors.
+#[derive(Debug)]
+enum Login {
+    Token(&'static str, AccessToken),
+    Credentials([&'static str; 2], Credentials),
+}
+
+/// A value with the name under which the user set it, for errors.
+struct Setting<T> {
+    name: &'static str,
+    value: T,
+}
+
+impl Login {
+    /// Returns the length of the longest token that can be sent.
+    fn validate(&self) -> Result<usize> {
+        match self {
+            Self::Token(name, token) => match token.validate() {
+                Ok(()) => Ok(token.secret().len()),
+                Err(reason) => Err(Error::config(name, reason)),
+            },
+            Self::Credentials(names, credentials) => {
+                credentials.validate(*names).map(|()| MAX_TOKEN_LEN)
+            }
+        }
+    }
+
+    fn from_env(variable: impl Fn(&'static str) -> Result<Option<String>>) -> Result<Self> {
+        const TOKEN: &str = "PAN123_ACCESS_TOKEN";
+        const PAIR: [&str; 2] = ["PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET"];
+        if let Some(token) = variable(TOKEN)? {
+            return Ok(Self::Token(TOKEN, token.into()));
+        }
+        let (id, secret) = match PAIR.map(&variable) {
+            [Ok(Some(id)), Ok(Some(secret))] => (id, secret),
+            [Ok(None), Ok(None)] => {
+                let reason =
+                    "it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
+                return Err(Error::config(TOKEN, reason));
+            }
+            [Ok(Some(_)), Ok(None)] => {
+                return Err(Error::config(
+                    PAIR[1],
+                    "it is not set, but PAN123_CLIENT_ID is",
+                ));
+            }
+            [Ok(None), Ok(Some(_))] => {
+                return Err(Error::config(
+                    PAIR[0],
+                    "it is not set, but PAN123_CLIENT_SECRET is",
+                ));
+            }
+            [Err(error), _] | [_, Err(error)] => return Err(error),
+        };
+        let credentials = Credentials::new(id, secret);
+        Ok(Self::Credentials(
+            PAIR,
+            match variable("PAN123_TOKEN_CACHE")? {
+                Some(path) => credentials.cache_file(path),
+                None => credentials,
+            },
+        ))
+    }
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            login: None,
+            base_url: Setting {
+                name: "base_url",
+                value: DEFAULT_BASE_URL.to_owned(),
+            },
+            timeout: DEFAULT_TIMEOUT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            retries: DEFAULT_RETRIES,
+            min_poll_gap: DEFAULT_MIN_POLL_GAP,
+            user_agent: DEFAULT_USER_AGENT.to_owned(),
+            configure_agent: Box::new(|config| config),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Sets the access token. It is used for every call and never replaced. No default: a client needs this or
+    /// [`credentials`](Self::credentials); of both, the one set last counts.
+    pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
+        self.login = Some(Login::Token("access_token", token.into()));
+        self
+    }
+
+    /// Sets the credentials for which access tokens are requested: one when the first is needed, another one when the
+    /// service refuses it, and at most one replacement a minute. Threads that share the client wait for a request that
+    /// is under way. After the service has rejected the credentials, calls return that error for 10 minutes without another
+    /// request. Default: none.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.login = Some(Login::Credentials(["credentials"; 2], credentials));
+        self
+    }
+
+    /// Sets the URL of the service, optionally with a path in front of the service's own. `https`, or `http` for a
+    /// loopback address. Default: `https://open-api.123pan.com`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Setting {
+            name: "base_url",
+            value: url.into(),
+        };
+        self
+    }
+
+    /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
+    /// between them. Default: 30 s. A longer duration than a year is shortened to a year.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Max duration of connecting in one attempt, proxy and TLS included, DNS lookup excluded. Default: 10 s, and never
+    /// more than 15/16 of the attempt's time.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Max number of retries of a call after transient errors: code or HTTP 429, code or HTTP 5xx, a timeout, a failed
+    /// connection. The delay is that of `Retry-After`, otherwise 0.5 s, 1 s, 2 s and so on. If it would exceed
+    /// [`timeout`](Self::timeout), the error is returned at once. Default: 2. Polls of a wait or a watch are not retried;
+    /// they follow the [`PollPolicy`](crate::PollPolicy).
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets the min time between two requests of the waits, watches and migrations of this client and its clones.
+    /// Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
+    ///
+    /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed, but count for it.
+    pub fn min_poll_gap(mut self, gap: Duration) -> Self {
+        self.min_poll_gap = gap;
+        self
+    }
+
+    /// Sets the header `User-Agent`: visible ASCII characters, with spaces between them. Default: `pan123-offline/` and
+    /// the version of this crate.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Configures the [`ureq::Agent`](crate::ureq::Agent) itself: root certificates, a client certificate, a proxy, the
+    /// IP family, `max_idle_connections_per_host` (default here: 16). Called twice, the second function gets the result
+    /// of the first.
+    ///
+    /// The proxy is already that of the environment: the first of `https_proxy`, `HTTPS_PROXY`, `all_proxy` and
+    /// `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here overrides it.
+    ///
+    /// Some settings are applied after this function: timeouts, no redirects, https, no automatic headers, the buffers,
+    /// no proxy for a loopback address. A middleware sees the access token, and sees a request twice if a new connection
+    /// needs a new DNS lookup.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, ureq};
+    /// let client = Client::builder()
+    ///     .access_token("eyJhbGciOi")
+    ///     .configure_agent(|agent| agent.ip_family(ureq::config::IpFamily::Ipv4Only))
+    ///     .build()?;
+    /// # Ok::<(), pan123_offline::Error>(())
+    /// ```
+    pub fn configure_agent(
+        mut self,
+        configure: impl FnOnce(AgentConfig) -> AgentConfig + Send + 'static,
+    ) -> Self {
+        let previous = self.configure_agent;
+        self.configure_agent = Box::new(move |config| configure(previous(config)));
+        self
+    }
+
+    /// Validates the settings and creates the client. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the first setting that cannot work.
+    pub fn build(self) -> Result<Client> {
+        let Some(login) = self.login else {
+            return Err(Error::config(
+                "access_token",
+                "it is missing, and so are credentials; POST /api/v1/access_token issues tokens",
+            ));
+        };
+        let max_token_len = login.validate()?;
+        let base = BaseUrl::parse(&self.base_url.value)
+            .map_err(|reason| Error::config(self.base_url.name, reason))?;
+        validate_user_agent(&self.user_agent)?;
+        let timeout = validate_duration("timeout", self.timeout)?;
+        let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
+        let proxy = if base.is_https() && !base.is_loopback() {
+            proxy::from_env(base.host(), proxy::variable)?
+        } else {
+            None
+        };
+
+        let settings = TransportSettings {
+            base_url: base,
+            user_agent: self.user_agent,
+            timeout,
+            connect_timeout,
+            proxy,
+            max_token_len,
+        };
+        let transport = Transport::new(settings, self.configure_agent)?;
+        let auth = match login {
+            Login::Token(_, token) => Auth::with_token(token, &transport)?,
+            Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
+        };
+        let throttle = Throttle::new(self.min_poll_gap);
+        let (max_retries, created) = (self.retries, Instant::now());
+        let session = Session {
+            transport,
+            auth,
+            throttle,
+            timeout,
+            max_retries,
+            created,
+        };
+        Ok(Client(Arc::new(Endpoints::new(session))))
+    }
+
+    /// Returns the settings of the environment. An empty variable counts as absent.
+    pub(crate) fn from_env() -> Result<Self> {
+        let variable =
+            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
+        let mut builder = Self {
+            login: Some(Login::from_env(variable)?),
+            ..Self::default()
+        };
+        let name = "PAN123_BASE_URL";
+        if let Some(value) = variable(name)? {
+            builder.base_url = Setting { name, value };
+        }
+        Ok(builder)
+    }
+}
+
+fn validate_duration(setting: &'static str, time: Duration) -> Result<Duration> {
+    if time.is_zero() {
+        return Err(Error::config(setting, "it must be longer than zero"));
+    }
+    Ok(time.min(MAX_TIMEOUT))
+}
+
+fn validate_user_agent(user_agent: &str) -> Result<()> {
+    let reason = if user_agent.is_empty() {
+        "it is empty"
+    } else if user_agent.len() > MAX_TOKEN_LEN {
+        "it is longer than 4096 bytes"
+    } else if user_agent.trim() != user_agent {
+        "it begins or ends with white space; trim it"
+    } else if !user_agent
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    {
+        "it must contain only visible ASCII characters and spaces between them"
+    } else {
+        return Ok(());
+    };
+    Err(Error::config("user_agent", reason))
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("login", &self.login)
+            // `build()` rejects a URL with a password, but until then it may be here.
+            .field(
+                "base_url",
+                if self.base_url.value.contains('@') {
+                    &"[redacted]"
+                } else {
+                    &self.base_url.value
+                },
+            )
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("retries", &self.retries)
+            .field("min_poll_gap", &self.min_poll_gap)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}

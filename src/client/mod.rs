@@ -1,0 +1,181 @@
+//! The client: one short method for each endpoint.
+
+mod builder;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::builder::ClientBuilder;
+use crate::auth::TokenCacheError;
+use crate::credentials::AccessToken;
+use crate::endpoints::Endpoints;
+use crate::error::Result;
+use crate::migrate::Migration;
+use crate::new_task::NewTask;
+use crate::task::Progress;
+use crate::watch::{Wait, Watch};
+
+/// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
+///
+/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a 429, so one client
+/// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
+/// of its own.
+///
+/// ```no_run
+/// let client = pan123_offline::Client::new("eyJhbGciOi…")?;
+/// let progress = client.get_process(403316)?;
+/// println!("{}: {} %", progress.status, progress.percent);
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Endpoints>);
+
+impl Client {
+    /// Creates a client with an access token, and with every other setting at its default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the token cannot be sent: it must have 1 to 4096 visible ASCII characters.
+    pub fn new(access_token: impl Into<AccessToken>) -> Result<Self> {
+        Self::builder().access_token(access_token).build()
+    }
+
+    /// Creates a client from environment variables: `PAN123_ACCESS_TOKEN`, or `PAN123_CLIENT_ID` and
+    /// `PAN123_CLIENT_SECRET` with `PAN123_TOKEN_CACHE` as their [cache file](crate::Credentials::cache_file);
+    /// and `PAN123_BASE_URL`. An empty variable counts as absent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the variable that is missing or cannot work.
+    pub fn from_env() -> Result<Self> {
+        ClientBuilder::from_env()?.build()
+    }
+
+    /// Returns a builder with default settings.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Returns the progress of a task: `GET /api/v1/oss/offline/download/process`.
+    ///
+    /// Transient errors are retried up to [`retries`](ClientBuilder::retries) times within
+    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After a 429 with `Retry-After`,
+    /// a call waits until that time, or returns the 429 at once if the time is beyond its timeout.
+    ///
+    /// # Errors
+    /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
+    /// * [`Error::Http`]: a gateway responded in place of the service.
+    /// * [`Error::Decode`]: the response is not the documented one.
+    /// * [`Error::Transport`]: no response arrived in time.
+    pub fn get_process(&self, task_id: u64) -> Result<Progress> {
+        self.0.get_process(task_id)
+    }
+
+    /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
+    /// Returns the task's id.
+    ///
+    /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
+    /// the connection failed before anything was sent, the service responded with 429, or the token was refused.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, NewTask, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// match client.create_task(&NewTask::new("https://example.org/cat.png")) {
+    ///     Ok(task_id) => println!("created task {task_id}"),
+    ///     Err(error) if error.may_have_been_sent() => println!("the task may exist: {error}"),
+    ///     Err(error) => println!("not created: {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// * [`Error::Config`]: the task cannot work, and nothing was sent.
+    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_been_sent`] is true, the task may
+    ///   exist.
+    pub fn create_task(&self, task: &NewTask) -> Result<u64> {
+        self.0.create_task(task)
+    }
+
+    /// Returns a wait for the end of one task. Nothing is sent before [`Wait::run`] or the first step of its iterator.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
+    /// # let service = Service::start()?;
+    /// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// use std::time::Duration;
+    ///
+    /// let progress = client.wait(403316).timeout(Duration::from_secs(600)).run()?;
+    /// assert_eq!(progress.status, Status::Succeeded);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait(&self, task_id: u64) -> Wait {
+        Wait::new(Arc::clone(&self.0), task_id)
+    }
+
+    /// Returns the updates of any number of tasks, followed in one loop, on this thread, over one connection.
+    /// A duplicate task id is followed once.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
+    /// # let service = Service::start()?;
+    /// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// for update in client.watch([403316, 403317]) {
+    ///     match update.result {
+    ///         Ok(progress) => println!("task {}: {progress}", update.task_id),
+    ///         Err(error) => println!("task {}: no longer followed: {error}", update.task_id),
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self, task_ids: impl IntoIterator<Item = u64>) -> Watch {
+        Watch::new(Arc::clone(&self.0), task_ids)
+    }
+
+    /// Returns a migration: creates many tasks and follows them to their ends, in one loop, on this thread.
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// use std::time::Duration;
+    /// use pan123_offline::{MigrationEvent, NewTask};
+    ///
+    /// let urls = ["https://example.org/cat.png", "https://example.org/dog.png"];
+    /// for event in client.migrate(urls.map(NewTask::new)).create_gap(Duration::from_millis(200)) {
+    ///     match event {
+    ///         MigrationEvent::Created { index, task_id } => println!("{}: task {task_id}", urls[index]),
+    ///         MigrationEvent::NotCreated { index, error } => println!("{}: {error}", urls[index]),
+    ///         MigrationEvent::Update(update) => println!("task {}: {:?}", update.task_id, update.result),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn migrate<I: IntoIterator<Item = NewTask>>(&self, tasks: I) -> Migration<I::IntoIter> {
+        Migration::new(Arc::clone(&self.0), tasks.into_iter())
+    }
+
+    /// Returns the current access token: the given one, or the one of the [credentials](crate::Credentials), which is
+    /// taken from their cache file or requested if there is none yet. For a login before the first call, and for calls
+    /// that this crate does not make. Whether the service still accepts the token shows only in a call.
+    ///
+    /// # Errors
+    /// Those of [`get_process`](Self::get_process), for the token request.
+    pub fn access_token(&self) -> Result<AccessToken> {
+        self.0.session.access_token()
+    }
+
+    /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
+    /// `None` if it could be used, or if there is no cache file.
+    #[must_use]
+    pub fn token_cache_error(&self) -> Option<TokenCacheError> {
+        self.0.session.auth.cache_error()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,154 @@
+//! Access tokens, and the credentials for which the service issues them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The longest accepted token in bytes. The service's own have a few hundred.
+pub(crate) const MAX_TOKEN_LEN: usize = 4 * 1024;
+
+/// An access token of the service. `Debug` does not show it; [`secret()`](Self::secret) returns it.
+///
+/// ```
+/// use pan123_offline::AccessToken;
+///
+/// let token = AccessToken::from("eyJhbGciOi…");
+/// assert_eq!(format!("{token:?}"), "AccessToken([redacted])");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// Returns the token itself.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks that the token can be the value of a header. The error says why not.
+    pub(crate) fn validate(&self) -> std::result::Result<(), &'static str> {
+        if self.0.is_empty() {
+            Err("it is empty; POST /api/v1/access_token issues tokens")
+        } else if self.0.len() > MAX_TOKEN_LEN {
+            Err("it is longer than 4096 bytes")
+        } else if self.0.trim() != self.0 {
+            Err("it begins or ends with white space; trim it")
+        } else if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Err("it must contain only visible ASCII characters")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl From<String> for AccessToken {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
+impl From<&str> for AccessToken {
+    fn from(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken([redacted])")
+    }
+}
+
+/// A client id and its secret, for which the service issues access tokens.
+///
+/// The service keeps three tokens valid for a client id; a fourth invalidates an older one. A program that starts often,
+/// such as a build script or a cron job, should therefore share one token between its runs:
+/// [`cache_file()`](Self::cache_file).
+///
+/// ```no_run
+/// use pan123_offline::{Client, Credentials};
+///
+/// let credentials = Credentials::new("client id", "client secret").cache_file("/var/lib/my-job/pan123-token");
+/// let client = Client::builder().credentials(credentials).build()?;
+/// # Ok::<(), pan123_offline::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    client_id: String,
+    client_secret: String,
+    cache_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Creates credentials from the pair that the service's open platform shows.
+    #[must_use]
+    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            client_secret: client_secret.into(),
+            cache_file: None,
+        }
+    }
+
+    /// Sets a file that keeps the token between runs and shares it between processes. Default: none.
+    ///
+    /// On Unix only its owner can read the file (mode 0600); on Windows it has the permissions of its folder. It is
+    /// replaced as a whole. Beside it stand a lock file, of the same name with `.lock`, and, while it is written, a
+    /// temporary file. The folder must exist, and only its owner should be able to write to it. A locked file is waited
+    /// for during at most half of a call's time.
+    ///
+    /// A cache that cannot be used fails no call: see [`Client::token_cache_error`](crate::Client::token_cache_error).
+    /// A damaged cache, and one for another client id or base URL, is replaced.
+    #[must_use]
+    pub fn cache_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cache_file = Some(path.into());
+        self
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(crate) fn client_secret(&self) -> &str {
+        &self.client_secret
+    }
+
+    pub(crate) fn cache_path(&self) -> Option<&Path> {
+        self.cache_file.as_deref()
+    }
+
+    /// Checks the values. `names` are those under which the user set id and secret.
+    pub(crate) fn validate(&self, names: [&'static str; 2]) -> Result<()> {
+        for (name, value) in names
+            .into_iter()
+            .zip([&self.client_id, &self.client_secret])
+        {
+            if value.is_empty() {
+                return Err(Error::config(name, "it is empty"));
+            }
+            if value.trim() != value {
+                return Err(Error::config(
+                    name,
+                    "it begins or ends with white space; trim it",
+                ));
+            }
+        }
+        match &self.cache_file {
+            Some(path) if path.as_os_str().is_empty() => {
+                Err(Error::config("cache_file", "it is empty"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &"[redacted]")
+            .field("cache_file", &self.cache_file)
+            .finish()
+    }
+}

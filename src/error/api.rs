@@ -1,0 +1,140 @@
+//! Error that the service itself returns.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::excerpt::{Escaped, shorten, write_quote};
+use super::{Delivery, is_ambiguous_status, is_transient_status, write_retry_after};
+use crate::error_code::ErrorCode;
+
+/// Error in the service's envelope: a code other than 0, or an HTTP status other than 2xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    code: ErrorCode,
+    pub(super) message: String,
+    pub(super) trace_id: Option<String>,
+    http_status: Option<u16>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) delivery: Delivery,
+    /// Whether the request was one for an access token.
+    pub(super) is_token_request: bool,
+}
+
+impl ApiError {
+    pub(crate) fn new(
+        code: ErrorCode,
+        message: String,
+        trace_id: Option<String>,
+        http_status: Option<u16>,
+    ) -> Self {
+        Self {
+            code,
+            message: shorten(message),
+            trace_id: trace_id.map(shorten),
+            http_status,
+            retry_after: None,
+            delivery: Delivery::MaybeSent,
+            is_token_request: false,
+        }
+    }
+
+    /// Returns the envelope's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// Returns the envelope's message, at most 256 characters.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns the envelope's `x-traceID`, if there was one: at most 256 characters.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// Returns the HTTP status; `None` if the envelope was not decoded from an HTTP response.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        self.http_status
+    }
+
+    /// Returns the header `Retry-After`, if it was in seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The code decides. The HTTP status decides only if it is 401, 403 or 429, or if the code is 0. A load balancer
+    /// that writes its own status into `code` counts as that status.
+    pub(super) fn is_transient(&self) -> bool {
+        let is_final = matches!(self.http_status, Some(401 | 403))
+            || matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::FORBIDDEN);
+        let status_decides = self.http_status == Some(429) || self.code.is_ok();
+        !is_final
+            && (self.gateway_status().is_some_and(is_transient_status)
+                || (status_decides && self.http_status.is_some_and(is_transient_status)))
+    }
+
+    /// Whether the service may have processed the request although this is an error.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.code.is_ok()
+            || matches!(self.http_status, Some(502 | 504))
+            || self.gateway_status().is_some_and(is_ambiguous_status)
+    }
+
+    /// The code, if it is the HTTP status of a load balancer.
+    fn gateway_status(&self) -> Option<u16> {
+        u16::try_from(self.code.as_i64())
+            .ok()
+            .filter(|code| *code == 429 || (500..=599).contains(code))
+    }
+
+    /// Returns what a caller can do about the code, if it is a known one.
+    fn advice(&self) -> Option<&'static str> {
+        let status = self
+            .http_status
+            .map_or(self.code, |status| ErrorCode(status.into()));
+        Some(match if self.code.is_ok() { status } else { self.code } {
+            ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED if self.is_token_request => {
+                "no access token was issued, check the client id and secret"
+            }
+            ErrorCode::INTERNAL => "the request was rejected, check the task id and what was sent",
+            ErrorCode::UNAUTHORIZED => {
+                "the access token is invalid, expired or replaced, get a new one"
+            }
+            ErrorCode::FORBIDDEN => "this IP address is banned, stop and ask the service",
+            ErrorCode::RATE_LIMITED => "too many requests, wait and try again",
+            ErrorCode::FILE_NOT_FOUND => "the file was not found",
+            ErrorCode::QUOTA_EXHAUSTED => "the traffic quota is used up",
+            _ if self.is_transient() => {
+                "the service or a gateway before it failed, try again later"
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the service returned code {}", self.code)?;
+        if let Some(status) = self.http_status.filter(|status| *status != 200) {
+            write!(f, " with HTTP {status}")?;
+        }
+        if let Some(advice) = self.advice() {
+            write!(f, ": {advice}")?;
+        }
+        write_retry_after(f, self.retry_after)?;
+        f.write_str(self.delivery.advice())?;
+        write_quote(f, &self.message)?;
+        match &self.trace_id {
+            Some(id) => write!(f, " (trace id {})", Escaped(id)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,368 @@
+//! Errors: one struct for each layer, and what a caller can decide by.
+
+mod api;
+mod config;
+mod decode;
+mod excerpt;
+mod http;
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::api::ApiError;
+pub use self::config::ConfigError;
+pub use self::decode::DecodeError;
+pub(crate) use self::excerpt::shorten;
+pub use self::http::HttpError;
+pub use self::transport::{TransportError, TransportErrorKind};
+use crate::error_code::ErrorCode;
+use crate::task::Progress;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A cause from another library, shared so that errors can be cloned.
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Error of a call, a wait or a setting.
+///
+/// [`Display`](fmt::Display) says what happened, where, and what to do. The cause, if another library gave one, is in
+/// [`source()`](std::error::Error::source). No error contains the access token or the client secret.
+///
+/// ```
+/// # use pan123_offline::{Client, testing::{Reply, Service}};
+/// # let service = Service::start()?;
+/// # service.reply_next(Reply::code(401, "token is expired"));
+/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// match client.get_process(403316) {
+///     Ok(progress) => println!("{progress}"),
+///     Err(error) if error.is_transient() => println!("try again later: {error}"),
+///     Err(error) if error.is_unauthorized() => println!("get a new access token: {error}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting cannot work: a client's at [`ClientBuilder::build`](crate::ClientBuilder::build), a task's at its
+    /// first use.
+    Config(ConfigError),
+    /// No response: the DNS lookup, connecting, TLS, sending or receiving failed, or the timeout elapsed.
+    Transport(TransportError),
+    /// A response without the service's envelope, with an HTTP status other than 2xx. Gateways send those.
+    Http(HttpError),
+    /// A response with a 2xx status that is not the documented envelope.
+    Decode(DecodeError),
+    /// An error of the service itself: an envelope whose code is not 0, or whose HTTP status is not 2xx.
+    Api(ApiError),
+    /// The task itself failed: from [`Wait::run`](crate::Wait::run) only.
+    #[non_exhaustive]
+    TaskFailed {
+        /// Id of the task.
+        task_id: u64,
+        /// Its progress when it failed.
+        progress: Progress,
+    },
+    /// The timeout of a [`Wait`](crate::Wait), [`Watch`](crate::Watch) or [`Migration`](crate::Migration) elapsed.
+    /// The task continues at the service.
+    #[non_exhaustive]
+    WaitTimeout {
+        /// Id of the task.
+        task_id: u64,
+        /// The last progress, if any poll succeeded.
+        last: Option<Progress>,
+        /// Time since the first poll.
+        elapsed: Duration,
+        /// Number of polls, of all tasks of the watch together.
+        polls: u32,
+        /// Error of the task's last poll, if that failed; also in [`source()`](std::error::Error::source).
+        cause: Option<Box<Error>>,
+    },
+}
+
+impl Error {
+    /// Returns whether the same call may succeed later with nothing changed: code 429 or 5xx; HTTP 429 or 5xx without
+    /// an envelope; a timeout; a connection that failed. Never 401 and 403.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(e) => e.kind().is_transient(),
+            Self::Http(e) => is_transient_status(e.status()),
+            Self::Api(e) => e.is_transient(),
+            Self::Config(_)
+            | Self::Decode(_)
+            | Self::TaskFailed { .. }
+            | Self::WaitTimeout { .. } => false,
+        }
+    }
+
+    /// Returns whether a timeout elapsed: a call's, or a wait's.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Transport(e) => e.kind() == TransportErrorKind::Timeout,
+            Self::WaitTimeout { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the access token was refused: code 401 or HTTP 401.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        self.has_status(ErrorCode::UNAUTHORIZED)
+    }
+
+    /// Returns whether the service has banned this IP address: code 403 or HTTP 403.
+    #[must_use]
+    pub fn is_banned(&self) -> bool {
+        self.has_status(ErrorCode::FORBIDDEN)
+    }
+
+    /// Returns whether there were too many requests: code 429 or HTTP 429.
+    #[must_use]
+    pub fn is_rate_limited(&self) -> bool {
+        self.has_status(ErrorCode::RATE_LIMITED)
+    }
+
+    /// Returns whether the service may have processed the last request although no clear response came back: a
+    /// connection that ended or timed out after something was sent, HTTP or code 5xx that does not say otherwise (501,
+    /// 503 and 505 do), or a response that cannot be decoded. Check before you repeat a call that is not idempotent.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        self.delivery() != Delivery::NotSent
+            && match self {
+                Self::Transport(_) | Self::Decode(_) => true,
+                Self::Http(e) => is_ambiguous_status(e.status()),
+                Self::Api(e) => e.is_ambiguous(),
+                Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
+            }
+    }
+
+    /// Returns the service's code, if its envelope arrived.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Api(e) => Some(e.code()),
+            _ => None,
+        }
+    }
+
+    /// Returns the HTTP status of the response, if there was one.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Api(e) => e.http_status(),
+            Self::Http(e) => Some(e.status()),
+            _ => None,
+        }
+    }
+
+    /// Returns the service's trace id, if it sent one. The service's support asks for it.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        match self {
+            Self::Api(e) => e.trace_id(),
+            _ => None,
+        }
+    }
+
+    /// Returns the time that the service asked to wait before the next request, if it did.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Api(e) => e.retry_after(),
+            Self::Http(e) => e.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether the code, or the HTTP status, is this number.
+    fn has_status(&self, code: ErrorCode) -> bool {
+        let status = self.http_status().map(|status| ErrorCode(status.into()));
+        self.code() == Some(code) || status == Some(code)
+    }
+
+    /// Whether the service may have processed the request: not if it rejected it, or if it was not sent.
+    pub(crate) fn may_have_been_processed(&self) -> bool {
+        match self {
+            _ if self.delivery() == Delivery::NotSent => false,
+            Self::Api(e) if e.code().is_ok() => true,
+            _ => !(self.is_rate_limited() || self.is_unauthorized()),
+        }
+    }
+
+    /// Whether the connection ended before the response was complete, as a pooled connection does that the server has
+    /// closed. Not for a token request, which always has a new connection.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Transport(e) if e.kind() == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
+    }
+
+    pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config(ConfigError::new(setting, reason.into()))
+    }
+
+    fn delivery(&self) -> Delivery {
+        match self {
+            Self::Transport(TransportError { delivery, .. })
+            | Self::Http(HttpError { delivery, .. })
+            | Self::Decode(DecodeError { delivery, .. })
+            | Self::Api(ApiError { delivery, .. }) => *delivery,
+            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {
+                Delivery::NotSent
+            }
+        }
+    }
+
+    fn with_delivery(mut self, new: Delivery) -> Self {
+        match &mut self {
+            Self::Transport(TransportError { delivery, .. })
+            | Self::Http(HttpError { delivery, .. })
+            | Self::Decode(DecodeError { delivery, .. })
+            | Self::Api(ApiError { delivery, .. }) => *delivery = new,
+            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {}
+        }
+        self
+    }
+
+    /// Marks the error of a token request, before which the actual request is not sent.
+    pub(crate) fn of_token_request(mut self) -> Self {
+        if let Self::Api(e) = &mut self {
+            e.is_token_request = true;
+        }
+        self.with_delivery(Delivery::NotSent)
+    }
+
+    /// Marks the error of a request that creates a task, if the task may exist now.
+    pub(crate) fn mark_maybe_created(self) -> Self {
+        if self.may_have_been_sent() {
+            self.with_delivery(Delivery::MaybeCreated)
+        } else {
+            self
+        }
+    }
+
+    /// Sets `Retry-After`, which is a header and no part of an envelope.
+    pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
+        match &mut self {
+            Self::Api(e) => e.retry_after = delay,
+            Self::Http(e) => e.retry_after = delay,
+            _ => {}
+        }
+        self
+    }
+
+    /// Replaces the texts that came from the service, except the trace id. `map` returns `None` to drop a text.
+    pub(crate) fn map_excerpts(mut self, map: impl Fn(&str) -> Option<String>) -> Self {
+        match &mut self {
+            Self::Api(e) => e.message = map(&e.message).unwrap_or_default(),
+            Self::Http(e) => e.body = map(&e.body).unwrap_or_default(),
+            Self::Decode(e) => {
+                e.body = map(&e.body).unwrap_or_default();
+                let text = e.source.as_ref().map(ToString::to_string);
+                if text.is_some_and(|text| map(&text) != Some(text)) {
+                    e.source = None;
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Replaces the trace id. `map` returns `None` to drop it.
+    pub(crate) fn map_trace_id(mut self, map: impl Fn(&str) -> Option<String>) -> Self {
+        if let Self::Api(e) = &mut self {
+            e.trace_id = e.trace_id.as_deref().and_then(map);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(e) => e.fmt(f),
+            Self::Transport(e) => e.fmt(f),
+            Self::Http(e) => e.fmt(f),
+            Self::Decode(e) => e.fmt(f),
+            Self::Api(e) => e.fmt(f),
+            Self::TaskFailed { task_id, progress } => {
+                write!(
+                    f,
+                    "task {task_id} failed at {} %; only its callback gives the reason",
+                    progress.percent
+                )
+            }
+            Self::WaitTimeout {
+                task_id,
+                last,
+                elapsed,
+                polls,
+                ..
+            } => {
+                write!(
+                    f,
+                    "task {task_id} did not end within {:.1} s and {polls} polls; ",
+                    elapsed.as_secs_f64()
+                )?;
+                match last {
+                    Some(progress) => write!(
+                        f,
+                        "its last progress was: {progress}; it continues at the service"
+                    ),
+                    None => f.write_str("no poll succeeded"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Transport(e) => e.source(),
+            Self::Decode(e) => e.source(),
+            Self::WaitTimeout { cause, .. } => cause.as_deref().map(|cause| cause as _),
+            Self::Config(_) | Self::Http(_) | Self::Api(_) | Self::TaskFailed { .. } => None,
+        }
+    }
+}
+
+/// Whether the request behind an error may have reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    NotSent,
+    MaybeSent,
+    /// The request was for a new task, which may exist now.
+    MaybeCreated,
+}
+
+impl Delivery {
+    fn advice(self) -> &'static str {
+        match self {
+            Self::NotSent | Self::MaybeSent => "",
+            Self::MaybeCreated => "; the task may exist, check before you create it again",
+        }
+    }
+}
+
+/// Appends the delay that the service asked for.
+fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt::Result {
+    match delay {
+        Some(delay) if !delay.is_zero() => {
+            write!(f, " (retry after {} s)", delay.as_secs_f64().ceil())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Server errors that do not tell whether the request was processed.
+fn is_ambiguous_status(status: u16) -> bool {
+    (500..=599).contains(&status) && !matches!(status, 501 | 503 | 505)
+}
+
+fn is_transient_status(status: u16) -> bool {
+    status == 429 || (500..=599).contains(&status)
+}

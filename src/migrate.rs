@@ -1,0 +1,389 @@
+//! Migration of many images: creates tasks and follows them, in one loop.
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoints::Endpoints;
+use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
+use crate::new_task::NewTask;
+use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
+use crate::watch::clock::Clock;
+use crate::watch::policy::{ErrorAction, classify};
+use crate::watch::scheduler::{Requests, Step};
+use crate::watch::{ClientScheduler, NextTimeoutError, PollPolicy, Update, client_scheduler};
+
+const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
+
+/// The first delay before a task is created again; it doubles with each further error.
+const MIN_CREATE_DELAY: Duration = Duration::from_secs(1);
+const MAX_CREATE_DELAY: Duration = Duration::from_secs(60);
+
+/// An event of a [`Migration`]. `index` is the position of the task in the input.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum MigrationEvent {
+    /// The next call of `next()` sends the request that creates this task, so that a caller can record it first.
+    Creating {
+        /// Position of the task.
+        index: usize,
+    },
+    /// The task was created.
+    Created {
+        /// Position of the task.
+        index: usize,
+        /// Its id.
+        task_id: u64,
+    },
+    /// The request failed, and certainly created no task. It is made again after the delay: another
+    /// [`Creating`](Self::Creating) comes first.
+    Delayed {
+        /// Position of the task.
+        index: usize,
+        /// Reason of the failure.
+        error: Error,
+        /// Min time until the next request.
+        delay: Duration,
+    },
+    /// The task was not created. If [`Error::may_have_been_sent`] is true, it may exist all the same.
+    NotCreated {
+        /// Position of the task.
+        index: usize,
+        /// Reason of the failure.
+        error: Error,
+    },
+    /// A change of a created task, or of one from [`Migration::also_watch`].
+    Update(Update),
+}
+
+/// An iterator that creates tasks and follows them, from [`Client::migrate`](crate::Client::migrate).
+///
+/// The input is taken one task at a time, at most one every [`create_gap`](Self::create_gap); polls are made in between.
+/// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
+/// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), and every task exactly one end.
+///
+/// A request that certainly created no task (429, a connection that failed, a refused token) is made again after a
+/// growing delay, within the limits of the [`PollPolicy`]; meanwhile no other task is created. A request that may have
+/// created a task is never repeated. After a ban, a 401 that no new token cures, rejected credentials, or a 429 with a
+/// `Retry-After` of more than a day, the remaining input is not taken, and open tasks end with that error.
+#[must_use = "an iterator does nothing before `next()`"]
+pub struct Migration<I> {
+    scheduler: ClientScheduler,
+    /// The remaining input; `None` at its end.
+    input: Option<I>,
+    next_index: usize,
+    create_gap: Duration,
+    /// The earliest time of the next creation.
+    next_creation: Duration,
+    /// A task that is taken from the input, but not created yet.
+    current: Option<CurrentTask>,
+    /// Number of consecutive errors of creations, and the time of the first.
+    errors: u32,
+    errors_since: Duration,
+}
+
+#[derive(Debug)]
+struct CurrentTask {
+    index: usize,
+    task: NewTask,
+    state: CreationState,
+    attempts: Attempts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CreationState {
+    /// Not announced since the last request.
+    Waiting,
+    /// `Creating` was returned.
+    Announced,
+    /// The request is under way. A task in this state at the next call was left by a panic.
+    Sending,
+}
+
+impl<I: Iterator<Item = NewTask>> Migration<I> {
+    pub(crate) fn new(endpoints: Arc<Endpoints>, input: I) -> Self {
+        Self {
+            scheduler: client_scheduler(endpoints, Vec::new()),
+            input: Some(input),
+            next_index: 0,
+            create_gap: DEFAULT_CREATE_GAP,
+            next_creation: Duration::ZERO,
+            current: None,
+            errors: 0,
+            errors_since: Duration::ZERO,
+        }
+    }
+
+    /// Adds tasks that exist already, to be followed too.
+    pub fn also_watch(mut self, task_ids: impl IntoIterator<Item = u64>) -> Self {
+        self.scheduler.add(task_ids);
+        self
+    }
+
+    /// Sets the min time between two creations. Default: 1 s. Other clients of the service keep to it.
+    pub fn create_gap(mut self, gap: Duration) -> Self {
+        self.create_gap = gap;
+        self
+    }
+
+    /// Sets when tasks are polled, and how many errors they and creations may have. Default: [`PollPolicy::new`].
+    pub fn policy(mut self, policy: PollPolicy) -> Self {
+        self.scheduler.policy = policy;
+        self
+    }
+
+    /// Sets the max duration from the first step on. Then no further task is created, and every open task ends with
+    /// [`Error::WaitTimeout`]. Default: no limit.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.scheduler.timeout = Some(timeout);
+        self
+    }
+
+    /// Stops creating tasks: the remaining input is not taken. Tasks that exist are followed to their ends. A task
+    /// whose `Creating` was returned is not created either, and gets no further event.
+    pub fn stop_creating(&mut self) {
+        self.input = None;
+        self.current = self
+            .current
+            .take()
+            .filter(|current| current.state == CreationState::Sending);
+    }
+
+    /// Returns the number of tasks that are still followed.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.scheduler.pending()
+    }
+
+    /// Returns the next event, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
+    /// that time is finished first.
+    ///
+    /// # Errors
+    /// * [`NextTimeoutError::Timeout`]: there was no event in this time.
+    /// * [`NextTimeoutError::Finished`]: no task is left.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<MigrationEvent, NextTimeoutError> {
+        let wake = self.scheduler.clock.now().saturating_add(timeout);
+        self.next_event(Some(wake))
+    }
+
+    fn next_event(&mut self, wake: Option<Duration>) -> Result<MigrationEvent, NextTimeoutError> {
+        loop {
+            self.stop_at_deadline();
+            if let Some(event) = self.create_if_due() {
+                return Ok(event);
+            }
+            let creation = self.creation_time();
+            let next_wake = [creation, wake].into_iter().flatten().min();
+            match self.scheduler.next(next_wake) {
+                Step::Update(update) => return Ok(MigrationEvent::Update(update)),
+                Step::Woken => {}
+                Step::Finished => match next_wake {
+                    Some(time) => self.sleep_until(time),
+                    None => return Err(NextTimeoutError::Finished),
+                },
+            }
+            let now = self.scheduler.clock.now();
+            let is_creation_due = creation.is_some_and(|creation| creation <= now);
+            if wake.is_some_and(|wake| wake <= now) && !is_creation_due {
+                return Err(NextTimeoutError::Timeout);
+            }
+        }
+    }
+
+    /// Stops creating when the timeout has elapsed.
+    fn stop_at_deadline(&mut self) {
+        let deadline = self.scheduler.deadline();
+        if deadline.is_some_and(|deadline| deadline <= self.scheduler.clock.now()) {
+            self.stop_creating();
+        }
+    }
+
+    /// The time of the next creation, if there is one.
+    fn creation_time(&self) -> Option<Duration> {
+        let is_possible = self.current.is_some() || self.input.is_some();
+        is_possible.then(|| {
+            self.next_creation
+                .max(self.scheduler.requests.throttle().ready_at())
+        })
+    }
+
+    /// Takes the next step of a creation, if its time has come.
+    fn create_if_due(&mut self) -> Option<MigrationEvent> {
+        if let Some(index) = self
+            .current
+            .as_ref()
+            .filter(|c| c.state == CreationState::Sending)
+            .map(|c| c.index)
+        {
+            self.current = None;
+            return Some(MigrationEvent::NotCreated {
+                index,
+                error: panicked(),
+            });
+        }
+        if self.scheduler.clock.now() < self.creation_time()? {
+            return None;
+        }
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.take_input()?,
+        };
+        let index = current.index;
+        if let Err(error) = current.task.validate() {
+            return Some(MigrationEvent::NotCreated { index, error });
+        }
+        if current.state == CreationState::Waiting {
+            current.state = CreationState::Announced;
+            self.current = Some(current);
+            return Some(MigrationEvent::Creating { index });
+        }
+        self.create(current)
+    }
+
+    fn take_input(&mut self) -> Option<CurrentTask> {
+        let Some(task) = self.input.as_mut().and_then(Iterator::next) else {
+            self.input = None;
+            return None;
+        };
+        let index = self.next_index;
+        self.next_index += 1;
+        Some(CurrentTask {
+            index,
+            task,
+            state: CreationState::Waiting,
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// Sends the request for a task that was announced.
+    fn create(&mut self, mut current: CurrentTask) -> Option<MigrationEvent> {
+        let endpoints = Arc::clone(&self.scheduler.requests);
+        let ensured = endpoints.ensure_token(endpoints.timeout());
+        if ensured.is_ok() && !endpoints.throttle().try_acquire(self.scheduler.clock.now()) {
+            self.current = Some(current);
+            return None;
+        }
+        let index = current.index;
+        current.state = CreationState::Sending;
+        let task = current.task.clone();
+        self.current = Some(current);
+        self.next_creation = self.scheduler.clock.now().saturating_add(self.create_gap);
+        let result = ensured.and_then(|()| endpoints.create_once(&task, self.remaining()));
+        let current = self.current.take();
+        match result {
+            Ok(task_id) => {
+                self.errors = 0;
+                self.scheduler.add_new(task_id);
+                Some(MigrationEvent::Created { index, task_id })
+            }
+            Err(failed) => Some(self.on_error(current?, failed)),
+        }
+    }
+
+    /// The time limit of a creation, if it is shorter than the client's.
+    fn remaining(&mut self) -> Option<Duration> {
+        let remaining = self
+            .scheduler
+            .deadline()?
+            .saturating_sub(self.scheduler.clock.now());
+        Some(remaining).filter(|remaining| *remaining < self.scheduler.requests.timeout())
+    }
+
+    fn on_error(&mut self, mut current: CurrentTask, failed: AttemptError) -> MigrationEvent {
+        let index = current.index;
+        let now = self.scheduler.clock.now();
+        let retry = retry::decide(
+            &failed,
+            Idempotency::NotIdempotent,
+            current.attempts,
+            0,
+            Duration::MAX,
+        );
+        if self.errors == 0 {
+            self.errors_since = now;
+        }
+        self.errors = self.errors.saturating_add(1);
+        let is_exhausted = self
+            .scheduler
+            .policy
+            .is_exhausted(self.errors, now.saturating_sub(self.errors_since));
+        let action = classify(&failed);
+        let AttemptError { error, .. } = failed;
+        let delay = match (retry, action) {
+            (Retry::WithNewToken, _) => {
+                current.attempts.token_replacements += 1;
+                Duration::ZERO
+            }
+            (_, ErrorAction::EndAll) => {
+                self.scheduler.end_all(error.clone());
+                self.input = None;
+                return MigrationEvent::NotCreated { index, error };
+            }
+            (_, ErrorAction::BackOff) if !error.may_have_been_processed() && !is_exhausted => {
+                let backoff =
+                    MIN_CREATE_DELAY.saturating_mul(2_u32.saturating_pow(self.errors - 1));
+                error
+                    .retry_after()
+                    .unwrap_or_default()
+                    .max(backoff.min(MAX_CREATE_DELAY))
+            }
+            _ => {
+                // A server in trouble is not sent the whole list.
+                if action == ErrorAction::BackOff {
+                    let backoff =
+                        MIN_CREATE_DELAY.saturating_mul(2_u32.saturating_pow(self.errors - 1));
+                    self.next_creation = now.saturating_add(backoff.min(MAX_CREATE_DELAY));
+                } else {
+                    self.errors = 0;
+                }
+                return MigrationEvent::NotCreated { index, error };
+            }
+        };
+        self.next_creation = now.saturating_add(delay);
+        current.state = CreationState::Waiting;
+        self.current = Some(current);
+        MigrationEvent::Delayed {
+            index,
+            error,
+            delay,
+        }
+    }
+
+    fn sleep_until(&self, time: Duration) {
+        let duration = time.saturating_sub(self.scheduler.clock.now());
+        if !duration.is_zero() {
+            self.scheduler.clock.sleep(duration);
+        }
+    }
+}
+
+/// The error of a creation that a panic interrupted, in a user's middleware.
+fn panicked() -> Error {
+    let message = "the request that creates the task panicked";
+    Error::Transport(TransportError::new(
+        TransportErrorKind::Other,
+        message,
+        Delivery::MaybeCreated,
+        None,
+    ))
+}
+
+impl<I: Iterator<Item = NewTask>> Iterator for Migration<I> {
+    type Item = MigrationEvent;
+
+    fn next(&mut self) -> Option<MigrationEvent> {
+        self.next_event(None).ok()
+    }
+}
+
+impl<I: Iterator<Item = NewTask>> FusedIterator for Migration<I> {}
+
+impl<I> fmt::Debug for Migration<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Migration")
+            .field("taken", &self.next_index)
+            .field("pending", &self.scheduler.pending())
+            .finish_non_exhaustive()
+    }
+}

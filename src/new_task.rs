@@ -1,0 +1,145 @@
+//! A task to create.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::json;
+
+/// The file extensions of the images that the service accepts.
+const IMAGE_EXTENSIONS: [&str; 9] = [
+    "png", "gif", "jpeg", "jpg", "tif", "tiff", "webp", "svg", "bmp",
+];
+
+/// A task to create: the URL of an image, and where it goes.
+///
+/// ```
+/// use pan123_offline::NewTask;
+///
+/// let task = NewTask::new("https://example.org/cat.png").file_name("cat-1.png").callback_url("https://example.org/done");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NewTask {
+    url: String,
+    file_name: Option<String>,
+    directory: Option<String>,
+    callback_url: Option<String>,
+}
+
+impl NewTask {
+    /// Creates a task for an image at an `http` or `https` URL: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at
+    /// most 100 MB.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            file_name: None,
+            directory: None,
+            callback_url: None,
+        }
+    }
+
+    /// Sets the file's name, with one of the extensions that [`new`](Self::new) lists. Default: the service chooses.
+    #[must_use]
+    pub fn file_name(mut self, name: impl Into<String>) -> Self {
+        self.file_name = Some(name.into());
+        self
+    }
+
+    /// Sets the id of the target folder, which cannot be the root. Default: the service's own folder for offline
+    /// downloads.
+    #[must_use]
+    pub fn directory(mut self, id: impl Into<String>) -> Self {
+        self.directory = Some(id.into());
+        self
+    }
+
+    /// Sets the `http` or `https` URL to which the service POSTs when the task ends: see
+    /// [`Callback`](crate::Callback). Default: none.
+    #[must_use]
+    pub fn callback_url(mut self, url: impl Into<String>) -> Self {
+        self.callback_url = Some(url.into());
+        self
+    }
+
+    /// Checks that the service can accept the task. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the setter whose value cannot work.
+    pub fn validate(&self) -> Result<()> {
+        validate_url("url", &self.url)?;
+        if let Some(url) = &self.callback_url {
+            validate_url("callback_url", url)?;
+        }
+        if self.directory.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::config("directory", "it is empty"));
+        }
+        match &self.file_name {
+            Some(name) if !has_image_extension(name) => {
+                let reason = format!(
+                    "it must be a name that ends in one of .{}",
+                    IMAGE_EXTENSIONS.join(", .")
+                );
+                Err(Error::config("file_name", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the body of the request.
+    pub(crate) fn to_body(&self) -> Result<Vec<u8>> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            url: &'a str,
+            #[serde(rename = "type")]
+            kind: u8,
+            #[serde(rename = "fileName", skip_serializing_if = "Option::is_none")]
+            file_name: Option<&'a str>,
+            #[serde(rename = "businessDirID", skip_serializing_if = "Option::is_none")]
+            directory: Option<&'a str>,
+            #[serde(rename = "callBackUrl", skip_serializing_if = "Option::is_none")]
+            callback_url: Option<&'a str>,
+        }
+
+        self.validate()?;
+        let body = Body {
+            url: &self.url,
+            kind: 1,
+            file_name: self.file_name.as_deref(),
+            directory: self.directory.as_deref(),
+            callback_url: self.callback_url.as_deref(),
+        };
+        serde_json::to_vec(&body)
+            .map_err(|e| Error::config("url", format!("the task cannot be sent: {e}")))
+    }
+}
+
+fn has_image_extension(name: &str) -> bool {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    !stem.is_empty() && IMAGE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+}
+
+fn validate_url(setting: &'static str, url: &str) -> Result<()> {
+    let host = ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = url.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let ends_host =
+        |character: char| matches!(character, '/' | '?' | '#') || character.is_whitespace();
+    match host {
+        Some(host)
+            if !host.is_empty()
+                && !host.starts_with(ends_host)
+                && !host.contains(char::is_control) =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::config(setting, "it is not an http or https URL")),
+    }
+}
+
+/// The service's response to a new task.
+#[derive(Deserialize)]
+pub(crate) struct CreatedTask {
+    #[serde(rename = "taskID", deserialize_with = "json::integer")]
+    pub(crate) task_id: u64,
+}

@@ -1,0 +1,288 @@
+//! Waiting for tasks: [`Wait`] for one, [`Watch`] for any number.
+//!
+//! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
+
+pub(crate) mod clock;
+mod kept_errors;
+pub(crate) mod policy;
+pub(crate) mod scheduler;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::clock::{Clock, SystemClock};
+pub use self::policy::PollPolicy;
+use self::scheduler::{Scheduler, Step};
+use crate::endpoints::Endpoints;
+use crate::error::{Error, Result};
+use crate::task::{Progress, Status};
+
+const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// The scheduler with real requests and real time.
+pub(crate) type ClientScheduler = Scheduler<Arc<Endpoints>, SystemClock>;
+
+pub(crate) fn client_scheduler(endpoints: Arc<Endpoints>, task_ids: Vec<u64>) -> ClientScheduler {
+    let clock = SystemClock(endpoints.session.created);
+    Scheduler::new(endpoints, clock, task_ids)
+}
+
+/// A change of a task: its first progress, a new status or percentage, or its end.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Update {
+    /// Id of the task.
+    pub task_id: u64,
+    /// Its progress, or the reason why it is no longer followed.
+    pub result: Result<Progress>,
+}
+
+impl Update {
+    /// Returns whether this is the last update of its task: the task failed or succeeded, or is no longer followed.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        match &self.result {
+            Ok(progress) => progress.status.is_terminal(),
+            Err(_) => true,
+        }
+    }
+}
+
+/// An iterator over the updates of many tasks, from [`Client::watch`](crate::Client::watch). Each task has exactly one
+/// end.
+///
+/// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
+/// its clones keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. The client's `retries` do not apply:
+/// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
+/// interval, until [`PollPolicy`] gives it up. `Retry-After` is obeyed up to a day. After a 429 no task is polled
+/// until its `Retry-After`, or for 1 s.
+///
+/// A permanent error ends its task only. A ban, a 401 that no new token cures, rejected credentials, and a 429 with a
+/// `Retry-After` of more than a day end all tasks with that error, without another request.
+///
+/// ```
+/// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};
+/// # let service = Service::start()?;
+/// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
+/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// use std::time::Duration;
+///
+/// let mut failed = Vec::new();
+/// for update in client.watch([403316, 403317]).timeout(Duration::from_secs(3600)) {
+///     match update.result {
+///         Ok(progress) if progress.status == Status::Failed => failed.push(update.task_id),
+///         Ok(progress) => println!("{}: {progress}", update.task_id),
+///         Err(error) => println!("{}: {error}", update.task_id),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "an iterator does nothing before `next()`"]
+pub struct Watch(ClientScheduler);
+
+impl Watch {
+    pub(crate) fn new(endpoints: Arc<Endpoints>, task_ids: impl IntoIterator<Item = u64>) -> Self {
+        Self(client_scheduler(endpoints, task_ids.into_iter().collect()))
+    }
+
+    /// Sets when tasks are polled, and how many errors they may have. Default: [`PollPolicy::new`].
+    pub fn policy(mut self, policy: PollPolicy) -> Self {
+        self.0.policy = policy;
+        self
+    }
+
+    /// Sets the max duration from the first poll on, requests included. Then every open task ends with
+    /// [`Error::WaitTimeout`], and continues at the service. Default: no limit.
+    ///
+    /// No poll gets more time than remains. At the deadline one more task is polled, as with [`Wait::timeout`]. Zero
+    /// polls each task once, with the client's own timeout and pace, unless a 429 forbids it.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = Some(timeout);
+        self
+    }
+
+    /// Returns the number of tasks that are still followed.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.0.pending()
+    }
+
+    /// Returns the number of tasks that have had their end.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        self.0.finished()
+    }
+
+    /// Adds tasks, which are due at once. An id that is followed already is ignored; one that has had its end is
+    /// followed again.
+    pub fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
+        self.0.add(task_ids);
+    }
+
+    /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
+    /// that time is finished first. Dropping the watch afterwards is always safe: the tasks continue at the service.
+    ///
+    /// # Errors
+    /// * [`NextTimeoutError::Timeout`]: there was no update in this time.
+    /// * [`NextTimeoutError::Finished`]: no task is left.
+    pub fn next_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> std::result::Result<Update, NextTimeoutError> {
+        let wake = self.0.clock.now().saturating_add(timeout);
+        match self.0.next(Some(wake)) {
+            Step::Update(update) => Ok(update),
+            Step::Woken => Err(NextTimeoutError::Timeout),
+            Step::Finished => Err(NextTimeoutError::Finished),
+        }
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Update;
+
+    fn next(&mut self) -> Option<Update> {
+        match self.0.next(None) {
+            Step::Update(update) => Some(update),
+            Step::Woken | Step::Finished => None,
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // Each task has one end, and any number of changes before it.
+        (
+            self.pending(),
+            if self.pending() == 0 { Some(0) } else { None },
+        )
+    }
+}
+
+impl FusedIterator for Watch {}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("pending", &self.pending())
+            .field("finished", &self.finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Error of [`Watch::next_timeout`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextTimeoutError {
+    /// There was no update in time.
+    Timeout,
+    /// No task is left.
+    Finished,
+}
+
+impl fmt::Display for NextTimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "there was no update in time",
+            Self::Finished => "no task is left",
+        })
+    }
+}
+
+impl std::error::Error for NextTimeoutError {}
+
+/// A wait for one task, from [`Client::wait`](crate::Client::wait): [`run()`](Self::run) for its end, a `for` loop for
+/// its progress. It polls as [`Watch`] does.
+///
+/// ```
+/// # use pan123_offline::{Client, Progress, Status, testing::Service};
+/// # let service = Service::start()?;
+/// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
+/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// for progress in client.wait(403316) {
+///     println!("{} %", progress?.percent);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a wait does nothing before `run()` or the first step of its iterator"]
+pub struct Wait {
+    endpoints: Arc<Endpoints>,
+    task_id: u64,
+    timeout: Duration,
+    policy: PollPolicy,
+}
+
+impl Wait {
+    pub(crate) fn new(endpoints: Arc<Endpoints>, task_id: u64) -> Self {
+        Self {
+            endpoints,
+            task_id,
+            timeout: DEFAULT_WAIT_TIMEOUT,
+            policy: PollPolicy::new(),
+        }
+    }
+
+    /// Sets the max duration from the first poll on, requests included. Default: one hour. `Duration::MAX`: no limit.
+    ///
+    /// No poll gets more time than remains. The last poll is at the deadline, with a time limit of 250 ms, unless the
+    /// client's pace or a `Retry-After` forbids it. Zero polls once, with the client's own timeout.
+    ///
+    /// The end of the timeout does not affect the task: it continues at the service.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets when the task is polled, and how many errors it may have. Default: [`PollPolicy::new`].
+    pub fn policy(mut self, policy: PollPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Waits until the task has succeeded.
+    ///
+    /// # Errors
+    /// * [`Error::TaskFailed`]: the service reports that the task failed. Only its callback gives the reason.
+    /// * [`Error::WaitTimeout`]: the timeout elapsed. The task continues.
+    /// * Any error of [`Client::get_process`](crate::Client::get_process) that is permanent, or that occurred too often
+    ///   in a row.
+    pub fn run(self) -> Result<Progress> {
+        let task_id = self.task_id;
+        // A wait has at least one item, its end.
+        match self.into_iter().last() {
+            Some(Ok(progress)) if progress.status == Status::Failed => {
+                Err(Error::TaskFailed { task_id, progress })
+            }
+            Some(end) => end,
+            None => Err(Error::config("wait", "it has no task")),
+        }
+    }
+}
+
+impl IntoIterator for Wait {
+    type Item = Result<Progress>;
+    type IntoIter = WaitIter;
+
+    fn into_iter(self) -> WaitIter {
+        let mut watch = Watch::new(self.endpoints, [self.task_id]);
+        watch.0.policy = self.policy;
+        watch.0.timeout = Some(self.timeout);
+        WaitIter(watch)
+    }
+}
+
+/// An iterator over the progress of one task, with its end as the last item: see [`Wait`].
+#[derive(Debug)]
+pub struct WaitIter(Watch);
+
+impl Iterator for WaitIter {
+    type Item = Result<Progress>;
+
+    fn next(&mut self) -> Option<Result<Progress>> {
+        self.0.next().map(|update| update.result)
+    }
+}
+
+impl FusedIterator for WaitIter {}
