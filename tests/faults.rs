@@ -5,7 +5,7 @@
 
 #[path = "faults/call.rs"]
 mod call;
-#[path = "faults/front.rs"]
+#[path = "support/front.rs"]
 mod front;
 #[path = "faults/rows.rs"]
 mod rows;

@@ -11,7 +11,7 @@
 mod certificates;
 #[path = "support/nginx.rs"]
 mod nginx;
-#[path = "gateway/proxy.rs"]
+#[path = "support/proxy.rs"]
 mod proxy;
 mod support;
 

@@ -246,7 +246,7 @@ pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
 pub(crate) fn full_backlog(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
-        let (listener, queued) = full_listener();
+        let (listener, queued) = full_listener("127.0.0.1:0");
         let client = IMPATIENT.client(
             call,
             &format!("http://{}", listener.local_addr().unwrap()),

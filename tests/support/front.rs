@@ -1,7 +1,8 @@
 //! A listener in front of a stand-in that treats connections as it is told: what no answer can do.
+#![allow(dead_code, reason = "no test file needs all of it")]
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -135,9 +136,9 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-/// A listener whose backlog is full: the system answers no further connection.
-pub(crate) fn full_listener() -> (TcpListener, Vec<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A listener whose backlog is full: the system drops the packets of any further connection.
+pub(crate) fn full_listener(address: impl ToSocketAddrs) -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
     let queued: Vec<_> = std::iter::from_fn(connect).take(10_000).collect();

@@ -1,0 +1,698 @@
+//! Calls to a service by its host name: DNS lookups, and the time limit of each part of a call.
+//!
+//! `cargo test --test dns -- --ignored`, as root on Linux, with iproute2 and util-linux. Each test
+//! runs in namespaces of its own, with a name server at 127.0.0.1 and the service at other loopback
+//! addresses.
+#![cfg(all(feature = "rustls", target_os = "linux"))]
+
+#[path = "support/front.rs"]
+mod front;
+#[path = "support/name_server.rs"]
+mod name_server;
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/proxy.rs"]
+mod proxy;
+mod support;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::fs;
+use std::io::{BufReader, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use front::{Front, full_listener};
+use name_server::NameServer;
+use namespace::in_namespaces;
+use pan123_offline::testing::Service;
+use pan123_offline::{Client, ClientBuilder, Error, NewTask, TransportErrorKind, ureq};
+use proxy::Proxy;
+use support::{RUNNING, TASK, all_texts, service};
+use tls::{Identity, TlsFront};
+
+const HOST: &str = "open-api.test";
+const BASE_URL: &str = "https://open-api.test";
+const PROXY_HOST: &str = "proxy.test";
+
+const FIRST: &str = "127.0.0.2";
+const SECOND: &str = "127.0.0.3";
+
+/// Queries of one lookup, for A and for AAAA.
+const QUERIES: usize = 2;
+
+/// The time for which the addresses of a lookup are used, and one second more.
+const EXPIRY: Duration = Duration::from_secs(61);
+
+/// The service: a stand-in, and the certificate of its name.
+struct Site {
+    service: Service,
+    identity: Identity,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self {
+            service: service(),
+            identity: Identity::new(HOST, |_| {}),
+        }
+    }
+
+    /// Accepts connections at an address of its own.
+    fn listen(&self, address: &str) -> TlsFront {
+        self.listen_before(self.service.address(), address)
+    }
+
+    fn listen_before(&self, backend: SocketAddr, address: &str) -> TlsFront {
+        TlsFront::listen(https(address), backend, self.identity.clone())
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        self.builder_for(BASE_URL)
+    }
+
+    fn builder_for(&self, base_url: &str) -> ClientBuilder {
+        let trust = self.identity.trust();
+        support::builder(base_url).configure_agent(|agent| agent.tls_config(trust))
+    }
+
+    fn builder_through(&self, proxy: SocketAddr) -> ClientBuilder {
+        let url = format!("http://{PROXY_HOST}:{}", proxy.port());
+        let proxy = ureq::Proxy::new(&url).unwrap();
+        let trust = self.identity.trust();
+        support::builder(BASE_URL)
+            .configure_agent(|agent| agent.tls_config(trust).proxy(Some(proxy)))
+    }
+
+    fn client(&self) -> Client {
+        self.builder().build().unwrap()
+    }
+}
+
+fn https(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), 443)
+}
+
+fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn start_name_server(texts: &[&str]) -> NameServer {
+    let name_server = NameServer::start(SocketAddr::from(([127, 0, 0, 1], 53))).unwrap();
+    name_server.set_addresses(addresses(texts));
+    name_server
+}
+
+#[track_caller]
+fn assert_succeeds(client: &Client) {
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+}
+
+#[track_caller]
+fn transport_kind(error: &Error) -> TransportErrorKind {
+    let Error::Transport(error) = error else {
+        panic!("{error:?}")
+    };
+    error.kind()
+}
+
+// ---- Number of lookups.
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn thousand_calls_make_one_lookup() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        let client = site.client();
+        for _ in 0..1000 {
+            assert_succeeds(&client);
+        }
+        assert_eq!(name_server.queries(), [HOST; QUERIES]);
+        assert_eq!(
+            (front.connections(), site.service.request_count()),
+            (1, 1000)
+        );
+    });
+}
+
+/// A task is always created over a new connection.
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn new_connections_within_a_minute_share_one_lookup() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        let client = site.client();
+        for _ in 0..10 {
+            client
+                .create_task(&NewTask::new("https://example.org/cat.png"))
+                .unwrap();
+        }
+        assert_succeeds(&client.clone());
+        assert_eq!(name_server.query_count(), QUERIES);
+        assert!(
+            front.connections() >= 10,
+            "{} connections",
+            front.connections()
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn two_threads_on_a_cold_client_share_one_lookup() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        name_server.set_delay(Duration::from_millis(500));
+        let client = site.client();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| assert_succeeds(&client));
+            }
+        });
+        assert_eq!(name_server.query_count(), QUERIES);
+        assert_eq!(front.connections(), 2);
+    });
+}
+
+/// Also later than 60 s after the lookup. There is no name server for 40 s, and then a silent one.
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn open_connection_needs_no_name_server() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        let client = site.client();
+        assert_succeeds(&client);
+        drop(name_server);
+        let mut silent = None;
+        let started = Instant::now();
+        for call in 1..=40 {
+            thread::sleep(Duration::from_secs(2));
+            if call == 20 {
+                silent = Some(start_name_server(&[]));
+                silent.as_ref().unwrap().set_silent(true);
+            }
+            assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
+        }
+        assert!(started.elapsed() > EXPIRY);
+        assert_eq!(silent.unwrap().query_count(), 0);
+        assert_eq!(front.connections(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn proxy_name_alone_is_looked_up() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&["127.0.0.1"]), Site::new());
+        let front = site.listen(FIRST);
+        let proxy = Proxy::to(&format!("{HOST}:443"), https(FIRST));
+        let client = site.builder_through(proxy.address()).build().unwrap();
+        for _ in 0..10 {
+            assert_succeeds(&client);
+        }
+        assert_eq!(front.connections(), 1);
+        client
+            .create_task(&NewTask::new("https://example.org/cat.png"))
+            .unwrap();
+        assert_eq!(front.connections(), 2);
+        assert_eq!(name_server.queries(), [PROXY_HOST; QUERIES]);
+    });
+}
+
+// ---- Changes of the service's addresses.
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn finds_service_at_its_new_address() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let old = site.listen(FIRST);
+        let with_retries = site.builder().retries(2).build().unwrap();
+        let without_retries = site.client();
+        assert_succeeds(&with_retries);
+        assert_succeeds(&without_retries);
+
+        let new = site.listen(SECOND);
+        name_server.set_addresses(addresses(&[SECOND]));
+        drop(old);
+        assert_succeeds(&with_retries);
+        assert_eq!(new.connections(), 1);
+
+        // The addresses have not expired, so one attempt finds that the old one refuses.
+        let error = without_retries.get_process(TASK).unwrap_err();
+        assert_eq!(transport_kind(&error), TransportErrorKind::Connect);
+        assert_succeeds(&without_retries);
+        assert_eq!(
+            (new.connections(), name_server.query_count()),
+            (2, 4 * QUERIES)
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn tries_each_address() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&["::1", FIRST]), Site::new());
+        let ipv4 = site.listen(FIRST);
+        assert_succeeds(&site.client());
+        assert_eq!(ipv4.connections(), 1, "::1 refuses");
+
+        // The system may sort the IPv4 addresses, so each of them once is the one that accepts.
+        name_server.set_addresses(addresses(&[SECOND, FIRST]));
+        assert_succeeds(&site.client());
+        drop(ipv4);
+        let other = site.listen(SECOND);
+        assert_succeeds(&site.client());
+        assert_eq!(other.connections(), 1);
+
+        drop(other);
+        name_server.set_addresses(addresses(&["::1", FIRST]));
+        let ipv6 = site.listen("::1");
+        assert_succeeds(&site.client());
+        assert_eq!(ipv6.connections(), 1);
+    });
+}
+
+/// `::1` is the first address in the system's order.
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn tries_next_address_after_one_that_drops_packets() {
+    in_namespaces(|| {
+        let (_name_server, site) = (start_name_server(&["::1", FIRST]), Site::new());
+        let _full = full_listener(https("::1"));
+        let front = site.listen(FIRST);
+        let client = site
+            .builder()
+            .timeout(Duration::from_secs(6))
+            .build()
+            .unwrap();
+        assert_succeeds(&client);
+        assert_eq!(front.connections(), 1);
+    });
+}
+
+// ---- Failed lookups.
+
+/// The open connection is idle for 61 s, which is too long to use it again.
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn new_connection_uses_last_known_addresses_without_name_server() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        let client = site.client();
+        assert_succeeds(&client);
+        drop(name_server);
+        thread::sleep(EXPIRY);
+        for _ in 0..3 {
+            assert_succeeds(&client);
+        }
+        assert_eq!(front.connections(), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn new_connection_uses_last_known_addresses_with_silent_name_server() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(FIRST);
+        let client = site
+            .builder()
+            .timeout(Duration::from_secs(2))
+            .build()
+            .unwrap();
+        assert_succeeds(&client);
+        drop(front);
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(transport_kind(&error), TransportErrorKind::Connect);
+
+        name_server.set_silent(true);
+        let front = site.listen(FIRST);
+        assert_succeeds(&client);
+        assert_eq!(
+            name_server.query_count(),
+            2 * QUERIES,
+            "the failed connection caused a lookup"
+        );
+        assert_eq!(front.connections(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn silent_name_server_ends_call_in_time() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let _front = site.listen(FIRST);
+        name_server.set_silent(true);
+        let client = site
+            .builder()
+            .retries(2)
+            .timeout(Duration::from_secs(1))
+            .build()
+            .unwrap();
+        let ends_in_time = || {
+            let started = Instant::now();
+            let error = client.get_process(TASK).unwrap_err();
+            let elapsed = started.elapsed();
+            assert!(elapsed < Duration::from_millis(1200), "{elapsed:?}");
+            let kind = transport_kind(&error);
+            assert!(
+                matches!(kind, TransportErrorKind::Dns | TransportErrorKind::Timeout),
+                "{error:?}"
+            );
+            assert!(
+                error.is_transient() && !error.may_have_been_sent(),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(HOST), "{error}");
+        };
+
+        let before = thread_count();
+        let ended = AtomicBool::new(false);
+        let max = thread::scope(|scope| {
+            let callers: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..5).for_each(|_| ends_in_time())))
+                .collect();
+            let ended = &ended;
+            let max = scope.spawn(move || {
+                let count = || {
+                    thread::sleep(Duration::from_millis(5));
+                    thread_count()
+                };
+                std::iter::repeat_with(count)
+                    .take_while(|_| !ended.load(Ordering::SeqCst))
+                    .max()
+                    .unwrap()
+            });
+            let results: Vec<_> = callers
+                .into_iter()
+                .map(thread::ScopedJoinHandle::join)
+                .collect();
+            ended.store(true, Ordering::SeqCst);
+            assert!(results.iter().all(Result::is_ok));
+            max.join().unwrap()
+        });
+        // Four callers, the thread that counts, and one lookup.
+        assert_eq!(max - before, 4 + 1 + 1);
+        assert_eq!(site.service.request_count(), 0);
+
+        name_server.set_silent(false);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while client.get_process(TASK).is_err() {
+            assert!(
+                Instant::now() < deadline,
+                "calls fail although the name server responds again"
+            );
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn reports_name_that_does_not_exist() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let error = site
+            .builder_for("https://open-api.missing")
+            .build()
+            .unwrap()
+            .get_process(TASK)
+            .unwrap_err();
+        assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
+        assert!(
+            error.is_transient() && !error.may_have_been_sent(),
+            "{error:?}"
+        );
+        assert_eq!(
+            error.to_string(),
+            "cannot look up open-api.missing; check its name and the network"
+        );
+        assert!(
+            all_texts(&error).contains("Name or service not known"),
+            "{}",
+            all_texts(&error)
+        );
+        assert_eq!(name_server.queries(), ["open-api.missing"; QUERIES]);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn failed_lookup_is_not_cached() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[]), Site::new());
+        let _front = site.listen(FIRST);
+        let client = site.client();
+        for lookups in 1..=2 {
+            let error = client.get_process(TASK).unwrap_err();
+            assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
+            assert_eq!(name_server.query_count(), lookups * QUERIES);
+        }
+        name_server.set_addresses(addresses(&[FIRST]));
+        assert_succeeds(&client);
+    });
+}
+
+// ---- Threads.
+
+/// Number of threads of this process.
+fn thread_count() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Id of a new thread. In a process namespace of their own, threads have consecutive ids.
+fn new_thread_id() -> u32 {
+    let read_id = || fs::read_link("/proc/thread-self").unwrap();
+    let path = thread::spawn(read_id).join().unwrap();
+    path.file_name().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// Number of threads that `call` starts.
+fn count_started_threads(call: impl FnOnce()) -> u32 {
+    let before = new_thread_id();
+    call();
+    new_thread_id() - before - 1
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn only_a_lookup_starts_a_thread() {
+    in_namespaces(|| {
+        let port = start_single_threaded_service();
+        let by_name = support::builder(format!("http://localhost:{port}"))
+            .build()
+            .unwrap();
+        assert_eq!(
+            count_started_threads(|| assert_succeeds(&by_name)),
+            1,
+            "the first call by name"
+        );
+        let calls = || (0..100).for_each(|_| assert_succeeds(&by_name));
+        assert_eq!(
+            count_started_threads(calls),
+            0,
+            "calls over the open connection"
+        );
+        drop(by_name);
+
+        let by_address = || {
+            assert_succeeds(
+                &support::builder(format!("http://127.0.0.1:{port}"))
+                    .build()
+                    .unwrap(),
+            )
+        };
+        assert_eq!(
+            count_started_threads(|| (0..10).for_each(|_| by_address())),
+            0,
+            "calls by address"
+        );
+    });
+}
+
+/// A service that serves one connection after the other, without a thread for each.
+fn start_single_threaded_service() -> u16 {
+    const BODY: &str =
+        r#"{"code":0,"message":"ok","data":{"process":37,"status":0},"x-traceID":"1"}"#;
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let response = front::http("200 OK", "", BODY);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            while read_header(&mut stream) {
+                stream.write_all(response.as_bytes()).unwrap();
+            }
+        }
+    });
+    port
+}
+
+/// Reads a request without a body; false at the end of the connection.
+fn read_header(stream: &mut TcpStream) -> bool {
+    let (mut header, mut buffer) = (Vec::new(), [0; 1024]);
+    while !header.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return false,
+            Ok(read) => header.extend(&buffer[..read]),
+        }
+    }
+    true
+}
+
+// ---- Time limit of each phase.
+
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// `TIMEOUT` and a margin for a slow machine.
+const MAX_ELAPSED: Duration = Duration::from_millis(1500);
+/// The time between two bytes of a slow server.
+const BYTE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs a call whose phase of this name does not end, and checks that the call ends.
+#[track_caller]
+fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_been_sent: bool) {
+    let client = builder.timeout(TIMEOUT).retries(2).build().unwrap();
+    let started = Instant::now();
+    let error = client.get_process(TASK).unwrap_err();
+    let elapsed = started.elapsed();
+    println!("{phase}: {elapsed:?}: {error}");
+    assert!(elapsed < MAX_ELAPSED, "{phase}: {elapsed:?}");
+    assert_eq!(
+        transport_kind(&error),
+        TransportErrorKind::Timeout,
+        "{phase}: {error:?}"
+    );
+    assert!(error.is_transient(), "{phase}: {error:?}");
+    assert_eq!(
+        error.may_have_been_sent(),
+        may_have_been_sent,
+        "{phase}: {error:?}"
+    );
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_lookup() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        name_server.set_silent(true);
+        assert_bounded("lookup", site.builder(), false);
+        name_server.set_silent(false);
+        name_server.set_delay(Duration::from_millis(1500));
+        assert_bounded("slow lookup", site.builder(), false);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_connecting() {
+    in_namespaces(|| {
+        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let _full = full_listener(https(FIRST));
+        assert_bounded("connecting", site.builder(), false);
+        let _also_full = full_listener(https(SECOND));
+        name_server.set_addresses(addresses(&[FIRST, SECOND]));
+        assert_bounded("connecting to two addresses", site.builder(), false);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_tls_handshake() {
+    in_namespaces(|| {
+        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let front = site.listen(SECOND);
+        let _slow = send_slowly(https(FIRST), https(SECOND), b"");
+        assert_bounded("TLS handshake", site.builder(), false);
+        assert_eq!(front.connections(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_proxy_response() {
+    in_namespaces(|| {
+        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let proxy = Proxy::to(&format!("{HOST}:443"), https(SECOND));
+        let front = site.listen(SECOND);
+        let slow = send_slowly(
+            SocketAddr::new(FIRST.parse().unwrap(), 3128),
+            proxy.address(),
+            b"",
+        );
+        assert_bounded(
+            "response of the proxy",
+            site.builder_through(slow.address()),
+            false,
+        );
+        assert_eq!(front.connections(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_response_header() {
+    in_namespaces(|| {
+        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let slow = send_slowly(loopback(), site.service.address(), b"");
+        let _front = site.listen_before(slow.address(), FIRST);
+        assert_bounded("response header", site.builder(), true);
+        assert_eq!(site.service.request_count(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root and network namespaces; run by .ci/run"]
+fn timeout_bounds_response_body() {
+    in_namespaces(|| {
+        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
+        let slow = send_slowly(loopback(), site.service.address(), b"\r\n\r\n");
+        let _front = site.listen_before(slow.address(), FIRST);
+        assert_bounded("response body", site.builder(), true);
+        assert_eq!(site.service.request_count(), 1);
+    });
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// A relay that sends what the server sends byte by byte, once `start` has been sent.
+fn send_slowly(address: SocketAddr, server: SocketAddr, start: &'static [u8]) -> Front {
+    let relay = move |client: TcpStream| {
+        // A connection that breaks is the client's affair.
+        drop(relay_slowly(&client, server, start));
+        None
+    };
+    Front::start(TcpListener::bind(address).unwrap(), server, Arc::new(relay))
+}
+
+fn relay_slowly(mut client: &TcpStream, server: SocketAddr, start: &[u8]) -> std::io::Result<()> {
+    let server = TcpStream::connect(server)?;
+    client.set_nodelay(true)?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        drop(std::io::copy(&mut from, &mut to));
+        drop(to.shutdown(Shutdown::Both));
+    });
+    let (mut sent, mut slow) = (Vec::new(), false);
+    for byte in BufReader::new(server).bytes() {
+        sent.push(byte?);
+        slow |= sent.ends_with(start);
+        client.write_all(&sent[sent.len() - 1..])?;
+        if slow {
+            thread::sleep(BYTE_INTERVAL);
+        }
+    }
+    client.shutdown(Shutdown::Both)
+}

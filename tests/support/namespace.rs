@@ -1,0 +1,86 @@
+//! Runs a test in network, mount and process namespaces of its own, where its name server is the
+//! only one.
+
+use std::any::type_name;
+use std::env;
+use std::process::Command;
+
+/// Set for the process inside the namespaces.
+const INSIDE: &str = "PAN123_TEST_NAMESPACE";
+
+/// A time limit that only a hang exceeds.
+const MAX_SECONDS: &str = "300";
+
+/// Brings loopback up, makes 127.0.0.1 the name server, and becomes the program in its arguments.
+const SETUP: &str = "
+    set -e
+    ip link set lo up
+    folder=$(mktemp -d)
+    echo 'nameserver 127.0.0.1' >$folder/resolv.conf
+    echo 'hosts: files dns' >$folder/nsswitch.conf
+    for file in resolv.conf nsswitch.conf; do mount --bind $folder/$file /etc/$file; done
+    rm -r $folder
+    exec \"$@\"
+";
+
+/// Runs `test`, the body of the test function that calls this, in another process: the same
+/// program, inside the namespaces. Fails where they cannot be created.
+#[track_caller]
+pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
+    if env::var_os(INSIDE).is_some() {
+        test();
+        return;
+    }
+    let name = test_name(type_name::<F>());
+    let mut command = Command::new("timeout");
+    command
+        .arg(MAX_SECONDS)
+        .args([
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
+        .args(["sh", "-c", SETUP, "sh"])
+        .arg(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            name,
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(INSIDE, "1");
+    for variable in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
+        command
+            .env_remove(variable)
+            .env_remove(variable.to_uppercase());
+    }
+    let output = command
+        .env_remove("RES_OPTIONS")
+        .env_remove("LOCALDOMAIN")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stdout.contains("running "),
+        "cannot create namespaces (needs root, util-linux, iproute2) for {name}: {stderr}"
+    );
+    let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
+    assert!(
+        passed,
+        "{name} failed in its namespaces, {}:\n{stdout}\n{stderr}",
+        output.status
+    );
+}
+
+/// The path of a test inside its program, from the type of its closure:
+/// `dns::some_test::{{closure}}`.
+fn test_name(closure: &'static str) -> &'static str {
+    let (_program, path) = closure.split_once("::").unwrap();
+    path.split("::{{closure}}").next().unwrap()
+}
