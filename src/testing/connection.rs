@@ -52,8 +52,8 @@ impl Connection {
                 Ok(Some(request)) => {
                     let reply = self.shared.reply_to(&request, mem::take(&mut body));
                     let after = play(&reply, self, &mut out)?;
-                    // A peer that asked for the end is not told of it.
-                    if after == After::Close || request.is_last() {
+                    // A peer that asked for the end is not notified.
+                    if after == After::Close || request.wants_close() {
                         return Ok(());
                     }
                     let request_len = request.len;

@@ -28,11 +28,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Returns the response to a request: a requested fault, or the documented one. `spare` is a
-    /// buffer for the body of the documented one.
+    /// Returns the scripted response to a request if there is one, else the documented one. `spare` is
+    /// a buffer for the body of the documented one.
     pub(super) fn reply_to(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
-        self.log.note(request);
-        self.faults.reply_to(request).unwrap_or_else(|| self.api.answer(request, spare))
+        self.log.record(request);
+        self.faults.reply_to(request).unwrap_or_else(|| self.api.respond(request, spare))
     }
 }
 
