@@ -1,4 +1,4 @@
-//! The usual answers: what the service's document says for each of the three calls.
+//! The documented responses to the three endpoints.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,28 +11,29 @@ use super::request::RequestView;
 use super::tokens::Tokens;
 use crate::task::{Progress, Status};
 
-const PROCESS: &str = "/api/v1/oss/offline/download/process";
-const CREATE: &str = "/api/v1/oss/offline/download";
-const TOKEN: &str = "/api/v1/access_token";
+const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
+const CREATE_PATH: &str = "/api/v1/oss/offline/download";
+const TOKEN_PATH: &str = "/api/v1/access_token";
 
-/// The task id in the document's samples.
-const FIRST_TASK: u64 = 403_316;
+/// Task id of the document's samples.
+const FIRST_TASK_ID: u64 = 403_316;
 
-const NO_PLATFORM: Refusal = Refusal::new(1, "the header Platform: open_platform is missing");
-const NO_TASK_ID: Refusal = Refusal::new(1, "taskID is missing or not a number");
-const NO_TASK: Refusal = Refusal::new(1, "task not found");
-const NO_JSON: Refusal = Refusal::new(1, "the body is not JSON");
-const BAD_URL: Refusal = Refusal::new(1, "url is not an http or https address");
-const BAD_TYPE: Refusal = Refusal::new(1, "type is not 1");
+const MISSING_PLATFORM: ApiFailure =
+    ApiFailure::new(1, "the header Platform: open_platform is missing");
+const INVALID_TASK_ID: ApiFailure = ApiFailure::new(1, "taskID is missing or not a number");
+const UNKNOWN_TASK: ApiFailure = ApiFailure::new(1, "task not found");
+const INVALID_JSON: ApiFailure = ApiFailure::new(1, "the body is not JSON");
+const INVALID_URL: ApiFailure = ApiFailure::new(1, "url is not an http or https address");
+const INVALID_TYPE: ApiFailure = ApiFailure::new(1, "type is not 1");
 
-/// A failure as the envelope reports it.
+/// An error that the envelope reports.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiFailure {
     code: i64,
     message: &'static str,
 }
 
-impl Refusal {
+impl ApiFailure {
     pub(super) const fn new(code: i64, message: &'static str) -> Self {
         Self { code, message }
     }
@@ -46,7 +47,7 @@ pub(super) struct Api(Mutex<State>);
 struct State {
     tokens: Tokens,
     tasks: HashMap<u64, Script>,
-    next_task: u64,
+    next_task_id: u64,
     new_steps: NewSteps,
 }
 
@@ -55,28 +56,31 @@ impl Default for State {
         Self {
             tokens: Tokens::default(),
             tasks: HashMap::new(),
-            next_task: FIRST_TASK,
+            next_task_id: FIRST_TASK_ID,
             new_steps: Arc::new(|_, _| {
-                vec![Progress::new(Status::InProgress, 50), Progress::new(Status::Succeeded, 100)]
+                vec![
+                    Progress::new(Status::InProgress, 50),
+                    Progress::new(Status::Succeeded, 100),
+                ]
             }),
         }
     }
 }
 
 impl State {
-    /// The next id that is not taken: a user may have scripted a task of that number.
+    /// Returns the next unused id. A user may have scripted a task with any id.
     fn new_task_id(&mut self) -> u64 {
-        while self.tasks.contains_key(&self.next_task) {
-            self.next_task += 1;
+        while self.tasks.contains_key(&self.next_task_id) {
+            self.next_task_id += 1;
         }
-        let task_id = self.next_task;
-        // Before it is in the list another task may be on its way.
-        self.next_task += 1;
+        let task_id = self.next_task_id;
+        // Another task may be created before this one is in the map.
+        self.next_task_id += 1;
         task_id
     }
 }
 
-/// What the polls of one task are answered.
+/// The responses to the polls of one task.
 struct Script {
     steps: Vec<Progress>,
     next: usize,
@@ -110,72 +114,78 @@ impl Api {
         f(&mut lock(&self.0).tokens)
     }
 
-    /// The usual answer to a request; `spare` is a buffer to build its body in.
-    pub(super) fn answer(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
+    /// Returns the documented response to a request. `spare` is a buffer for its body.
+    pub(super) fn respond(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
         let method = match request.path {
-            PROCESS => "GET",
-            CREATE | TOKEN => "POST",
+            PROCESS_PATH => "GET",
+            CREATE_PATH | TOKEN_PATH => "POST",
             _ => return not_found(),
         };
         if request.method != method {
             return Reply::new(405).header("Allow", method);
         }
-        let answer = if request.header("Platform") != Some("open_platform") {
-            Err(NO_PLATFORM)
+        let result = if request.header("Platform") != Some("open_platform") {
+            Err(MISSING_PLATFORM)
         } else {
             match request.path {
-                PROCESS => self.process(request, spare),
-                CREATE => self.create(request, spare),
+                PROCESS_PATH => self.process(request, spare),
+                CREATE_PATH => self.create(request, spare),
                 _ => self.issue_token(request, spare),
             }
         };
-        answer.unwrap_or_else(|refusal| Reply::code(refusal.code, refusal.message))
+        result.unwrap_or_else(|failure| Reply::code(failure.code, failure.message))
     }
 
-    fn process(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+    fn process(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
         let mut state = lock(&self.0);
         state.tokens.check(request.header("Authorization"))?;
-        let task_id = request.task_id().ok_or(NO_TASK_ID)?;
-        let script = state.tasks.get_mut(&task_id).ok_or(NO_TASK)?;
+        let task_id = request.task_id().ok_or(INVALID_TASK_ID)?;
+        let script = state.tasks.get_mut(&task_id).ok_or(UNKNOWN_TASK)?;
         Ok(Reply::progress_in(spare, script.step()))
     }
 
-    fn create(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+    fn create(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
         self.tokens(|tokens| tokens.check(request.header("Authorization")))?;
         let body = json(request)?;
-        let url = body["url"].as_str().filter(|url| is_web_address(url)).ok_or(BAD_URL)?;
+        let url = body["url"]
+            .as_str()
+            .filter(|url| is_http_url(url))
+            .ok_or(INVALID_URL)?;
         if body["type"] != 1 {
-            return Err(BAD_TYPE);
+            return Err(INVALID_TYPE);
         }
 
         let (task_id, new_steps) = {
             let mut state = lock(&self.0);
             (state.new_task_id(), Arc::clone(&state.new_steps))
         };
-        // Outside the lock, since this is the user's code.
+        // Outside the lock, since this calls the user's closure.
         self.script(task_id, new_steps(task_id, url));
         let data = format_args!(r#"{{"taskID":{task_id}}}"#);
         Ok(Reply::success_in(spare, data))
     }
 
-    fn issue_token(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, Refusal> {
+    fn issue_token(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
         let body = json(request)?;
         let text = |field: &str| body[field].as_str().unwrap_or_default();
         let mut state = lock(&self.0);
         let token = state.tokens.issue(text("clientID"), text("clientSecret"))?;
-        // A day far away, for programs that look at it: here only the stand-in ends a token.
-        let data = format_args!(r#"{{"accessToken":"{token}","expiredAt":"2099-02-16T10:00:00+08:00"}}"#);
+        // A date far in the future, for programs that read it. The stand-in ignores it.
+        let data =
+            format_args!(r#"{{"accessToken":"{token}","expiredAt":"2099-02-16T10:00:00+08:00"}}"#);
         Ok(Reply::success_in(spare, data))
     }
 }
 
-fn json(request: &RequestView<'_>) -> Result<Value, Refusal> {
-    serde_json::from_slice(request.body).map_err(|_| NO_JSON)
+fn json(request: &RequestView<'_>) -> Result<Value, ApiFailure> {
+    serde_json::from_slice(request.body).map_err(|_| INVALID_JSON)
 }
 
-fn is_web_address(url: &str) -> bool {
+fn is_http_url(url: &str) -> bool {
     let url = url.to_ascii_lowercase();
-    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let host = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
     host.is_some_and(|host| !host.is_empty())
 }
 

@@ -37,7 +37,11 @@ impl Drop for Connection {
 
 impl Connection {
     pub(super) fn new(number: usize, stream: Arc<TcpStream>, shared: Arc<Shared>) -> Self {
-        Self { number, stream, shared }
+        Self {
+            number,
+            stream,
+            shared,
+        }
     }
 
     /// Serves one request after another. The buffers live as long as the connection, so that a
@@ -52,8 +56,8 @@ impl Connection {
                 Ok(Some(request)) => {
                     let reply = self.shared.reply_to(&request, mem::take(&mut body));
                     let after = play(&reply, self, &mut out)?;
-                    // A peer that asked for the end is not told of it.
-                    if after == After::Close || request.is_last() {
+                    // A peer that asked for the end is not notified.
+                    if after == After::Close || request.wants_close() {
                         return Ok(());
                     }
                     let request_len = request.len;
@@ -123,5 +127,8 @@ impl Connection {
 
 /// Whether an operation on a socket did nothing, and may be repeated.
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }

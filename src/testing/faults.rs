@@ -1,4 +1,4 @@
-//! The answers a user has ordered in place of the usual ones.
+//! Responses that a user has scripted in place of the documented ones.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use super::request::{Request, RequestView};
 pub(super) type Hook = Arc<dyn Fn(&Request) -> Option<Reply> + Send + Sync>;
 
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Orders>);
+pub(super) struct Faults(Mutex<State>);
 
 #[derive(Default)]
-struct Orders {
+struct State {
     queue: VecDeque<Reply>,
     hook: Option<Hook>,
 }
@@ -27,15 +27,15 @@ impl Faults {
         lock(&self.0).hook = Some(hook);
     }
 
-    /// What was ordered for this request; `None` for the usual answer.
+    /// Returns the scripted response to this request; `None` for the documented one.
     pub(super) fn reply_to(&self, request: &RequestView<'_>) -> Option<Reply> {
-        let mut orders = lock(&self.0);
-        if let Some(reply) = orders.queue.pop_front() {
+        let mut state = lock(&self.0);
+        if let Some(reply) = state.queue.pop_front() {
             return Some(reply);
         }
-        let hook = orders.hook.clone()?;
-        // The hook is the user's code: it may take its time, and may call the service's methods.
-        drop(orders);
+        let hook = state.hook.clone()?;
+        // The hook is the user's closure: it may block, and may call the service's methods.
+        drop(state);
         hook(&request.to_request())
     }
 }

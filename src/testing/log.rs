@@ -1,4 +1,4 @@
-//! What the stand-in saw: the requests, counted and kept.
+//! The requests received: counted, and the latest ones kept.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,41 +6,45 @@ use std::sync::Mutex;
 use super::lock;
 use super::request::{Request, RequestView};
 
-/// How many requests are kept unless the user says otherwise.
-const KEPT_BY_DEFAULT: usize = 100_000;
+/// Default number of requests that are kept.
+const DEFAULT_MAX_KEPT: usize = 100_000;
 
 pub(super) struct Log(Mutex<Entries>);
 
 struct Entries {
     count: usize,
-    most: usize,
+    max_kept: usize,
     kept: VecDeque<Request>,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Mutex::new(Entries { count: 0, most: KEPT_BY_DEFAULT, kept: VecDeque::new() }))
+        Self(Mutex::new(Entries {
+            count: 0,
+            max_kept: DEFAULT_MAX_KEPT,
+            kept: VecDeque::new(),
+        }))
     }
 }
 
 impl Log {
-    pub(super) fn note(&self, request: &RequestView<'_>) {
+    pub(super) fn record(&self, request: &RequestView<'_>) {
         let mut entries = lock(&self.0);
         entries.count += 1;
-        if entries.most == 0 {
+        if entries.max_kept == 0 {
             return;
         }
-        if entries.kept.len() == entries.most {
+        if entries.kept.len() == entries.max_kept {
             entries.kept.pop_front();
         }
         entries.kept.push_back(request.to_request());
     }
 
-    pub(super) fn keep(&self, most: usize) {
+    pub(super) fn set_max_kept(&self, max: usize) {
         let mut entries = lock(&self.0);
-        entries.most = most;
-        let too_many = entries.kept.len().saturating_sub(most);
-        entries.kept.drain(..too_many);
+        entries.max_kept = max;
+        let excess = entries.kept.len().saturating_sub(max);
+        entries.kept.drain(..excess);
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {

@@ -1,8 +1,8 @@
 //! A stand-in for the service on loopback, to test programs that use this crate.
 //!
-//! [`Service::start`] opens a free port of 127.0.0.1 and answers as the service's document says,
-//! from threads of its own, until it is dropped. Tasks progress by a script, faults come on demand,
-//! and what was asked can be looked at afterwards. Nothing leaves the machine.
+//! [`Service::start`] listens on a free port of 127.0.0.1 and sends the documented responses from
+//! threads of its own until it is dropped. Tasks progress by a script, faults are sent on demand, and
+//! the requests received can be inspected. Nothing leaves the machine.
 //!
 //! ```
 //! use pan123_offline::testing::{Reply, Service};
@@ -32,9 +32,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it answers
+//! # Responses
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
 //! | `GET /api/v1/oss/offline/download/process?taskID=N` | the task's next step ([`Service::task`]) |
 //! | `POST /api/v1/oss/offline/download` | a new task id, counted up from 403316 ([`Service::new_tasks`]) |
@@ -42,13 +42,13 @@
 //! | another method | HTTP 405 |
 //! | another path | HTTP 404 and a small page of HTML |
 //!
-//! Where the document is silent, the stand-in had to choose; don't rely on the real service doing
-//! the same. An unknown task is code 1, "task not found". Bad input (no `Platform: open_platform`, a
-//! task id that is no number, a body that is not as documented) is code 1. A wrong pair of client id
-//! and secret is code 1, "client id or secret is wrong". All of these come with HTTP 200.
+//! The following is not documented and is the stand-in's own choice; the real service may differ. An
+//! unknown task gets code 1, "task not found". Invalid input (no `Platform: open_platform`, a task id
+//! that is not a number, a body that is not as documented) gets code 1. A wrong pair of client id and
+//! secret gets code 1, "client id or secret is wrong". All of these are sent with HTTP 200.
 //!
-//! It speaks HTTP/1.1 and keeps connections alive. A request's head may have 16 KiB and its body,
-//! which needs a `Content-Length`, 64 KiB.
+//! The protocol is HTTP/1.1 with connections kept alive. A request may have 16 KiB of headers and a
+//! body of 64 KiB, which needs a `Content-Length`.
 
 mod api;
 mod connection;
@@ -91,120 +91,150 @@ pub struct Service {
     acceptor: Option<JoinHandle<()>>,
 }
 
+#[allow(
+    clippy::must_use_candidate,
+    reason = "setters return the service for chaining only"
+)]
 impl Service {
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// When the system gives no port or no thread.
+    /// If the system provides no port or no thread.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let acceptor = thread::Builder::new().name("pan123 stand-in".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || server::accept(&listener, &shared)
-        })?;
-        Ok(Self { address, shared, acceptor: Some(acceptor) })
+        let acceptor = thread::Builder::new()
+            .name("pan123 stand-in".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || server::accept(&listener, &shared)
+            })?;
+        Ok(Self {
+            address,
+            shared,
+            acceptor: Some(acceptor),
+        })
     }
 
-    /// What a client takes as its base URL: `http://127.0.0.1:PORT`, without a slash at the end.
+    /// Returns the base URL for a client: `http://127.0.0.1:PORT`, without a slash at the end.
+    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
+    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Scripts a task: each poll answers the next of `steps`, the last one is repeated for ever.
+    /// Scripts a task: each poll gets the next of `steps`, and the last one is repeated.
     ///
-    /// Replaces what was scripted for this task before. Without any step the task is in progress at
-    /// 0 %.
+    /// Replaces the earlier script of this task. Without any step the task is in progress at 0 %.
     pub fn task(&self, task_id: u64, steps: impl IntoIterator<Item = Progress>) -> &Self {
         self.shared.api.script(task_id, steps.into_iter().collect());
         self
     }
 
-    /// Scripts the tasks that are made through the service, from a task's id and URL.
+    /// Scripts the tasks that clients create, each from its id and URL.
     ///
     /// Default: in progress at 50 %, then succeeded.
-    pub fn new_tasks(&self, steps: impl Fn(u64, &str) -> Vec<Progress> + Send + Sync + 'static) -> &Self {
+    pub fn new_tasks(
+        &self,
+        steps: impl Fn(u64, &str) -> Vec<Progress> + Send + Sync + 'static,
+    ) -> &Self {
         self.shared.api.script_new(Arc::new(steps));
         self
     }
 
-    /// Answers one of the next requests with `reply`, whatever it asks for: the first reply queued
-    /// goes to the first request.
+    /// Queues `reply`. Each request, to whatever endpoint, gets the first reply of the queue, if there
+    /// is one.
     pub fn reply_next(&self, reply: Reply) -> &Self {
         self.shared.faults.push(reply);
         self
     }
 
-    /// Asks `f` for the answer to every request that takes none from the queue of
-    /// [`reply_next`](Self::reply_next); on `None` the usual answer is given. Replaces the `f` before.
+    /// Calls `f` for the response to every request that gets none from the queue of
+    /// [`reply_next`](Self::reply_next). If it returns `None`, the documented response is sent.
+    /// Replaces the earlier `f`.
     ///
     /// It runs on the thread of the request's connection; a panic in it closes that connection.
-    pub fn reply_with(&self, f: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> &Self {
+    pub fn reply_with(
+        &self,
+        f: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
+    ) -> &Self {
         self.shared.faults.set_hook(Arc::new(f));
         self
     }
 
-    /// Takes only this token from now on, and issued ones; any other gets code 401. Replaces the
-    /// token required before.
+    /// Accepts only this token and issued ones from now on; any other gets code 401. Replaces the token
+    /// that was required before.
     ///
-    /// Default: every token is taken that isn't empty.
+    /// Default: every token is accepted that is not empty.
     pub fn require_token(&self, token: impl Into<String>) -> &Self {
-        self.shared.api.tokens(|tokens| tokens.require(token.into()));
+        self.shared
+            .api
+            .tokens(|tokens| tokens.require(token.into()));
         self
     }
 
-    /// Issues tokens to this client only, and takes no others than issued and
+    /// Issues tokens to this client only, and accepts only issued and
     /// [required](Self::require_token) ones from now on.
     ///
-    /// Default: a token is issued for any id and secret that aren't empty. Three issued tokens are
-    /// live at most: a fourth one kicks out the oldest.
-    pub fn credentials(&self, client_id: impl Into<String>, client_secret: impl Into<String>) -> &Self {
+    /// Default: a token is issued for any id and secret that are not empty. At most three issued tokens
+    /// are valid at the same time: a fourth one revokes the oldest.
+    pub fn credentials(
+        &self,
+        client_id: impl Into<String>,
+        client_secret: impl Into<String>,
+    ) -> &Self {
         let (client_id, client_secret) = (client_id.into(), client_secret.into());
-        self.shared.api.tokens(|tokens| tokens.set_client(client_id, client_secret));
+        self.shared
+            .api
+            .tokens(|tokens| tokens.set_client(client_id, client_secret));
         self
     }
 
-    /// Kicks out every token there is, the required one too: only tokens issued (or required) later
-    /// are taken, others get code 401, "tokens number has exceeded the limit".
+    /// Revokes all tokens, the required one included: only tokens issued or required later are
+    /// accepted. Others get code 401, "tokens number has exceeded the limit".
     pub fn revoke_tokens(&self) -> &Self {
         self.shared.api.tokens(|tokens| tokens.revoke());
         self
     }
 
-    /// How many tokens were issued so far, kicked out or not.
+    /// Returns the number of tokens issued so far, revoked ones included.
+    #[must_use]
     pub fn tokens_issued(&self) -> usize {
         self.shared.api.tokens(|tokens| tokens.issued())
     }
 
-    /// The requests received so far, oldest first: the latest 100,000, or what
-    /// [`keep_requests`](Self::keep_requests) says.
+    /// Returns the requests received so far, oldest first: the latest 100,000, or the number set by
+    /// [`keep_requests`](Self::keep_requests).
     ///
-    /// What is answered with HTTP 400 or 411 for its form is no request.
+    /// A malformed request, which gets HTTP 400 or 411, is not among them.
+    #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.shared.log.requests()
     }
 
-    /// How many requests were received so far, kept or not.
+    /// Returns the number of requests received so far, whether they are kept or not.
+    #[must_use]
     pub fn request_count(&self) -> usize {
         self.shared.log.count()
     }
 
     /// Returns the number of connections accepted so far.
+    #[must_use]
     pub fn connection_count(&self) -> usize {
         self.shared.connections.accepted()
     }
 
-    /// How many requests are kept for [`requests`](Self::requests), 100,000 by default. With 0
-    /// nothing is allocated for them, which suits a benchmark.
-    pub fn keep_requests(&self, most: usize) -> &Self {
-        self.shared.log.keep(most);
+    /// Sets the maximum number of requests kept for [`requests`](Self::requests), 100,000 by default.
+    /// With 0 nothing is allocated for them, which suits a benchmark.
+    pub fn keep_requests(&self, max: usize) -> &Self {
+        self.shared.log.set_max_kept(max);
         self
     }
 }
@@ -215,7 +245,9 @@ impl Drop for Service {
         self.shared.connections.announce_stop();
         self.shared.connections.shut_down();
         self.end_acceptor(deadline);
-        self.shared.connections.wait_closed(deadline.saturating_duration_since(Instant::now()));
+        self.shared
+            .connections
+            .wait_closed(deadline.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -225,7 +257,9 @@ impl Service {
     /// If the system cannot open another connection before `deadline`, the thread is left running:
     /// no drop may hang.
     fn end_acceptor(&mut self, deadline: Instant) {
-        let Some(acceptor) = self.acceptor.take() else { return };
+        let Some(acceptor) = self.acceptor.take() else {
+            return;
+        };
         loop {
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
@@ -252,7 +286,7 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Locks, even after a panic: no state in here is left half changed by one.
+/// Locks a mutex, also after a panic: no panic can leave the state of this module half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

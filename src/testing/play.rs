@@ -1,4 +1,4 @@
-//! Sending a response: in one piece, or with the requested fault.
+//! Sending a response: in one piece, or with the scripted fault.
 
 use std::io;
 use std::time::Duration;

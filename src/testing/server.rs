@@ -28,11 +28,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Returns the response to a request: a requested fault, or the documented one. `spare` is a
-    /// buffer for the body of the documented one.
+    /// Returns the scripted response to a request if there is one, else the documented one. `spare` is
+    /// a buffer for the body of the documented one.
     pub(super) fn reply_to(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
-        self.log.note(request);
-        self.faults.reply_to(request).unwrap_or_else(|| self.api.answer(request, spare))
+        self.log.record(request);
+        self.faults
+            .reply_to(request)
+            .unwrap_or_else(|| self.api.respond(request, spare))
     }
 }
 
@@ -41,7 +43,9 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                let Some(connection) = open(stream, shared) else { return };
+                let Some(connection) = open(stream, shared) else {
+                    return;
+                };
                 // Without a thread the connection is dropped, and so closed. An error while serving
                 // means that the peer is gone, or that the service stops.
                 let _ = thread::Builder::new()
@@ -125,7 +129,11 @@ impl Connections {
     /// Sleeps; an error if the service stops.
     pub(super) fn sleep(&self, time: Duration) -> io::Result<()> {
         let stopping = self.wait_while(time, |state| !state.stopping);
-        if stopping { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if stopping {
+            Err(ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Returns an error if the service stops.
