@@ -21,6 +21,9 @@ use ureq::{Error, Timeout};
 /// How long the addresses of a name are used for new connections. libcurl's default.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
+/// How long the last known addresses are used after a lookup has failed, before the next lookup.
+const FALLBACK_AGE: Duration = Duration::from_secs(5);
+
 /// The names that are kept: the service and a proxy, and what a middleware may request.
 const MAX_ENTRIES: usize = 4;
 
@@ -190,27 +193,29 @@ impl Cache {
             now + remaining / 2
         };
         loop {
-            let entry = entries.iter().find(|entry| entry.is_for(host, port));
-            match entry.map(|entry| (&entry.lookup, &entry.addresses)) {
-                Some((Lookup::Succeeded, addresses)) => return Ok(Arc::clone(addresses)),
-                Some((Lookup::Failed(_), _)) if !known.is_empty() => return Ok(known),
-                Some((Lookup::Failed(error), _)) => return Err(lookup_failed(Arc::clone(error))),
-                Some((Lookup::Running, _)) => {}
-                None => return Err(Error::HostNotFound),
-            }
+            let entry = entries.iter_mut().find(|entry| entry.is_for(host, port));
+            let Some(entry) = entry else {
+                return Err(Error::HostNotFound);
+            };
             let remaining = deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() {
-                return if known.is_empty() {
-                    Err(Error::Timeout(Timeout::Resolve))
-                } else {
-                    Ok(known)
-                };
+            let error = match &entry.lookup {
+                Lookup::Succeeded => return Ok(Arc::clone(&entry.addresses)),
+                Lookup::Failed(error) => lookup_failed(Arc::clone(error)),
+                Lookup::Running if remaining.is_zero() => Error::Timeout(Timeout::Resolve),
+                Lookup::Running => {
+                    entries = self
+                        .lookup_ended
+                        .wait_timeout(entries, remaining)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                    continue;
+                }
+            };
+            if known.is_empty() {
+                return Err(error);
             }
-            entries = self
-                .lookup_ended
-                .wait_timeout(entries, remaining)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            entry.expires = Some(Instant::now() + FALLBACK_AGE);
+            return Ok(known);
         }
     }
 
