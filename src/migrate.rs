@@ -11,7 +11,8 @@ use crate::new_task::NewTask;
 use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
 use crate::watch::clock::Clock;
 use crate::watch::policy::{ErrorAction, classify};
-use crate::watch::scheduler::{Requests, Step};
+use crate::watch::requests::Requests;
+use crate::watch::scheduler::Step;
 use crate::watch::{ClientScheduler, NextTimeoutError, PollPolicy, Update, client_scheduler};
 
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);

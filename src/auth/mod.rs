@@ -3,6 +3,7 @@
 mod cache;
 mod limiter;
 mod provider;
+mod refresh;
 
 use std::sync::Arc;
 use std::time::Instant;

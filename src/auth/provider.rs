@@ -1,20 +1,14 @@
 //! Requests tokens with credentials, one request at a time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
+use super::Token;
 use super::cache::{TokenCache, TokenCacheError};
-use super::limiter::RefreshLimiter;
-use super::{Token, decode_response};
+use super::refresh::{RefreshState, TokenRefresh};
 use crate::credentials::{AccessToken, Credentials};
-use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
-use crate::json::JsonObject;
-use crate::redact::redact_new_token;
-use crate::transport::{Request, RequestOptions, Transport};
-
-const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
+use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::transport::Transport;
 
 /// Provides tokens for credentials. There is no timer: a token is used until the service refuses it.
 #[derive(Debug)]
@@ -36,12 +30,7 @@ struct State {
     /// Number of refreshes that have ended.
     generation: u64,
     outcome: Option<Result<Option<Arc<Token>>>>,
-    /// The error to return while no token may be requested.
-    error: Option<Error>,
-    /// Whether the last error is that the service rejected the credentials.
-    credentials_rejected: bool,
-    limiter: RefreshLimiter,
-    cache_error: Option<TokenCacheError>,
+    refresh: RefreshState,
 }
 
 impl TokenProvider {
@@ -67,7 +56,7 @@ impl TokenProvider {
     }
 
     pub(super) fn cache_error(&self) -> Option<TokenCacheError> {
-        self.lock().cache_error.clone()
+        self.lock().refresh.cache_error.clone()
     }
 
     /// Returns the current token, and requests one if there is none.
@@ -82,7 +71,7 @@ impl TokenProvider {
         }
         match self.refresh(state, transport, deadline)? {
             Some(token) => Ok(token),
-            None => Err(self.lock().error.clone().unwrap_or_else(|| {
+            None => Err(self.lock().refresh.error.clone().unwrap_or_else(|| {
                 Error::config(
                     "credentials",
                     "a token was requested less than a minute ago",
@@ -111,7 +100,7 @@ impl TokenProvider {
             return Ok(Some(Arc::clone(current)));
         }
         state.current = None;
-        state.error = Some(error.clone());
+        state.refresh.error = Some(error.clone());
         self.refresh(state, transport, deadline)
     }
 
@@ -134,17 +123,16 @@ impl TokenProvider {
             }
         }
         state.is_refreshing = true;
-        let is_replacement = !state.refused.is_empty();
         let mut refresh = TokenRefresh {
-            provider: self,
+            credentials: &self.credentials,
+            cache: self.cache.as_ref(),
             transport,
             deadline,
-            is_replacement,
             refused: state.refused.clone(),
-            limiter: state.limiter,
-            credentials_rejected: state.credentials_rejected,
-            error: state.error.clone(),
-            cache_error: None,
+            state: RefreshState {
+                cache_error: None,
+                ..state.refresh.clone()
+            },
         };
         let generation = state.generation + 1;
         drop(state);
@@ -159,15 +147,7 @@ impl TokenProvider {
         if let Ok(token) = &outcome {
             state.current.clone_from(token);
         }
-        let TokenRefresh {
-            limiter,
-            credentials_rejected,
-            error,
-            cache_error,
-            ..
-        } = refresh;
-        (state.limiter, state.credentials_rejected) = (limiter, credentials_rejected);
-        (state.error, state.cache_error) = (error, cache_error);
+        state.refresh = refresh.state;
         guard.finish(&mut state, outcome.clone());
         outcome
     }
@@ -223,163 +203,5 @@ impl Drop for RefreshGuard<'_> {
             "the thread that requested a token panicked",
         );
         self.0.finish_refresh(&mut self.0.lock(), Err(error));
-    }
-}
-
-/// One refresh: reads the cache, then asks the service.
-struct TokenRefresh<'a> {
-    provider: &'a TokenProvider,
-    transport: &'a Transport,
-    deadline: Instant,
-    is_replacement: bool,
-    refused: Vec<AccessToken>,
-    limiter: RefreshLimiter,
-    credentials_rejected: bool,
-    error: Option<Error>,
-    cache_error: Option<TokenCacheError>,
-}
-
-impl TokenRefresh<'_> {
-    /// Returns a token; `None` if the cache has no other one and none may be requested now.
-    fn run(&mut self) -> Result<Option<AccessToken>> {
-        // The file is complete at any time, so it is read without the lock first.
-        if let Some(token) = self.cached_token() {
-            return Ok(Some(token));
-        }
-        if let Some(error) = self.blocking_error() {
-            return Err(error);
-        }
-        if !self
-            .limiter
-            .delay(self.is_replacement, Instant::now())
-            .is_zero()
-        {
-            return Ok(None);
-        }
-        let Some(cache) = &self.provider.cache else {
-            return self.request_token().map(Some);
-        };
-        match cache.lock(self.remaining() / 2) {
-            Ok(_lock) => {
-                // Another process may have stored a token while this one waited.
-                if let Some(token) = self.cached_token() {
-                    return Ok(Some(token));
-                }
-                let token = self.request_token()?;
-                self.cache_error = cache.write(&token).err();
-                Ok(Some(token))
-            }
-            Err(error) => {
-                self.cache_error = Some(error);
-                self.request_token().map(Some)
-            }
-        }
-    }
-
-    /// Returns the last error, if it forbids another token request now: rejected credentials, or a pause after
-    /// transient errors. A transient error tells the remaining pause as `retry_after`.
-    fn blocking_error(&self) -> Option<Error> {
-        let error = self.error.clone()?;
-        let delay = self.limiter.delay(self.is_replacement, Instant::now());
-        if delay.is_zero() {
-            None
-        } else if self.credentials_rejected {
-            Some(error)
-        } else {
-            error
-                .is_transient()
-                .then(|| error.with_retry_after(Some(delay)))
-        }
-    }
-
-    fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Returns the token in the file, unless it was refused.
-    fn cached_token(&mut self) -> Option<AccessToken> {
-        match self.provider.cache.as_ref()?.read() {
-            Ok(token) => {
-                token.filter(|token| token.validate().is_ok() && !self.refused.contains(token))
-            }
-            Err(error) => {
-                self.cache_error = Some(error);
-                None
-            }
-        }
-    }
-
-    /// Requests a token, and records the result.
-    fn request_token(&mut self) -> Result<AccessToken> {
-        let result = self
-            .send_request()
-            .map_err(|error| redact_new_token(error.of_token_request()));
-        let now = Instant::now();
-        match &result {
-            Ok(_) => {
-                self.limiter.record_success(self.is_replacement, now);
-                self.error = None;
-            }
-            Err(error) => {
-                self.credentials_rejected =
-                    matches!(error, Error::Api(_)) && !error.is_transient() && !error.is_banned();
-                if self.credentials_rejected {
-                    self.limiter.record_rejection(now);
-                } else {
-                    self.limiter.record_failure(error.retry_after(), now);
-                }
-                self.error = Some(error.clone());
-            }
-        }
-        result
-    }
-
-    /// `POST /api/v1/access_token`
-    fn send_request(&self) -> Result<AccessToken> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            #[serde(rename = "clientID")]
-            client_id: &'a str,
-            #[serde(rename = "clientSecret")]
-            client_secret: &'a str,
-        }
-
-        /// The time of expiry is ignored: the service itself tells it, by a 401.
-        #[derive(Deserialize)]
-        struct IssuedToken {
-            #[serde(rename = "accessToken")]
-            access_token: String,
-        }
-
-        let (client_id, client_secret) = (
-            self.provider.credentials.client_id(),
-            self.provider.credentials.client_secret(),
-        );
-        let body = serde_json::to_vec(&Body {
-            client_id,
-            client_secret,
-        })
-        .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
-        let endpoint = self.transport.endpoint(ACCESS_TOKEN_PATH)?;
-        let options = RequestOptions {
-            timeout: Some(self.remaining()),
-            new_connection: true,
-        };
-        let template = self.transport.template(None)?;
-        let response = self.transport.send(
-            &template,
-            Request::Post(&endpoint, &body),
-            options,
-            |response| decode_response(response, client_secret),
-        )?;
-        let JsonObject(IssuedToken { access_token }) = response?;
-        let token = AccessToken::from(access_token);
-        match token.validate() {
-            Ok(()) => Ok(token),
-            Err(reason) => {
-                let reason = format!("its `accessToken` cannot be used: {reason}");
-                Err(Error::Decode(DecodeError::new(reason, b"", None)))
-            }
-        }
     }
 }

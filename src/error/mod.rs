@@ -3,6 +3,7 @@
 mod api;
 mod config;
 mod decode;
+mod delivery;
 mod excerpt;
 mod http;
 mod transport;
@@ -14,6 +15,8 @@ use std::time::Duration;
 pub use self::api::ApiError;
 pub use self::config::ConfigError;
 pub use self::decode::DecodeError;
+pub(crate) use self::delivery::Delivery;
+use self::delivery::{is_ambiguous_status, is_transient_status};
 pub(crate) use self::excerpt::shorten;
 pub use self::http::HttpError;
 pub use self::transport::{TransportError, TransportErrorKind};
@@ -330,24 +333,6 @@ impl std::error::Error for Error {
     }
 }
 
-/// Whether the request behind an error may have reached the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    NotSent,
-    MaybeSent,
-    /// The request was for a new task, which may exist now.
-    MaybeCreated,
-}
-
-impl Delivery {
-    fn advice(self) -> &'static str {
-        match self {
-            Self::NotSent | Self::MaybeSent => "",
-            Self::MaybeCreated => "; the task may exist, check before you create it again",
-        }
-    }
-}
-
 /// Appends the delay that the service asked for.
 fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt::Result {
     match delay {
@@ -356,13 +341,4 @@ fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt
         }
         _ => Ok(()),
     }
-}
-
-/// Server errors that do not tell whether the request was processed.
-fn is_ambiguous_status(status: u16) -> bool {
-    (500..=599).contains(&status) && !matches!(status, 501 | 503 | 505)
-}
-
-fn is_transient_status(status: u16) -> bool {
-    status == 429 || (500..=599).contains(&status)
 }

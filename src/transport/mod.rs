@@ -155,16 +155,15 @@ impl Transport {
         let mut result = self.run(template, request, options, &mut body_taken);
         if result.as_ref().is_err_and(resolver::is_lookup_needed) {
             let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
-            self.resolver
-                .refresh(deadline)
-                .map_err(|error| self.error(error, body_taken))?;
-            let timeout = Some(deadline.saturating_duration_since(Instant::now()));
-            result = self.run(
-                template,
-                request,
-                RequestOptions { timeout, ..options },
-                &mut body_taken,
-            );
+            // Again if another thread's failed connection has made the addresses expire in the meantime.
+            while result.as_ref().is_err_and(resolver::is_lookup_needed) {
+                self.resolver
+                    .refresh(deadline)
+                    .map_err(|error| self.error(error, body_taken))?;
+                let timeout = Some(deadline.saturating_duration_since(Instant::now()));
+                let options = RequestOptions { timeout, ..options };
+                result = self.run(template, request, options, &mut body_taken);
+            }
         }
         let mut response = match result {
             Ok(response) => response,

@@ -3,8 +3,10 @@
 //! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
 
 pub(crate) mod clock;
+mod followed_task;
 mod kept_errors;
 pub(crate) mod policy;
+pub(crate) mod requests;
 pub(crate) mod scheduler;
 #[cfg(test)]
 mod tests;

@@ -3,55 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Update;
 use super::clock::Clock;
-use super::kept_errors::{ErrorSlot, KeptErrors, NONE};
+use super::followed_task::{FollowedTask, distinct, nanoseconds};
+use super::kept_errors::KeptErrors;
 use super::policy::{
     ErrorAction, FINAL_POLL_TIMEOUT, MAX_RETRY_AFTER, NextPoll, PollPolicy, PollTiming, TimeLimit,
     classify, next_poll,
 };
-use crate::endpoints::Endpoints;
+use super::requests::Requests;
 use crate::error::Error;
 use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
-use crate::task::{Progress, Status};
-use crate::throttle::Throttle;
+use crate::task::Progress;
 use crate::transport::RequestOptions;
-
-/// The requests of a scheduler. Tests replace them by a service in memory.
-pub(crate) trait Requests {
-    /// Requests an access token if there is none.
-    fn ensure_token(&self, timeout: Duration) -> Result<(), AttemptError>;
-    /// Requests the progress of a task, once.
-    fn poll(&self, task_id: u64, options: RequestOptions) -> Result<Progress, AttemptError>;
-    /// The client's time limit of a request.
-    fn timeout(&self) -> Duration;
-    fn throttle(&self) -> &Throttle;
-}
-
-impl Requests for std::sync::Arc<Endpoints> {
-    fn ensure_token(&self, timeout: Duration) -> Result<(), AttemptError> {
-        if self.session.auth.current().is_some() {
-            return Ok(());
-        }
-        self.session
-            .ensure_token(Instant::now() + timeout)
-            .map(drop)
-    }
-
-    fn poll(&self, task_id: u64, options: RequestOptions) -> Result<Progress, AttemptError> {
-        self.poll_once(task_id, options)
-    }
-
-    fn timeout(&self) -> Duration {
-        self.session.timeout
-    }
-
-    fn throttle(&self) -> &Throttle {
-        &self.session.throttle
-    }
-}
 
 /// The result of a scheduler's work.
 #[derive(Debug)]
@@ -61,56 +27,6 @@ pub(crate) enum Step {
     Woken,
     /// No task is left.
     Finished,
-}
-
-/// A followed task: 48 bytes, and 16 in the heap.
-#[derive(Debug, Clone, Copy)]
-struct Task {
-    id: u64,
-    /// The interval before the last poll, in nanoseconds; half the size of a `Duration`.
-    interval: u64,
-    /// The last progress, if `has_progress`.
-    status: i64,
-    percent: u8,
-    has_progress: bool,
-    is_polled: bool,
-    /// Whether the service asked for the due time, by `Retry-After`.
-    is_due_fixed: bool,
-    /// Number of consecutive errors, the time of the first one in nanoseconds, and the last one.
-    errors: u16,
-    errors_since: u64,
-    last_error: ErrorSlot,
-    token_replacements: u8,
-    is_replay: bool,
-}
-
-impl Task {
-    fn new(id: u64) -> Self {
-        Self {
-            id,
-            interval: 0,
-            status: 0,
-            percent: 0,
-            has_progress: false,
-            is_polled: false,
-            is_due_fixed: false,
-            errors: 0,
-            errors_since: 0,
-            last_error: NONE,
-            token_replacements: 0,
-            is_replay: false,
-        }
-    }
-
-    fn progress(&self) -> Option<Progress> {
-        self.has_progress
-            .then(|| Progress::new(Status::from(self.status), self.percent))
-    }
-
-    fn set_progress(&mut self, progress: Progress) {
-        (self.status, self.percent, self.has_progress) =
-            (progress.status.as_i64(), progress.percent, true);
-    }
 }
 
 /// The due time of a task in nanoseconds, and its slot: of tasks that are due at the same time, the first comes first.
@@ -123,7 +39,7 @@ pub(crate) struct Scheduler<R, C> {
     pub(crate) policy: PollPolicy,
     /// Time limit from the first poll on.
     pub(crate) timeout: Option<Duration>,
-    tasks: Vec<Task>,
+    tasks: Vec<FollowedTask>,
     free_slots: Vec<u32>,
     queue: BinaryHeap<Due>,
     finished: usize,
@@ -176,10 +92,10 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
 
     /// Adds a task that is not followed yet, and is due now.
     pub(crate) fn add_new(&mut self, task_id: u64) {
-        self.insert(Task::new(task_id));
+        self.insert(FollowedTask::new(task_id));
     }
 
-    fn insert(&mut self, task: Task) {
+    fn insert(&mut self, task: FollowedTask) {
         let slot = match self.free_slots.pop() {
             Some(slot) => {
                 self.tasks[slot as usize] = task;
@@ -429,26 +345,4 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             cause: self.errors.take(&mut task.last_error).map(Box::new),
         }
     }
-}
-
-/// Creates tasks in the given order, without duplicates.
-fn distinct(task_ids: Vec<u64>) -> Vec<Task> {
-    // Until the tasks are in order again, `interval` is the position.
-    let mut tasks: Vec<Task> = (0..)
-        .zip(task_ids)
-        .map(|(position, id)| Task {
-            interval: position,
-            ..Task::new(id)
-        })
-        .collect();
-    tasks.sort_unstable_by_key(|task| (task.id, task.interval));
-    tasks.dedup_by_key(|task| task.id);
-    tasks.sort_unstable_by_key(|task| task.interval);
-    tasks.iter_mut().for_each(|task| task.interval = 0);
-    tasks
-}
-
-/// A duration as nanoseconds, of which 584 years fit.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

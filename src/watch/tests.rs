@@ -7,7 +7,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::policy::FINAL_POLL_TIMEOUT;
-use super::scheduler::Requests;
+use super::requests::Requests;
 use super::*;
 use crate::envelope::decode;
 use crate::error::{Delivery, TransportError, TransportErrorKind};

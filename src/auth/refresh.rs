@@ -1,0 +1,192 @@
+//! One refresh of a token: reads the cache, then requests a token with the credentials.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{TokenCache, TokenCacheError};
+use super::decode_response;
+use super::limiter::RefreshLimiter;
+use crate::credentials::{AccessToken, Credentials};
+use crate::error::{DecodeError, Error, Result};
+use crate::json::JsonObject;
+use crate::redact::redact_new_token;
+use crate::transport::{Request, RequestOptions, Transport};
+
+const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
+
+/// What one refresh leaves for the next.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RefreshState {
+    pub(super) limiter: RefreshLimiter,
+    /// The error to return while no token may be requested.
+    pub(super) error: Option<Error>,
+    /// Whether that error is that the service rejected the credentials.
+    pub(super) credentials_rejected: bool,
+    pub(super) cache_error: Option<TokenCacheError>,
+}
+
+/// One refresh: reads the cache, then asks the service.
+pub(super) struct TokenRefresh<'a> {
+    pub(super) credentials: &'a Credentials,
+    pub(super) cache: Option<&'a TokenCache>,
+    pub(super) transport: &'a Transport,
+    pub(super) deadline: Instant,
+    /// Tokens that the service refused.
+    pub(super) refused: Vec<AccessToken>,
+    pub(super) state: RefreshState,
+}
+
+impl TokenRefresh<'_> {
+    /// Returns a token; `None` if the cache has no other one and none may be requested now.
+    pub(super) fn run(&mut self) -> Result<Option<AccessToken>> {
+        // The file is complete at any time, so it is read without the lock first.
+        if let Some(token) = self.cached_token() {
+            return Ok(Some(token));
+        }
+        if let Some(error) = self.blocking_error() {
+            return Err(error);
+        }
+        if !self.delay().is_zero() {
+            return Ok(None);
+        }
+        let Some(cache) = self.cache else {
+            return self.request_token().map(Some);
+        };
+        match cache.lock(self.remaining() / 2) {
+            Ok(_lock) => {
+                // Another process may have stored a token while this one waited.
+                if let Some(token) = self.cached_token() {
+                    return Ok(Some(token));
+                }
+                let token = self.request_token()?;
+                self.state.cache_error = cache.write(&token).err();
+                Ok(Some(token))
+            }
+            Err(error) => {
+                self.state.cache_error = Some(error);
+                self.request_token().map(Some)
+            }
+        }
+    }
+
+    /// Returns the last error, if it forbids another token request now: rejected credentials, or a pause after
+    /// transient errors. A transient error tells the remaining pause as `retry_after`.
+    fn blocking_error(&self) -> Option<Error> {
+        let error = self.state.error.clone()?;
+        let delay = self.delay();
+        if delay.is_zero() {
+            None
+        } else if self.state.credentials_rejected {
+            Some(error)
+        } else {
+            error
+                .is_transient()
+                .then(|| error.with_retry_after(Some(delay)))
+        }
+    }
+
+    fn is_replacement(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// The time to wait before the next token request.
+    fn delay(&self) -> Duration {
+        self.state
+            .limiter
+            .delay(self.is_replacement(), Instant::now())
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Returns the token in the file, unless it was refused.
+    fn cached_token(&mut self) -> Option<AccessToken> {
+        match self.cache?.read() {
+            Ok(token) => {
+                token.filter(|token| token.validate().is_ok() && !self.refused.contains(token))
+            }
+            Err(error) => {
+                self.state.cache_error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Requests a token, and records the result.
+    fn request_token(&mut self) -> Result<AccessToken> {
+        let result = self
+            .send_request()
+            .map_err(|error| redact_new_token(error.of_token_request()));
+        let now = Instant::now();
+        match &result {
+            Ok(_) => {
+                self.state
+                    .limiter
+                    .record_success(self.is_replacement(), now);
+                self.state.error = None;
+            }
+            Err(error) => {
+                self.state.credentials_rejected =
+                    matches!(error, Error::Api(_)) && !error.is_transient() && !error.is_banned();
+                if self.state.credentials_rejected {
+                    self.state.limiter.record_rejection(now);
+                } else {
+                    self.state.limiter.record_failure(error.retry_after(), now);
+                }
+                self.state.error = Some(error.clone());
+            }
+        }
+        result
+    }
+
+    /// `POST /api/v1/access_token`
+    fn send_request(&self) -> Result<AccessToken> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            #[serde(rename = "clientID")]
+            client_id: &'a str,
+            #[serde(rename = "clientSecret")]
+            client_secret: &'a str,
+        }
+
+        /// The time of expiry is ignored: the service itself tells it, by a 401.
+        #[derive(Deserialize)]
+        struct IssuedToken {
+            #[serde(rename = "accessToken")]
+            access_token: String,
+        }
+
+        let (client_id, client_secret) = (
+            self.credentials.client_id(),
+            self.credentials.client_secret(),
+        );
+        let body = serde_json::to_vec(&Body {
+            client_id,
+            client_secret,
+        })
+        .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
+        let endpoint = self.transport.endpoint(ACCESS_TOKEN_PATH)?;
+        let options = RequestOptions {
+            timeout: Some(self.remaining()),
+            new_connection: true,
+        };
+        let template = self.transport.template(None)?;
+        let response = self.transport.send(
+            &template,
+            Request::Post(&endpoint, &body),
+            options,
+            |response| decode_response(response, client_secret),
+        )?;
+        let JsonObject(IssuedToken { access_token }) = response?;
+        let token = AccessToken::from(access_token);
+        match token.validate() {
+            Ok(()) => Ok(token),
+            Err(reason) => {
+                let reason = format!("its `accessToken` cannot be used: {reason}");
+                Err(Error::Decode(DecodeError::new(reason, b"", None)))
+            }
+        }
+    }
+}
