@@ -190,3 +190,47 @@ impl TokenRefresh<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{BaseUrl, TransportSettings};
+
+    /// A token in a file that cannot be rewritten stays there, and is refused again and again.
+    #[test]
+    fn no_refused_token_is_taken_from_the_cache() {
+        let path =
+            std::env::temp_dir().join(format!("pan123-offline-refused-{}", std::process::id()));
+        let cache = TokenCache::new(path.clone(), "http://127.0.0.1:9".into(), "id".into());
+        cache.write(&AccessToken::from("stale")).unwrap();
+        let settings = TransportSettings {
+            base_url: BaseUrl::parse("http://127.0.0.1:9").unwrap(),
+            user_agent: "test".into(),
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            proxy: None,
+            max_token_len: 9,
+        };
+        let transport = Transport::new(settings, |config| config).unwrap();
+        let credentials = Credentials::new("id", "secret");
+        for (refused, expected) in [
+            (vec![], true),
+            (vec!["other"], true),
+            (vec!["stale", "other"], false),
+        ] {
+            let mut refresh = TokenRefresh {
+                credentials: &credentials,
+                cache: Some(&cache),
+                transport: &transport,
+                deadline: Instant::now(),
+                refused: refused
+                    .iter()
+                    .map(|token| AccessToken::from(*token))
+                    .collect(),
+                state: RefreshState::default(),
+            };
+            assert_eq!(refresh.cached_token().is_some(), expected, "{refused:?}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}
