@@ -36,7 +36,7 @@ const URL: &str = "https://example.org/cat.png";
 const TOO_MANY: &str = "too many requests, wait and try again";
 const TROUBLE: &str = "the service or a gateway before it failed, try again later";
 const TROUBLE_WITH_A_TASK: &str = "the service or a gateway before it failed, try again later; the task may \
-    exist, look before you create it again";
+    exist, check before you create it again";
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
