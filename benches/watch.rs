@@ -23,6 +23,10 @@ fn main() {
         "from 1,000 to 100,000 tasks the scheduling of a poll grows by {:.2}",
         many / few
     );
+    for (name, is_distinct) in [("one message", false), ("each another message", true)] {
+        let bytes = bytes_of_errors(100_000, is_distinct);
+        println!("100,000 tasks that fail, {name} of 60 KB: {bytes:.1} bytes a task");
+    }
 }
 
 /// Prints a line, and returns the nanoseconds that scheduling takes a poll.
@@ -136,4 +140,38 @@ impl InMemory {
             beyond_id(counted.bytes_max as f64),
         )
     }
+}
+
+/// Memory of a watch after every task has failed once, in bytes a task.
+fn bytes_of_errors(tasks: u64, is_distinct: bool) -> f64 {
+    let text = "x".repeat(60_000);
+    let requests = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&requests);
+    let reply = move |_: ureq::http::Request<ureq::SendBody>,
+                      _: ureq::middleware::MiddlewareNext| {
+        let number = count.fetch_add(1, Ordering::Relaxed) * u64::from(is_distinct);
+        let body = format!(r#"{{"code":502,"message":"{number} {text}"}}"#);
+        Ok(ureq::http::Response::new(ureq::Body::builder().data(body)))
+    };
+    let client = Client::builder()
+        .access_token("token")
+        .base_url("http://127.0.0.1:9")
+        .min_poll_gap(Duration::ZERO)
+        .configure_agent(|agent| agent.middleware(reply))
+        .build()
+        .unwrap();
+    // The list of ids is the caller's; so are a first call's buffers.
+    client.get_process(0).unwrap_err();
+    let policy = PollPolicy::new().initial_interval(Duration::from_secs(600));
+    let mut watch = None;
+    let counted = allocation_counter::measure(|| {
+        let mut started = client.watch(0..tasks).policy(policy);
+        while requests.load(Ordering::Relaxed) <= tasks {
+            // A poll that is due is made, and fails.
+            assert!(started.next_timeout(Duration::ZERO).is_err());
+        }
+        watch = Some(started);
+    });
+    drop(watch);
+    counted.bytes_current as f64 / tasks as f64
 }
