@@ -42,11 +42,6 @@ fn polls(service: &Service) -> Vec<Request> {
     service.requests().into_iter().filter(is_poll).collect()
 }
 
-fn token_requests(service: &Service) -> usize {
-    let is_token_request = |request: &&Request| request.path == TOKEN_PATH;
-    service.requests().iter().filter(is_token_request).count()
-}
-
 #[test]
 fn waits_one_after_another_keep_the_gap() {
     let service = finished_service();
