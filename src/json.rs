@@ -48,7 +48,7 @@ pub(crate) fn field<T: DeserializeOwned>(body: &[u8], name: &'static str) -> Opt
     value
 }
 
-/// Describes why a body is not the expected JSON. The details are in serde_json's error.
+/// Describes why a body is not the expected JSON. The details are in `serde_json`'s error.
 pub(crate) fn describe(error: &serde_json::Error, body: &[u8]) -> &'static str {
     match error.classify() {
         _ if strip_bom(body).is_empty() => "it is empty",

@@ -56,7 +56,7 @@ enum Outcome {
         message: &'static str,
     },
     Http,
-    /// With what is wrong, and whether serde_json has more to say in `source()`.
+    /// With what is wrong, and whether `serde_json` has more to say in `source()`.
     Decode(&'static str, bool),
 }
 
@@ -241,7 +241,7 @@ fn api(code: i64, message: &'static str) -> Outcome {
     Api { code, message }
 }
 
-/// An answer whose cause serde_json knows.
+/// An answer whose cause `serde_json` knows.
 fn decode(reason: &'static str) -> Outcome {
     Decode(reason, true)
 }

@@ -52,7 +52,7 @@ impl DecodeError {
     }
 }
 
-/// serde_json quotes the value that it cannot read, however long that is.
+/// `serde_json` quotes the value that it cannot read, however long that is.
 fn shorten_source(error: serde_json::Error) -> Cause {
     let text = error.to_string();
     if text.len() <= MAX_EXCERPT_CHARS {

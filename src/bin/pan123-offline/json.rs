@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// Returns a value as one line, with its end.
 ///
-/// serde_json leaves DEL and U+0080 to U+009F as they are, and some terminals obey them. In JSON
+/// `serde_json` leaves DEL and U+0080 to U+009F as they are, and some terminals obey them. In JSON
 /// they can occur in strings only, so escaping them afterwards is safe.
 pub(crate) fn to_line(value: &impl Serialize) -> String {
     // Fails only for a map whose keys are no strings, or a `Serialize` that fails by itself.

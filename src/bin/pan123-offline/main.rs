@@ -3,6 +3,7 @@
 //! Requests are sent from the main thread. A second thread waits for signals; on a terminal
 //! indicatif starts one that redraws the elapsed time.
 
+#[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;
 mod bars;
 mod commands;
