@@ -90,7 +90,7 @@ fn process(
 pub(crate) fn notation(result: &Result<bool>, times: usize) -> String {
     let error = match result {
         Ok(true) => return format!("ok, {times}×"),
-        Ok(false) => return format!("A WRONG ANSWER, {times}×"),
+        Ok(false) => return format!("A WRONG RESPONSE, {times}×"),
         Err(error) => error,
     };
     let layer = layer(error);

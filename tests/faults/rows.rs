@@ -40,8 +40,8 @@ const TLS: How = How { tls: true, ..USUAL };
 fn connecting() -> Vec<Row> {
     let at = "connecting";
     vec![
-        nobody_listens(at, "nobody listens"),
-        full_backlog(at, "no answer to the attempt"),
+        nobody_listens(at, "no listener"),
+        full_backlog(at, "no response to the attempt"),
         connection(at, "accepted, and closed at once", USUAL, |_, _| None),
     ]
 }
@@ -55,7 +55,7 @@ fn tls_handshake() -> Vec<Row> {
         }),
         connection(
             at,
-            "the server says nothing",
+            "the server sends nothing",
             How {
                 tls: true,
                 ..IMPATIENT
@@ -64,7 +64,7 @@ fn tls_handshake() -> Vec<Row> {
         ),
         connection(
             at,
-            "the server answers in plain HTTP",
+            "the server responds in plain HTTP",
             TLS,
             |_, mut stream| {
                 read_greeting(&mut stream);
@@ -112,7 +112,7 @@ fn sending() -> Vec<Row> {
 }
 
 fn waiting() -> Vec<Row> {
-    let at = "waiting for the answer";
+    let at = "waiting for the response";
     vec![
         answer(at, "the connection ends", USUAL, |_| vec![Reply::nothing()]),
         answer(at, "the connection ends, once", ONCE, |_| {
@@ -123,12 +123,15 @@ fn waiting() -> Vec<Row> {
             reset(stream);
             None
         }),
-        answer(at, "nothing comes", IMPATIENT, |_| {
+        answer(at, "nothing arrives", IMPATIENT, |_| {
             vec![Reply::nothing().stall_at(0), Reply::nothing().delay(AGES)]
         }),
-        answer(at, "the answer comes late, but in time", USUAL, |call| {
-            vec![call.good().delay(Duration::from_millis(300))]
-        }),
+        answer(
+            at,
+            "the response arrives late, but in time",
+            USUAL,
+            |call| vec![call.good().delay(Duration::from_millis(300))],
+        ),
     ]
 }
 
@@ -137,7 +140,7 @@ const AGES: Duration = Duration::from_secs(600);
 const DRIP: Duration = Duration::from_millis(150);
 
 fn within_the_head() -> Vec<Row> {
-    let at = "within the head";
+    let at = "in the header";
     vec![
         answer(
             at,
@@ -160,7 +163,7 @@ fn within_the_head() -> Vec<Row> {
             let head = call.good().head_len();
             vec![call.good().stall_at(30), call.good().stall_at(head - 1)]
         }),
-        answer(at, "byte by byte, for too long", IMPATIENT, |call| {
+        answer(at, "byte by byte, beyond the timeout", IMPATIENT, |call| {
             vec![call.good().drip(DRIP)]
         }),
         answer(at, "longer than 8 KiB", USUAL, |call| {
@@ -187,12 +190,17 @@ fn within_the_head() -> Vec<Row> {
                 .chain([Reply::raw(settings)])
                 .collect()
         }),
-        answer(at, "a `Content-Length` that is no number", USUAL, |call| {
-            ["x", "-1", "99999999999999999999", ""]
-                .map(|length| call.good().header("Content-Length", length))
-                .into()
-        }),
-        answer(at, "two `Content-Length`s that differ", USUAL, |call| {
+        answer(
+            at,
+            "a `Content-Length` that is not a number",
+            USUAL,
+            |call| {
+                ["x", "-1", "99999999999999999999", ""]
+                    .map(|length| call.good().header("Content-Length", length))
+                    .into()
+            },
+        ),
+        answer(at, "two different `Content-Length`s", USUAL, |call| {
             vec![
                 call.good()
                     .header("Content-Length", "7")
@@ -222,7 +230,7 @@ fn within_the_head() -> Vec<Row> {
                 ]
             },
         ),
-        answer(at, "HTTP 100 or 103 before the answer", USUAL, |call| {
+        answer(at, "HTTP 100 or 103 before the response", USUAL, |call| {
             let good = http("200 OK", "", &good_body(call));
             ["100 Continue", "103 Early Hints"]
                 .map(|early| Reply::raw(format!("HTTP/1.1 {early}\r\n\r\n{good}")))
@@ -240,7 +248,7 @@ fn good_body(call: Call) -> String {
 }
 
 fn within_the_body() -> Vec<Row> {
-    let at = "within the body";
+    let at = "in the body";
     vec![
         answer(at, "cut, with a `Content-Length`", USUAL, |call| {
             cuts(call.good())
@@ -248,7 +256,7 @@ fn within_the_body() -> Vec<Row> {
         answer(at, "cut, in chunks", USUAL, |call| {
             cuts(call.good().chunked())
         }),
-        answer(at, "cut behind the size of the last chunk", USUAL, |call| {
+        answer(at, "cut after the size of the last chunk", USUAL, |call| {
             // Its line is whole, and only the blank line behind it is missing.
             let reply = call.good().chunked();
             let all = reply.len();
@@ -259,13 +267,13 @@ fn within_the_body() -> Vec<Row> {
         }),
         answer(
             at,
-            "cut, with no length, over TLS and without its farewell",
+            "cut, with no length, over TLS and without close_notify",
             TLS,
             |call| cuts(call.good().until_close()),
         ),
         answer(
             at,
-            "cut, with no length, behind the JSON's end",
+            "cut, with no length, after the JSON's end",
             USUAL,
             |call| {
                 let whole = call.good().body(good_body(call) + "\r\n\r\n").until_close();
@@ -300,7 +308,7 @@ fn within_the_body() -> Vec<Row> {
                 whole.chunked().stall_at(head + 20),
             ]
         }),
-        answer(at, "byte by byte, for too long", IMPATIENT, |call| {
+        answer(at, "byte by byte, beyond the timeout", IMPATIENT, |call| {
             // A head of 19 bytes, for which there is time.
             let reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{}", good_body(call)));
             vec![reply.close_after().drip(Duration::from_millis(200))]
@@ -322,17 +330,17 @@ fn within_the_body() -> Vec<Row> {
         }),
         answer(
             at,
-            "a `Content-Length` too great, then the end",
+            "a `Content-Length` too large, then the end",
             USUAL,
             |call| vec![call.good().header("Content-Length", "1000").close_after()],
         ),
         answer(
             at,
-            "a `Content-Length` too great, then silence",
+            "a `Content-Length` too large, then nothing",
             IMPATIENT,
             |call| vec![call.good().header("Content-Length", "1000")],
         ),
-        answer(at, "a chunk size that is none", USUAL, |call| {
+        answer(at, "an invalid chunk size", USUAL, |call| {
             ["xyz", "-5", "ffffffffffffffffff"]
                 .map(|size| broken_chunk(size, call))
                 .into()
@@ -363,24 +371,29 @@ fn broken_chunk(size: &str, call: Call) -> Reply {
 }
 
 fn whole_but_wrong() -> Vec<Row> {
-    let at = "a whole body";
+    let at = "a complete body";
     vec![
         answer(at, "empty", USUAL, |_| {
             vec![Reply::json(""), Reply::new(204)]
         }),
-        answer(at, "not JSON: a page, blanks, compressed", USUAL, |_| {
-            vec![
-                Reply::json(PAGE),
-                Reply::json("  \r\n"),
-                Reply::json(b"\x1f\x8b\x08\0\0\0\0\0\0\x03".as_slice()),
-            ]
-        }),
+        answer(
+            at,
+            "not JSON: a page, white space, compressed",
+            USUAL,
+            |_| {
+                vec![
+                    Reply::json(PAGE),
+                    Reply::json("  \r\n"),
+                    Reply::json(b"\x1f\x8b\x08\0\0\0\0\0\0\x03".as_slice()),
+                ]
+            },
+        ),
         answer(at, "not UTF-8", USUAL, |_| {
             vec![Reply::json(
                 b"{\"code\":0,\"message\":\"\xff\xfe\"}".as_slice(),
             )]
         }),
-        answer(at, "more behind the envelope", USUAL, |call| {
+        answer(at, "more after the envelope", USUAL, |call| {
             vec![call.good().body(good_body(call) + "{}")]
         }),
         answer(at, "no `code`", USUAL, |_| {
@@ -406,7 +419,7 @@ fn whole_but_wrong() -> Vec<Row> {
 const PAGE: &str = "<html><body>no</body></html>";
 
 fn refusals() -> Vec<Row> {
-    let at = "a refusal";
+    let at = "an error response";
     let code = |fault, code| answer(at, fault, USUAL, move |_| vec![Reply::code(code, "no")]);
     let status = |fault, status| {
         answer(at, fault, USUAL, move |_| {
@@ -454,7 +467,7 @@ fn refusals() -> Vec<Row> {
         status("HTTP 504", 504),
         answer(
             at,
-            "HTTP 502, and its page quotes request or answer",
+            "HTTP 502, and its page quotes request or response",
             USUAL,
             |call| {
                 let secret = if call == Call::Token { SECRET } else { TOKEN };
@@ -485,13 +498,13 @@ fn between_calls() -> Vec<Row> {
         }),
         idle(
             at,
-            "its end was announced with the answer before",
+            "its end was announced with the previous response",
             |call| warm(call).replacen("\r\n", "\r\nConnection: close\r\n", 1),
             |_, stream| Some(stream),
         ),
         answer(
             at,
-            "it ends as the next request comes",
+            "it ends as the next request arrives",
             How {
                 once: true,
                 ..pooled
@@ -500,7 +513,7 @@ fn between_calls() -> Vec<Row> {
         ),
         idle(
             at,
-            "HTTP 408 comes unasked, and the end",
+            "an unsolicited HTTP 408, then the end",
             warm,
             |_, stream| {
                 write(&stream, http("408 Request Timeout", "", PAGE));
@@ -508,13 +521,13 @@ fn between_calls() -> Vec<Row> {
                 Some(stream)
             },
         ),
-        idle(at, "an answer comes unasked", warm, |call, stream| {
+        idle(at, "an unsolicited response", warm, |call, stream| {
             write(&stream, http("200 OK", "", &call.stray()));
             Some(stream)
         }),
         idle(
             at,
-            "an answer comes unasked, in one piece with the one before",
+            "an unsolicited response, in one piece with the previous one",
             |call| warm(call) + &http("200 OK", "", &call.stray()),
             |_, stream| Some(stream),
         ),
