@@ -267,7 +267,7 @@ fn within_the_body() -> Vec<Row> {
         }),
         answer(
             at,
-            "cut, with no length, over TLS and without close_notify",
+            "cut, with no length, over TLS and without `close_notify`",
             TLS,
             |call| cuts(call.good().until_close()),
         ),
