@@ -7,11 +7,9 @@
 mod args;
 mod bars;
 mod commands;
-mod demo;
 mod failure;
 mod help;
 mod input;
-mod inspect;
 mod interrupt;
 #[cfg_attr(
     not(test),
@@ -20,7 +18,6 @@ mod interrupt;
 mod journal;
 mod json;
 mod lines;
-mod man;
 mod report;
 mod settings;
 

@@ -13,7 +13,7 @@ use crate::journal::{Counts, Group, JournalReader, Record, Step};
 use crate::json;
 
 /// Prints the number of lines in each group.
-pub(crate) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Failure> {
+pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Failure> {
     let mut journal = JournalReader::open(&args.journal)?;
     if let Some(list) = &args.list {
         see_all(&mut journal, list)?;
@@ -68,7 +68,7 @@ struct Object<'a> {
 }
 
 /// Prints the last record of each line of the list.
-pub(crate) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Failure> {
+pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Failure> {
     let journal = JournalReader::open(&args.journal)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let is_wanted = |group| match group {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, usage};
 use crate::help;
 
 /// Returns the page of a command, or of the whole.
-pub(crate) fn page(command: Option<&str>) -> Result<Vec<u8>, Failure> {
+pub(super) fn page(command: Option<&str>) -> Result<Vec<u8>, Failure> {
     let mut whole = Arguments::command();
     whole.build();
     let definition = match command {

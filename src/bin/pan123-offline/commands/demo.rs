@@ -1,0 +1,76 @@
+//! `demo`: a demonstration with tasks on the built-in stand-in.
+
+use std::io;
+use std::time::Duration;
+
+use pan123_offline::testing::Service;
+use pan123_offline::{Client, PollPolicy, Progress, Status};
+
+use super::wait::follow;
+use super::{begin, gap};
+use crate::args::Common;
+use crate::failure::{ExitStatus, Failure};
+use crate::input::Task;
+
+const DEMO_POLL_RATE: f64 = 40.0;
+/// The id of the first task.
+const FIRST_TASK: u64 = 403_316;
+const TASKS: u64 = 8;
+
+/// Starts a stand-in with tasks of different length: one fails, one is retried, one is unknown.
+fn service() -> io::Result<Service> {
+    let service = Service::start()?;
+    for task in 0..TASKS - 1 {
+        let steps = 5 + task * 3 % 7;
+        let percent = |step: u64| (100 * step / steps) as u8;
+        let mut script: Vec<_> = (0..steps)
+            .map(|step| Progress::new(Status::InProgress, percent(step)))
+            .collect();
+        match task {
+            2 => script.insert(3, Progress::new(Status::Retrying, percent(2))),
+            4 => script.truncate(4),
+            _ => {}
+        }
+        script.push(match task {
+            4 => Progress::new(Status::Failed, percent(3)),
+            _ => Progress::new(Status::Succeeded, 100),
+        });
+        service.task(FIRST_TASK + task, script);
+    }
+    Ok(service)
+}
+
+fn task_ids() -> Vec<u64> {
+    (FIRST_TASK..FIRST_TASK + TASKS).collect()
+}
+
+pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
+    let service = service()?;
+    let client = Client::builder()
+        .access_token("demo")
+        .base_url(service.base_url())
+        .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)))
+        .build()?;
+    let report = begin(common)?;
+    report.lock().say(
+        "this is a demonstration on a built-in service: one task fails, and one does not exist",
+    );
+    let ids = task_ids();
+    for id in &ids {
+        report.lock().add_task(&Task { id: *id, url: None });
+    }
+    report.lock().follow(&ids);
+    // The stand-in has no rate limit; the defaults are those for the service.
+    let policy = PollPolicy::new()
+        .initial_interval(Duration::from_millis(300))
+        .max_interval(Duration::from_millis(600));
+    let watch = client.watch(ids).policy(policy);
+    let end = follow(&report, watch)?;
+    let report = report.lock();
+    report.say(&format!(
+        "{}; `wait` would end with exit code {}",
+        report.summary(),
+        end.code()
+    ));
+    Ok(ExitStatus::Succeeded)
+}
