@@ -19,10 +19,12 @@ fn a_build_script_asks_for_a_task() {
     for file in ["build.rs", "src/main.rs"] {
         std::fs::copy(fixture.join(file), copy.join(file)).unwrap();
     }
+    // A backslash would begin an escape sequence in TOML.
+    let root_in_toml = root.to_str().unwrap().replace('\\', "/");
     let manifest = std::fs::read_to_string(fixture.join("Cargo.toml")).unwrap();
     std::fs::write(
         copy.join("Cargo.toml"),
-        manifest.replace("../../..", root.to_str().unwrap()),
+        manifest.replace("../../..", &root_in_toml),
     )
     .unwrap();
     std::fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();

@@ -3,7 +3,7 @@
 // A test that cannot set itself up has nothing better to do than to panic.
 #![allow(clippy::unwrap_used)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
@@ -718,11 +718,20 @@ fn the_environment_gives_token_and_base_url() {
 }
 
 #[cfg(unix)]
+fn not_utf8() -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(b"secret\xff".to_vec())
+}
+
+#[cfg(windows)]
+fn not_utf8() -> OsString {
+    // Half of a surrogate pair.
+    std::os::windows::ffi::OsStringExt::from_wide(&[0x73, 0xd800])
+}
+
 #[test]
 fn an_environment_that_is_not_utf8() {
-    use std::os::unix::ffi::OsStrExt;
-
-    let bad = OsStr::from_bytes(b"secret\xff");
+    let bad = not_utf8();
+    let bad = bad.as_os_str();
     assert_eq!(
         outcome(&[("PAN123_ACCESS_TOKEN", bad)]),
         "setting `PAN123_ACCESS_TOKEN`: it is not UTF-8"
@@ -743,7 +752,10 @@ fn an_environment_that_is_not_utf8() {
     );
     assert_eq!(
         outcome(&[token, ("HTTPS_PROXY", bad)]),
-        "setting `HTTPS_PROXY`: it is not UTF-8"
+        format!(
+            "setting `{}`: it is not UTF-8",
+            proxy_variable("HTTPS_PROXY")
+        )
     );
 }
 
@@ -752,6 +764,16 @@ const REMOTE: [(&str, &str); 2] = [
     ("PAN123_ACCESS_TOKEN", "secret"),
     ("PAN123_BASE_URL", "https://api.example.invalid"),
 ];
+
+/// The name of a proxy variable in an error. Windows finds a variable by its name in any case, and the lower case is
+/// tried first.
+fn proxy_variable(name: &str) -> String {
+    if cfg!(windows) {
+        name.to_lowercase()
+    } else {
+        name.to_owned()
+    }
+}
 
 #[test]
 fn a_proxy_variable_that_cannot_work() {
@@ -779,7 +801,7 @@ fn a_proxy_variable_that_cannot_work() {
             assert!(!got.contains("hunter2"), "{got}");
             if !reasons
                 .iter()
-                .any(|reason| got == format!("setting `{name}`: {reason}"))
+                .any(|reason| got == format!("setting `{}`: {reason}", proxy_variable(name)))
             {
                 wrong.push(format!("{name}={value} became: {got}"));
             }
@@ -794,7 +816,14 @@ fn no_proxy_and_other_variables_that_are_not_read() {
         return;
     }
     let works = "Client { host: \"api.example.invalid\", timeout: 30s, retries: 2, .. }";
-    let broken = "setting `HTTPS_PROXY`: only http and https proxies are supported, not SOCKS";
+    let https_proxy = proxy_variable("HTTPS_PROXY");
+    let broken =
+        format!("setting `{https_proxy}`: only http and https proxies are supported, not SOCKS");
+    let broken = broken.as_str();
+    let bad_all_proxy = format!(
+        "setting `{}`: it is not the URL of a proxy",
+        proxy_variable("ALL_PROXY")
+    );
     let socks = ("HTTPS_PROXY", "socks5://127.0.0.1:1080");
     for (variables, expected) in [
         (&[][..], works),
@@ -830,10 +859,13 @@ fn no_proxy_and_other_variables_that_are_not_read() {
         ),
         (
             &[("HTTPS_PROXY", ""), ("ALL_PROXY", "not a URL")],
-            "setting `ALL_PROXY`: it is not the URL of a proxy",
+            &bad_all_proxy,
         ),
-        // As with curl, the lower case goes first.
-        (&[("https_proxy", "http://127.0.0.1:1"), socks], works),
+        // As with curl, the lower case goes first. On Windows both are one variable, and the last value counts.
+        (
+            &[("https_proxy", "http://127.0.0.1:1"), socks],
+            if cfg!(windows) { broken } else { works },
+        ),
     ] {
         assert_eq!(
             in_environment(&[&REMOTE[..], variables].concat()),
