@@ -2,10 +2,12 @@
 //!
 //! `cargo test --features cli --test cli`. Each run has an environment and a home of its own, ends by itself or is
 //! killed, and may print no secret: `cli/tool.rs` sees to that for every one of them.
-#![cfg(unix)]
+//!
+//! Windows runs what needs no shell, no signals and no file modes; Linux alone has `/proc`, `script` and `/dev/full`.
 
 #[path = "cli/commands.rs"]
 mod commands;
+#[cfg(unix)]
 #[path = "cli/completions.rs"]
 mod completions;
 #[path = "cli/ends.rs"]
@@ -17,6 +19,8 @@ mod input;
 mod interrupt;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/platform.rs"]
+mod platform;
 #[path = "cli/report.rs"]
 mod report;
 #[cfg(target_os = "linux")]

@@ -1,15 +1,19 @@
 //! Each command: what it asks the service, what it prints.
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 use serde_json::{Value, json};
 
+use crate::platform::{CACHE, is_private};
 use crate::support::{RUNNING, TASK, TOKEN, service};
-use crate::tool::{CLIENT_ID, SECRET, Tool, mode};
+use crate::tool::{CLIENT_ID, SECRET, Tool};
+
+/// The tool's name, which is also that of its folders.
+const NAME: &str = "pan123-offline";
 
 const COMMANDS: [&str; 9] = [
     "status",
@@ -154,9 +158,9 @@ fn login_gets_one_token_for_all_commands() {
     first.ends(0).is_quiet();
     assert_eq!(service.tokens_issued(), 1);
 
-    let cache = tool.path("cache/pan123-offline/token");
-    assert_eq!(mode(&cache), 0o600);
-    let issued_at = humantime_of(&cache);
+    let cache = tool.path(CACHE).join(NAME).join("token");
+    is_private(&cache);
+    let issued_at = time_of(&cache);
     first.prints(&format!(
         "the token in {} was issued at {issued_at}\n",
         cache.display()
@@ -176,14 +180,10 @@ fn login_gets_one_token_for_all_commands() {
     assert_eq!(service.tokens_issued(), 1);
 }
 
-/// The time of a file as `date` writes it.
-fn humantime_of(path: &std::path::Path) -> String {
-    let mut date = Command::new("date");
-    date.args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-r"]).arg(path);
-    String::from_utf8(date.output().unwrap().stdout)
-        .unwrap()
-        .trim()
-        .to_owned()
+/// The time of a file as the tool writes it.
+fn time_of(path: &Path) -> String {
+    let time = fs::metadata(path).unwrap().modified().unwrap();
+    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 #[test]
@@ -195,7 +195,8 @@ fn the_token_may_be_kept_elsewhere() {
         .ends(0);
     let tool = tool.with("PAN123_TOKEN_CACHE", &variable);
     tool.run("login").ends(0);
-    assert_eq!((mode(&option), mode(&variable)), (0o600, 0o600));
+    is_private(&option);
+    is_private(&variable);
     assert_eq!(service.tokens_issued(), 2);
 }
 
@@ -204,12 +205,12 @@ fn the_token_may_be_kept_elsewhere() {
 fn login_says_when_the_token_cannot_be_kept() {
     let service = service();
     let tool = Tool::at(&service).with_credentials();
-    tool.write("cache", 0o600, "a file in the place of the folder");
+    tool.write(CACHE, 0o600, "a file in the place of the folder");
     tool.run("login")
         .ends(2)
         .prints("")
         .says("the token cannot be kept: the folder ")
-        .says("cache/pan123-offline: ");
+        .says(&format!("{}: ", tool.path(CACHE).join(NAME).display()));
     assert_eq!(service.tokens_issued(), 0);
 
     let taken = tool.path("taken");
@@ -225,7 +226,7 @@ fn without_a_cache_folder_other_commands_warn_and_go_on() {
     let service = service();
     service.credentials(CLIENT_ID, SECRET);
     let tool = Tool::at(&service).with_credentials();
-    tool.write("cache", 0o600, "a file in the place of the folder");
+    tool.write(CACHE, 0o600, "a file in the place of the folder");
     tool.run("process 403316")
         .ends(0)
         .prints("403316\tin progress\t37 %\n")
@@ -264,7 +265,7 @@ fn after_a_login_nothing_has_to_be_set() {
     tool.run("process 403316")
         .ends(3)
         .says("pan123-offline login");
-    tool.write("cache/pan123-offline/token", 0o600, "{}");
+    tool.write(&format!("{CACHE}/{NAME}/token"), 0o600, "{}");
     tool.run("process 403316")
         .ends(2)
         .says("holds no token: run `pan123-offline login`");
@@ -291,7 +292,13 @@ fn login_with_a_wrong_secret_names_the_secret() {
         "the service refused the login: check client id and secret; received: client id or secret is wrong",
     );
     assert!(!run.stderr.contains("task id"), "{run:#?}");
-    assert!(!tool.path("cache/pan123-offline/token").exists());
+    assert!(
+        !tool
+            .path(CACHE)
+            .join("pan123-offline")
+            .join("token")
+            .exists()
+    );
 }
 
 /// A token that was kicked out is replaced once, and the new one is kept.

@@ -58,18 +58,24 @@ fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
     run
 }
 
-/// Puts names in the place of what changes: times, folders, the number of an operating system's error.
+/// Puts names in the place of what changes: times, folders, the text and number of an operating system's error.
 fn settled(mut line: Value) -> Value {
     if let Some(got) = line.get_mut("issued_at") {
         *got = "TIME".into();
     }
     if let Some(cache) = line.get_mut("token_cache") {
-        let name = cache.as_str().unwrap().rsplit('/').next().unwrap();
+        let name = cache.as_str().unwrap().rsplit(['/', '\\']).next().unwrap();
         *cache = format!("CACHE/{name}").into();
     }
     if let Some(message) = line.pointer_mut("/error/message") {
         let text = message.as_str().unwrap();
         let text = between(text, "did not end within ", " s and ", "TIME");
+        let text = between(
+            &text,
+            "check the address and the network: ",
+            " (os error ",
+            "REASON",
+        );
         *message = between(&text, " (os error ", ")", "NUMBER").into();
     }
     line

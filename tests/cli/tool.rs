@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,6 +13,7 @@ use std::time::{Duration, Instant};
 use pan123_offline::testing::Service;
 use serde_json::Value;
 
+use crate::platform;
 use crate::support::TOKEN;
 
 pub(crate) const CLIENT_ID: &str = "client-7";
@@ -43,14 +42,22 @@ impl Tool {
             environment: BTreeMap::new(),
             home,
         };
-        let folder = Path::new(TOOL).parent().unwrap();
-        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-        let (config, cache) = (tool.path("config"), tool.path("cache"));
-        let home = tool.home.clone();
-        tool.with("PATH", path)
-            .with("HOME", home)
-            .with("XDG_CONFIG_HOME", config)
-            .with("XDG_CACHE_HOME", cache)
+        let own = PathBuf::from(TOOL).parent().unwrap().to_owned();
+        let others = std::env::var_os("PATH").unwrap();
+        let path = std::env::join_paths([own].into_iter().chain(std::env::split_paths(&others)));
+        let folders = [
+            tool.home.clone(),
+            tool.path(platform::CONFIG),
+            tool.path(platform::CACHE),
+        ];
+        let mut tool = tool.with("PATH", path.unwrap());
+        for (name, folder) in platform::FOLDERS.into_iter().zip(folders) {
+            tool = tool.with(name, folder);
+        }
+        for name in platform::KEPT {
+            tool = tool.with(name, std::env::var_os(name).unwrap());
+        }
+        tool
     }
 
     /// With a token for this stand-in, from the environment.
@@ -83,12 +90,12 @@ impl Tool {
         self.home.join(name)
     }
 
-    /// Writes a file into the home folder, and the folders before it.
+    /// Writes a file into the home folder, and the folders before it. The mode is for Unix.
     pub(crate) fn write(&self, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        platform::set_mode(&path, mode);
         path
     }
 
@@ -115,6 +122,7 @@ impl Tool {
     }
 
     /// Runs a script of the shell.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn shell(&self, script: &str, input: impl Into<Vec<u8>>) -> Run {
         Running::start(self.command("sh", &["-c", script]), input).end()
@@ -157,7 +165,7 @@ impl Running {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.process_group(0).spawn().unwrap();
+        let mut child = platform::spawn(&mut command).unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
         // Whoever does not read it all has a reason.
         thread::spawn(move || stdin.write_all(&input));
@@ -181,7 +189,7 @@ impl Running {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.process_group(0).spawn().unwrap();
+        let mut child = platform::spawn(&mut command).unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let running = Self::listening(child);
         before();
@@ -196,7 +204,7 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.process_group(0).spawn().unwrap();
+        let mut child = platform::spawn(&mut command).unwrap();
         let stderr = Some(collect(child.stderr.take().unwrap()));
         Self {
             child,
@@ -205,12 +213,14 @@ impl Running {
         }
     }
 
+    #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        kill(name, &self.id().to_string());
+        platform::signal(name, &self.id().to_string());
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -222,7 +232,7 @@ impl Running {
     pub(crate) fn end(mut self) -> Run {
         let in_time = until(|| self.has_ended());
         if !in_time {
-            kill("KILL", &format!("-{}", self.id()));
+            platform::kill(&mut self.child);
         }
         let status = self.child.wait().unwrap();
         let [stdout, stderr] = [self.stdout.take(), self.stderr.take()].map(text);
@@ -241,17 +251,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Once it has been waited for, its id may be another's.
         if self.stderr.is_some() {
-            kill("KILL", &format!("-{}", self.id()));
+            platform::kill(&mut self.child);
             let _ = self.child.wait();
         }
     }
-}
-
-fn kill(signal: &str, target: &str) {
-    let _ = Command::new("kill")
-        .args(["-s", signal, "--", target])
-        .stderr(Stdio::null())
-        .status();
 }
 
 /// Reads on a thread of its own, so that no full pipe holds anything up.
@@ -301,11 +304,8 @@ impl Run {
         }
     }
 
-    /// The exit code, or that of a shell for a program that a signal has ended.
     pub(crate) fn code(&self) -> i32 {
-        self.status
-            .code()
-            .unwrap_or_else(|| 128 + self.status.signal().unwrap())
+        platform::code(self.status)
     }
 
     #[track_caller]
@@ -345,9 +345,4 @@ impl Run {
         assert!(lines.iter().all(Value::is_object), "{self:#?}");
         lines
     }
-}
-
-/// The permissions of a file.
-pub(crate) fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
 }

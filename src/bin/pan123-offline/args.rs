@@ -18,6 +18,8 @@ const SETTINGS: &str = "Settings";
 #[derive(Debug, Parser)]
 #[command(
     name = NAME,
+    // Not the name of the file, which is another one on Windows.
+    bin_name = NAME,
     version,
     after_long_help = help::general(),
     subcommand_required = true,
