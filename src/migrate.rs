@@ -64,13 +64,15 @@ pub enum MigrationEvent {
 /// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
 /// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), and every task exactly one end.
 ///
-/// A request that certainly created no task (429, a connection that failed, a refused token) is made again after a
+/// A request that certainly created no task (429, 503, a connection that failed, a refused token) is made again after a
 /// growing delay, within the limits of the [`PollPolicy`]; meanwhile no other task is created. A request that may have
 /// created a task is never repeated. After a ban, a 401 that no new token cures, rejected credentials, or a 429 with a
 /// `Retry-After` of more than a day, the remaining input is not taken, and open tasks end with that error.
 #[must_use = "an iterator does nothing before `next()`"]
 pub struct Migration<I> {
     scheduler: ClientScheduler,
+    /// Whether created tasks are followed.
+    follows: bool,
     /// The remaining input; `None` at its end.
     input: Option<I>,
     next_index: usize,
@@ -106,6 +108,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     pub(crate) fn new(endpoints: Arc<Endpoints>, input: I) -> Self {
         Self {
             scheduler: client_scheduler(endpoints, Vec::new()),
+            follows: true,
             input: Some(input),
             next_index: 0,
             create_gap: DEFAULT_CREATE_GAP,
@@ -119,6 +122,12 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     /// Adds tasks that exist already, to be followed too.
     pub fn also_watch(mut self, task_ids: impl IntoIterator<Item = u64>) -> Self {
         self.scheduler.add(task_ids);
+        self
+    }
+
+    /// Creates tasks, and does not follow them. Default: they are followed to their ends.
+    pub fn create_only(mut self) -> Self {
+        self.follows = false;
         self
     }
 
@@ -179,7 +188,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             match self.scheduler.next(next_wake) {
                 Step::Update(update) => return Ok(MigrationEvent::Update(update)),
                 Step::Woken => {}
-                Step::Finished => match next_wake {
+                Step::Finished => match next_wake.filter(|_| creation.is_some()) {
                     Some(time) => self.sleep_until(time),
                     None => return Err(NextTimeoutError::Finished),
                 },
@@ -275,7 +284,9 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         match result {
             Ok(task_id) => {
                 self.errors = 0;
-                self.scheduler.add_new(task_id);
+                if self.follows {
+                    self.scheduler.add_new(task_id);
+                }
                 Some(MigrationEvent::Created { index, task_id })
             }
             Err(failed) => Some(self.on_error(current?, failed)),
@@ -321,7 +332,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
                 self.input = None;
                 return MigrationEvent::NotCreated { index, error };
             }
-            (_, ErrorAction::BackOff) if !error.may_have_been_processed() && !is_exhausted => {
+            (_, ErrorAction::BackOff) if !error.may_have_been_sent() && !is_exhausted => {
                 let backoff =
                     MIN_CREATE_DELAY.saturating_mul(2_u32.saturating_pow(self.errors - 1));
                 error

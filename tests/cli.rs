@@ -17,8 +17,19 @@ mod input;
 #[cfg(target_os = "linux")]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
+#[cfg(unix)]
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/json.rs"]
 mod json;
+#[cfg(target_os = "linux")]
+#[path = "cli/kills.rs"]
+mod kills;
+#[path = "cli/migrate.rs"]
+mod migrate;
+#[cfg(unix)]
+#[path = "cli/pace.rs"]
+mod pace;
 #[path = "cli/platform.rs"]
 mod platform;
 #[path = "cli/report.rs"]

@@ -15,7 +15,8 @@ use crate::tool::{CLIENT_ID, SECRET, Tool};
 /// The tool's name, which is also that of its folders.
 const NAME: &str = "pan123-offline";
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
+    "migrate",
     "status",
     "report",
     "process",

@@ -92,7 +92,8 @@ fn a_task_is_created_again_only_where_there_is_none_yet() {
     for (reply, requests) in [
         (Reply::code(429, "too many"), 3),
         (Reply::new(429), 3),
-        (Reply::new(503), 1),
+        (Reply::new(503), 3),
+        (Reply::new(502), 1),
         (Reply::nothing(), 1),
     ] {
         let service = Service::start().unwrap();

@@ -38,7 +38,7 @@ pub(crate) struct Common {
     /// Read the access token from this file
     ///
     /// There is no option for the token itself, because the list of processes would show it.
-    #[arg(long, global = true, value_name = "FILE", help_heading = SETTINGS)]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) token_file: Option<PathBuf>,
 
     /// Keep the token of client id and secret in this file
@@ -78,7 +78,7 @@ pub(crate) struct Common {
     /// Maximum number of requests a second [default: 5; 1 for new tasks]
     ///
     /// It applies to all tasks together. The service bans clients that send too many requests.
-    #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, help_heading = SETTINGS)]
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) rate: Option<f64>,
 
     /// Print JSON lines: one object on each line
@@ -102,6 +102,12 @@ pub(crate) enum Command {
     /// Create tasks that fetch images from URLs, and print their ids
     #[command(after_long_help = help::examples("create"))]
     Create(Create),
+    /// Migrate a list of images: create their tasks and follow them, through interruptions
+    ///
+    /// A journal records each step. Started again with the same journal, the command goes on where
+    /// it was, and creates no task twice.
+    #[command(after_long_help = help::examples("migrate"))]
+    Migrate(Migrate),
     /// Print the number of URLs in each state, from a migration's journal
     ///
     /// It sends no request, and can be used while a migration is writing to the journal.
@@ -168,13 +174,14 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME")]
     pub(crate) file_name: Option<String>,
 
-    /// Id of the target folder [default: the service's folder for offline downloads]
-    #[arg(long, value_name = "ID")]
-    pub(crate) directory: Option<String>,
+    #[command(flatten)]
+    pub(crate) new_task: NewTaskArgs,
 
-    /// URL to which the service POSTs the end of each task
-    #[arg(long, value_name = "URL")]
-    pub(crate) callback_url: Option<String>,
+    /// Record each step in this file, and go on where an earlier run with it was interrupted
+    ///
+    /// `migrate` with the same journal follows the tasks.
+    #[arg(long, value_name = "FILE", conflicts_with = "wait")]
+    pub(crate) journal: Option<PathBuf>,
 
     /// Follow the created tasks to their end
     #[arg(long)]
@@ -184,6 +191,69 @@ pub(crate) struct Create {
     ///
     /// The tasks themselves go on. 0s polls each task once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The options of each new task.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NewTaskArgs {
+    /// Id of the target folder [default: the service's folder for offline downloads]
+    #[arg(long, value_name = "ID", hide_short_help = true)]
+    pub(crate) directory: Option<String>,
+
+    /// URL to which the service POSTs the end of each task
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    pub(crate) callback_url: Option<String>,
+
+    /// Create no further task after so many failures [default: no limit]
+    ///
+    /// A failure is a URL whose task failed, was not created, or was given up.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_failures: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// List of URLs; `-` reads it from standard input
+    ///
+    /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
+    /// begin with `#` are skipped. A doubled URL is created once.
+    #[arg(value_name = "FILE")]
+    pub(crate) list: PathBuf,
+
+    /// Record each step in this file [default: <FILE>.journal]
+    ///
+    /// Only its owner can read it, and only one process can use it. `status` and `report` print
+    /// what it holds.
+    #[arg(long, value_name = "FILE", required_if_eq("list", "-"))]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Print what would be done, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Create failed tasks again
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+
+    /// Create the tasks again of which nobody knows whether they exist
+    ///
+    /// A task is unknown if the command was killed while it was being created, or if no clear
+    /// response came back. Created again, it may exist twice.
+    #[arg(long)]
+    pub(crate) recreate_unknown: bool,
+
+    #[command(flatten)]
+    pub(crate) new_task: NewTaskArgs,
+
+    /// Maximum number of new tasks a second [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = rate)]
+    pub(crate) create_rate: Option<f64>,
+
+    /// Maximum time for the whole, such as 90s, 10m or 2h [default: none]
+    ///
+    /// The tasks themselves go on, and the next start follows them.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 }
 

@@ -3,9 +3,11 @@
 mod completions;
 mod create;
 mod demo;
+mod engine;
 mod inspect;
 mod login;
 mod man;
+mod migrate;
 mod process;
 mod wait;
 
@@ -29,6 +31,7 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Process(tasks) => process::process(&common, &tasks.ids),
         Command::Wait { tasks, wait_args } => wait::wait(&common, &tasks.ids, &wait_args),
         Command::Create(create) => create::create(&common, &create),
+        Command::Migrate(args) => migrate::migrate(&common, &args),
         Command::Status(args) => inspect::status(&args, common.json),
         Command::Report(args) => inspect::report(&args, common.json),
         Command::Login => login::login(&common),

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use pan123_offline::{Error, TransportErrorKind};
 
+use crate::interrupt::Signal;
 use crate::journal::JournalError;
 
 /// The outcome of a run, in increasing order of severity: the worst counts.
@@ -53,6 +54,8 @@ pub(crate) enum Failure {
     Journal(JournalError),
     /// Standard output cannot be written.
     Output(io::Error),
+    /// A signal ended the command, after its summary.
+    Interrupted(Signal),
 }
 
 impl From<Error> for Failure {
@@ -90,6 +93,7 @@ impl Failure {
             Self::Journal(_) => ExitStatus::Usage.code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
             Self::Output(_) => ExitStatus::RequestFailed.code(),
+            Self::Interrupted(signal) => signal.exit_code(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Failure {
             Self::Journal(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
+            Self::Interrupted(_) => None,
         }
     }
 }

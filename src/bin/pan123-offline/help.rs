@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 /// Exit codes, and what they mean.
-pub(crate) const EXIT_CODES: [(&str, &str); 9] = [
+pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("0", "all succeeded"),
-    ("1", "some task failed"),
+    ("1", "some task failed, or nobody knows whether it exists"),
     (
         "2",
         "usage error, or a setting or a line of a list that cannot work",
@@ -16,7 +16,8 @@ pub(crate) const EXIT_CODES: [(&str, &str); 9] = [
         "5",
         "a request failed or was refused, or the output cannot be written",
     ),
-    ("130", "interrupted by Ctrl-C or SIGTERM"),
+    ("130", "interrupted by Ctrl-C (SIGINT)"),
+    ("143", "ended by SIGTERM (129: by SIGHUP)"),
     ("141", "the reader of the output has closed it"),
     ("", "Of several the worst counts: 3, then 2, 5, 4, 1."),
 ];
@@ -78,12 +79,30 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "create a task and follow it",
             ),
             (
-                "pan123-offline create - < urls.txt > ids.txt",
-                "create many tasks and keep their ids",
+                "pan123-offline create --journal urls.txt.journal - < urls.txt > ids.txt",
+                "create many tasks; the same command goes on after an interruption",
             ),
             (
                 "pan123-offline create --directory 77 - < urls.txt",
                 "put the images into a folder",
+            ),
+        ],
+        "migrate" => &[
+            (
+                "pan123-offline migrate urls.txt",
+                "migrate a list of images; the same command goes on after an interruption",
+            ),
+            (
+                "pan123-offline migrate --dry-run urls.txt",
+                "print what would be done, and how long it takes at least",
+            ),
+            (
+                "pan123-offline migrate --retry-failed --max-failures 20 urls.txt",
+                "create failed tasks again, and stop after 20 failures",
+            ),
+            (
+                "pan123-offline migrate --journal images.journal - < urls.txt",
+                "read the list from standard input",
             ),
         ],
         "status" => &[
@@ -102,8 +121,8 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "print what failed, and why",
             ),
             (
-                "pan123-offline report urls.txt.journal --failed --urls | pan123-offline create -",
-                "create the failed tasks again",
+                "pan123-offline report urls.txt.journal --failed --urls > failed.txt",
+                "write the URLs that failed into a list",
             ),
             (
                 "pan123-offline report urls.txt.journal --open | pan123-offline wait -",
@@ -131,8 +150,8 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "create a task and follow it",
             ),
             (
-                "pan123-offline wait --timeout 2h - < ids.txt",
-                "follow many tasks",
+                "pan123-offline migrate urls.txt",
+                "migrate a list of images, through interruptions",
             ),
         ],
     }

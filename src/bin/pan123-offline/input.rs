@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::io::{self, BufRead};
 use std::slice;
 
+use pan123_offline::NewTask;
 use serde_json::Value;
 
 use crate::failure::{Failure, usage};
@@ -132,6 +133,17 @@ pub(crate) fn urls(arguments: &[String]) -> Entries<'_, Item> {
 /// Returns the task ids of the arguments; `-` stands for standard input.
 pub(crate) fn task_ids(arguments: &[String]) -> Entries<'_, Task> {
     Entries::new(arguments, None, parse_task_id)
+}
+
+/// Returns the number of lines of a list that are not skipped.
+pub(crate) fn count_lines(reader: impl BufRead) -> io::Result<usize> {
+    let mut reader = LineReader::new(reader, MAX_LINE_LEN);
+    let mut count = 0;
+    while let Some(line) = reader.next_line()? {
+        let text = line.bytes.trim_ascii();
+        count += usize::from(!text.is_empty() && !text.starts_with(b"#"));
+    }
+    Ok(count)
 }
 
 /// Returns the URLs of a reader, whose errors name `source`.
@@ -269,7 +281,14 @@ fn parse_url(line: &str) -> Result<Option<Item>, LineError> {
             excerpt(name)
         ));
     }
-    Ok(Some(Item::new(url, file_name)))
+    let mut task = NewTask::new(url);
+    if let Some(name) = file_name {
+        task = task.file_name(name);
+    }
+    match task.validate() {
+        Ok(()) => Ok(Some(Item::new(url, file_name))),
+        Err(error) => invalid(format!("`{}`: {error}", excerpt(line))),
+    }
 }
 
 /// Parses a task id: alone, before the first TAB, or in a JSON object of this command's output.

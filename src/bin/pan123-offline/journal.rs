@@ -60,9 +60,9 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-pub(crate) use history::{Counts, Group};
+pub(crate) use history::{Counts, Group, History, Recreate, State};
 pub(crate) use read::JournalReader;
-pub(crate) use record::{Record, Step};
+pub(crate) use record::{Ended, NotCreated, Record, Step};
 pub(crate) use write::Journal;
 
 /// The version of the format that this program reads and writes.

@@ -11,10 +11,6 @@ mod failure;
 mod help;
 mod input;
 mod interrupt;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "`migrate` is to write journals")
-)]
 mod journal;
 mod json;
 mod lines;

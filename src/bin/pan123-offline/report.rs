@@ -230,7 +230,7 @@ fn line(text: std::fmt::Arguments<'_>) -> io::Result<()> {
     out.flush()
 }
 
-fn object(value: &Value) -> io::Result<()> {
+pub(crate) fn object(value: &Value) -> io::Result<()> {
     line(format_args!("{}", json::to_line(value).trim_end()))
 }
 
@@ -263,7 +263,7 @@ fn task_error_fields(task_id: u64, error: &Error, url: Option<&String>) -> Value
     })
 }
 
-fn status_name(status: Status) -> &'static str {
+pub(crate) fn status_name(status: Status) -> &'static str {
     match status {
         Status::InProgress => "in_progress",
         Status::Failed => "failed",
@@ -273,7 +273,7 @@ fn status_name(status: Status) -> &'static str {
     }
 }
 
-fn error_fields(error: &Error) -> Value {
+pub(crate) fn error_fields(error: &Error) -> Value {
     let kind = match error {
         Error::Config(_) => "config",
         Error::Transport(_) => "transport",
@@ -287,7 +287,7 @@ fn error_fields(error: &Error) -> Value {
 }
 
 /// Returns an error's object. Each field is always there, and null where it has no value.
-fn error_object(kind: &str, message: &str, error: Option<&Error>) -> Value {
+pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> Value {
     json!({
         "kind": kind,
         "message": message,

@@ -1,97 +1,147 @@
 //! `create`: creates tasks.
 
 use std::collections::HashSet;
+use std::io;
+use std::mem;
+use std::time::Duration;
 
-use pan123_offline::{Error, NewTask};
+use pan123_offline::{Error, PollPolicy, Update};
 
-use super::process::RateLimiter;
-use super::wait::{follow, watch};
-use super::{DEFAULT_CREATE_RATE, begin, client};
+use super::engine::{self, Input, Ledger, Progress, Run, View};
+use super::wait::watch;
+use super::{DEFAULT_CREATE_RATE, client, gap};
 use crate::args::{Common, Create};
 use crate::failure::{ExitStatus, Failure, usage};
-use crate::input::{self, Entry, Item, SeenItems, Task};
+use crate::input::{self, Entry, InvalidLine, Item, SeenItems, Task};
+use crate::interrupt::Shared;
+use crate::journal::{Journal, NotCreated, Recreate};
+use crate::report::Report;
 
-pub(super) fn create(common: &Common, create: &Create) -> Result<ExitStatus, Failure> {
+/// The number of errors after which a single URL is given up. A list waits for the end of an outage.
+const MAX_ERRORS_OF_SINGLE: u32 = 3;
+
+pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
-    if create.file_name.is_some() && (create.urls.len() > 1 || create.urls[0] == "-") {
+    let is_single = args.urls.len() == 1 && args.urls[0] != "-";
+    if args.file_name.is_some() && !is_single {
         return Err(usage(
             "--file-name is for one URL; in a list, write the name after the URL and a TAB",
         ));
     }
-    let report = begin(common)?;
-    let mut limiter = RateLimiter::new(
-        common.rate.unwrap_or(DEFAULT_CREATE_RATE),
-        common.request_timeout,
-    );
-    let mut seen = SeenItems::default();
-    let mut duplicates = 0;
-    // The service may give two URLs the same id.
-    let mut seen_ids = HashSet::new();
-    let mut ids = Vec::new();
-    // A ban or a refused token stops the rest; a URL that cannot work does not.
-    let mut is_refused = false;
-    for entry in input::urls(&create.urls) {
-        let item = match entry? {
-            Entry::Valid(item) => item,
-            Entry::Invalid(line) => {
-                report.lock().invalid_url(&line)?;
-                continue;
-            }
-        };
-        if !seen.insert(&item) {
-            duplicates += 1;
-            continue;
+    engine::check(&args.new_task)?;
+    let ledger = match &args.journal {
+        Some(path) => Ledger::Journal(Journal::open(path)?),
+        None => Ledger::None(SeenItems::default()),
+    };
+    let run = Shared::new(Run::new(ledger, CreateView::new(common, args.wait)));
+    run.end_on_interrupt()?;
+    let name = args.file_name.clone();
+    let entries = input::urls(&args.urls).map(|entry| rename(entry, name.as_deref()));
+    let input = Input::new(entries, &run, args.new_task.clone(), Recreate::default());
+    let policy = match is_single {
+        true => PollPolicy::new()
+            .max_consecutive_errors(MAX_ERRORS_OF_SINGLE)
+            .error_window(Duration::ZERO),
+        false => PollPolicy::new(),
+    };
+    let migration = client
+        .migrate(input)
+        .create_only()
+        .create_gap(gap(common.rate.unwrap_or(DEFAULT_CREATE_RATE)))
+        .policy(policy);
+    engine::drive(&run, migration, args.new_task.max_failures, || {
+        let ids = mem::take(&mut run.lock().view.ids);
+        run.lock().view.report.follow(&ids);
+        for update in watch(args.timeout, &client, ids) {
+            run.lock().view.report.update(&update)?;
         }
-        let task = new_task(&item, create);
-        let result = limiter.call_with_retries(|| client.create_task(&task), may_create_again);
-        let mut report = report.lock();
-        match result {
-            Ok(id) => {
-                report.created(item.url(), id)?;
-                if create.wait && seen_ids.insert(id) {
-                    let url = Some(item.url().to_owned());
-                    report.add_task(&Task { id, url });
-                    ids.push(id);
-                }
-            }
-            Err(error) => {
-                report.not_created(item.url(), &error)?;
-                is_refused = ExitStatus::of(&error) == ExitStatus::Refused;
-            }
-        }
-        if is_refused {
-            break;
-        }
-    }
-    if duplicates > 0 {
-        report.lock().say(&format!(
-            "{duplicates} of the URLs are doubled and were created once"
-        ));
-    }
-    if create.wait && !is_refused && !ids.is_empty() {
-        report.lock().follow(&ids);
-        return follow(&report, watch(create.timeout, &client, ids));
-    }
-    Ok(report.lock().exit_status())
+        Ok(())
+    })?;
+    Ok(run.lock().view.report.exit_status())
 }
 
-/// Reports whether a creation may be retried: no task can have come of it.
-fn may_create_again(error: &Error) -> bool {
-    let not_sent =
-        matches!(error, Error::Transport(_)) && error.is_transient() && !error.may_have_been_sent();
-    error.is_rate_limited() || not_sent
+/// Gives an entry the file name of `--file-name`.
+fn rename(
+    entry: Result<Entry<Item>, Failure>,
+    file_name: Option<&str>,
+) -> Result<Entry<Item>, Failure> {
+    Ok(match (entry?, file_name) {
+        (Entry::Valid(item), Some(_)) => Entry::Valid(Item::new(item.url(), file_name)),
+        (entry, _) => entry,
+    })
 }
 
-fn new_task(item: &Item, create: &Create) -> NewTask {
-    let mut task = NewTask::new(item.url());
-    if let Some(name) = create.file_name.as_deref().or(item.file_name()) {
-        task = task.file_name(name);
+/// Prints what happens, and collects the tasks to follow.
+struct CreateView {
+    report: Report,
+    wait: bool,
+    ids: Vec<u64>,
+    /// The service may give two URLs the same id.
+    seen_ids: HashSet<u64>,
+}
+
+impl CreateView {
+    fn new(common: &Common, wait: bool) -> Self {
+        Self {
+            report: Report::new(common.json),
+            wait,
+            ids: Vec::new(),
+            seen_ids: HashSet::new(),
+        }
     }
-    if let Some(directory) = &create.directory {
-        task = task.directory(directory);
+}
+
+impl View for CreateView {
+    fn invalid(&mut self, line: &InvalidLine) -> io::Result<()> {
+        self.report.invalid_url(line)
     }
-    if let Some(url) = &create.callback_url {
-        task = task.callback_url(url);
+
+    fn created(&mut self, item: &Item, task_id: u64) -> io::Result<()> {
+        self.report.created(item.url(), task_id)?;
+        if self.wait && self.seen_ids.insert(task_id) {
+            let url = Some(item.url().to_owned());
+            self.report.add_task(&Task { id: task_id, url });
+            self.ids.push(task_id);
+        }
+        Ok(())
     }
-    task
+
+    fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
+        self.report.say(&engine::delay_text(item, error, delay));
+        Ok(())
+    }
+
+    fn not_created(&mut self, item: &Item, _: NotCreated, error: &Error) -> io::Result<()> {
+        // Nothing can be asked after a ban or without a token.
+        if ExitStatus::of(error) == ExitStatus::Refused {
+            self.ids.clear();
+        }
+        self.report.not_created(item.url(), error)
+    }
+
+    fn update(&mut self, _: &[Item], _: &Update) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn tick(&mut self, _: &Progress) {}
+
+    fn say(&mut self, text: &str) {
+        self.report.say(text);
+    }
+
+    fn close(&mut self, progress: &Progress, is_interrupted: bool) {
+        self.report.close();
+        if progress.doubled > 0 {
+            let doubled = progress.doubled;
+            self.say(&format!(
+                "{doubled} of the URLs are doubled and were created once"
+            ));
+        }
+        if is_interrupted {
+            let summary = self.report.summary();
+            self.say(&format!(
+                "interrupted: {summary}; the tasks go on at the service"
+            ));
+        }
+    }
 }

@@ -48,9 +48,11 @@ fn see_all(journal: &mut JournalReader, list: &Path) -> Result<(), Failure> {
     for entry in input::urls_of(Box::new(BufReader::new(file)), &name) {
         match entry? {
             Entry::Valid(item) => {
-                journal.history_mut().see(&item);
+                journal.history_mut().see(item.url(), item.file_name());
             }
-            Entry::Invalid(line) => journal.history_mut().see_invalid(&line.text),
+            Entry::Invalid(line) => {
+                journal.history_mut().see_invalid(&line.text);
+            }
         }
     }
     Ok(())

@@ -134,15 +134,20 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, group: Group) {
-        *match group {
+    fn of(&mut self, group: Group) -> &mut usize {
+        match group {
             Group::New => &mut self.new,
             Group::Open => &mut self.open,
             Group::Succeeded => &mut self.succeeded,
             Group::Failed => &mut self.failed,
             Group::Unknown => &mut self.unknown,
             Group::Invalid => &mut self.invalid,
-        } += 1;
+        }
+    }
+
+    /// Returns the number of all lines.
+    pub(crate) fn total(&self) -> usize {
+        self.new + self.open + self.succeeded + self.failed + self.unknown + self.invalid
     }
 }
 
@@ -160,6 +165,7 @@ struct Entry {
 pub(crate) struct History {
     hasher: KeyHasher,
     entries: HashMap<Key, Entry, BuildKeyPrefix>,
+    counts: Counts,
     /// By task id first: the service may give the same id to two URLs.
     open: BTreeMap<(u64, Key), Item>,
 }
@@ -169,7 +175,7 @@ impl History {
     pub(super) fn apply(&mut self, record: &Record<'_>, line: u32) -> Result<(), String> {
         let file_name = record.file_name.as_deref();
         let key = self.hasher.key(&record.url, file_name);
-        let entry = self.entries.entry(key).or_default();
+        let entry = entry(&mut self.entries, &mut self.counts, key);
         let Some(state) = entry.state.after(&record.step) else {
             let (step, before) = (record.step.name(), entry.state.name());
             return Err(format!("`{step}` for a URL that is {before}"));
@@ -187,30 +193,32 @@ impl History {
             }
             _ => {}
         }
+        *self.counts.of(entry.state.group()) -= 1;
+        *self.counts.of(state.group()) += 1;
         entry.state = state;
         entry.last_record = line;
         Ok(())
     }
 
     /// Looks up a line of the list. Returns its state, or `None` if the list has had it before.
-    pub(crate) fn see(&mut self, item: &Item) -> Option<State> {
-        let entry = self.entry(item.url(), item.file_name());
+    pub(crate) fn see(&mut self, url: &str, file_name: Option<&str>) -> Option<State> {
+        let key = self.hasher.key(url, file_name);
+        let entry = entry(&mut self.entries, &mut self.counts, key);
         let is_first = !std::mem::replace(&mut entry.is_seen, true);
         is_first.then_some(entry.state)
     }
 
-    /// Notes a line of the list that cannot work.
-    pub(crate) fn see_invalid(&mut self, line: &str) {
-        let entry = self.entry(line, None);
-        entry.is_seen = true;
+    /// Looks up a line of the list that cannot work, and counts it as such. Returns whether the
+    /// list has not had it before.
+    pub(crate) fn see_invalid(&mut self, line: &str) -> bool {
+        let key = self.hasher.key(line, None);
+        let entry = entry(&mut self.entries, &mut self.counts, key);
         if entry.state == State::New {
+            self.counts.new -= 1;
+            self.counts.invalid += 1;
             entry.state = State::Invalid;
         }
-    }
-
-    fn entry(&mut self, url: &str, file_name: Option<&str>) -> &mut Entry {
-        let key = self.hasher.key(url, file_name);
-        self.entries.entry(key).or_default()
+        !std::mem::replace(&mut entry.is_seen, true)
     }
 
     /// Returns the tasks that are to be followed, in the order of their ids.
@@ -227,11 +235,7 @@ impl History {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for entry in self.entries.values() {
-            counts.add(entry.state.group());
-        }
-        counts
+        self.counts
     }
 
     /// Returns the journal's line numbers of the last records of a group's lines, in order.
@@ -245,4 +249,16 @@ impl History {
         lines.sort_unstable_by_key(|(line, _)| *line);
         lines
     }
+}
+
+/// Returns the entry of a line. A new one is counted.
+fn entry<'a>(
+    entries: &'a mut HashMap<Key, Entry, BuildKeyPrefix>,
+    counts: &mut Counts,
+    key: Key,
+) -> &'a mut Entry {
+    entries.entry(key).or_insert_with(|| {
+        counts.new += 1;
+        Entry::default()
+    })
 }

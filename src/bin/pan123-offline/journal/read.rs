@@ -54,6 +54,10 @@ impl JournalReader {
         &self.history
     }
 
+    pub(crate) fn into_history(self) -> History {
+        self.history
+    }
+
     pub(crate) fn history_mut(&mut self) -> &mut History {
         &mut self.history
     }

@@ -88,7 +88,10 @@ fn state(text: &str) -> Result<State, String> {
     let folder = Folder::new();
     fs::write(folder.journal(), text).unwrap();
     let mut journal = JournalReader::open(&folder.journal()).map_err(|error| error.to_string())?;
-    Ok(journal.history_mut().see(&url(1)).unwrap())
+    Ok(journal
+        .history_mut()
+        .see(url(1).url(), url(1).file_name())
+        .unwrap())
 }
 
 /// All steps, in an order in which none can follow the one before it.
@@ -382,6 +385,14 @@ fn refuses_other_files_and_other_versions() {
     assert!(matches!(error.kind, JournalErrorKind::Read(_)), "{error}");
 }
 
+/// Records a step of every line whose open task has this id.
+fn end_task(journal: &mut Journal, task_id: u64, step: Step<'_>) {
+    let items: Vec<_> = journal.history().items_of(task_id).cloned().collect();
+    for item in &items {
+        journal.append(item, step.clone()).unwrap();
+    }
+}
+
 /// A kill leaves any part of the last line: it is ignored when read, and cut off when opened.
 #[test]
 fn an_incomplete_last_line_is_cut_off() {
@@ -394,7 +405,7 @@ fn an_incomplete_last_line_is_cut_off() {
         fs::write(folder.journal(), torn).unwrap();
         let mut reader = JournalReader::open(&folder.journal()).unwrap();
         assert_eq!(
-            reader.history_mut().see(&url(1)),
+            reader.history_mut().see(url(1).url(), url(1).file_name()),
             Some(State::Open),
             "{torn}"
         );
@@ -402,8 +413,8 @@ fn an_incomplete_last_line_is_cut_off() {
 
         let mut journal = Journal::open(&folder.journal()).unwrap();
         assert_eq!(fs::read_to_string(folder.journal()).unwrap(), before);
-        journal.append_for_task(TASK, FAILED).unwrap();
-        journal.finish().unwrap();
+        end_task(&mut journal, TASK, FAILED);
+        journal.sync().unwrap();
         assert_eq!(
             state(&fs::read_to_string(folder.journal()).unwrap()),
             Ok(State::Failed)
@@ -471,24 +482,35 @@ fn goes_on_where_another_process_ended() {
         invalid: 1,
     };
     assert_eq!(journal.history().counts(), counts(0, 2, 0, 1));
-    assert_eq!(journal.history_mut().see(&url(5)), Some(State::New));
-    assert_eq!(journal.history_mut().see(&url(5)), None);
-    assert_eq!(journal.history_mut().see(&url(1)), Some(State::Creating));
-    assert_eq!(journal.history_mut().see(&url(1)), None);
+    assert_eq!(
+        journal.history_mut().see(url(5).url(), url(5).file_name()),
+        Some(State::New)
+    );
+    assert_eq!(
+        journal.history_mut().see(url(5).url(), url(5).file_name()),
+        None
+    );
+    assert_eq!(
+        journal.history_mut().see(url(1).url(), url(1).file_name()),
+        Some(State::Creating)
+    );
+    assert_eq!(
+        journal.history_mut().see(url(1).url(), url(1).file_name()),
+        None
+    );
 
     let outcome = Ended::Succeeded;
-    journal
-        .append_for_task(
-            8,
-            Step::Ended {
-                task_id: 8,
-                outcome,
-            },
-        )
-        .unwrap();
+    end_task(
+        &mut journal,
+        8,
+        Step::Ended {
+            task_id: 8,
+            outcome,
+        },
+    );
     assert_eq!(journal.history().counts(), counts(1, 0, 2, 1));
     assert_eq!(journal.history().items_of(8).count(), 0);
-    journal.finish().unwrap();
+    journal.sync().unwrap();
     let reader = JournalReader::open(&folder.journal()).unwrap();
     assert_eq!(reader.history().counts(), counts(0, 0, 2, 1));
 }
@@ -677,7 +699,9 @@ fn a_million_ended_urls_are_skipped() {
         let crate::input::Entry::Valid(item) = entry.unwrap() else {
             panic!("an invalid line")
         };
-        skipped += u64::from(journal.history_mut().see(&item) == Some(State::Succeeded));
+        skipped += u64::from(
+            journal.history_mut().see(item.url(), item.file_name()) == Some(State::Succeeded),
+        );
     }
     let total = started.elapsed();
     assert_eq!(skipped, COUNT);

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use super::history::History;
 use super::read::{check_is_file, recover};
-use super::record::{Record, Step, header, rfc3339};
+use super::record::{NotCreated, Record, Step, header, rfc3339};
 use super::{JournalError, JournalErrorKind};
 use crate::input::Item;
 
@@ -92,10 +92,28 @@ impl Journal {
     /// Records a step of one line. A `creating` record is on disk when this returns; after an
     /// error nothing may be sent, and every further call fails.
     pub(crate) fn append(&mut self, item: &Item, step: Step<'_>) -> Result<(), JournalError> {
+        self.append_record(item.url(), item.file_name(), step)
+    }
+
+    /// Records a line that cannot work.
+    pub(crate) fn append_invalid(&mut self, line: &str, reason: &str) -> Result<(), JournalError> {
+        let step = Step::NotCreated {
+            outcome: NotCreated::Invalid,
+            reason: reason.into(),
+        };
+        self.append_record(line, None, step)
+    }
+
+    fn append_record(
+        &mut self,
+        url: &str,
+        file_name: Option<&str>,
+        step: Step<'_>,
+    ) -> Result<(), JournalError> {
         let record = Record {
             at: rfc3339(SystemTime::now()).into(),
-            url: item.url().into(),
-            file_name: item.file_name().map(Into::into),
+            url: url.into(),
+            file_name: file_name.map(Into::into),
             step,
         };
         self.lines = self.lines.saturating_add(1);
@@ -106,20 +124,8 @@ impl Journal {
         result.map_err(|error| JournalErrorKind::Write(error).at(&self.path))
     }
 
-    /// Records a step of every line whose open task has this id.
-    pub(crate) fn append_for_task(
-        &mut self,
-        task_id: u64,
-        step: Step<'_>,
-    ) -> Result<(), JournalError> {
-        let items: Vec<Item> = self.history.items_of(task_id).cloned().collect();
-        items
-            .iter()
-            .try_for_each(|item| self.append(item, step.clone()))
-    }
-
     /// Brings everything to disk.
-    pub(crate) fn finish(mut self) -> Result<(), JournalError> {
+    pub(crate) fn sync(&mut self) -> Result<(), JournalError> {
         self.writer
             .sync()
             .map_err(|error| JournalErrorKind::Write(error).at(&self.path))

@@ -1,0 +1,280 @@
+//! What a migration prints: JSON lines on standard output if asked for, and the rest on standard error.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pan123_offline::{Error, Status, Update};
+use serde_json::{Value, json};
+
+use crate::commands::engine::{self, Progress, View, ends_all};
+use crate::failure::{ExitStatus, advice, describe, eprint_line};
+use crate::input::{InvalidLine, Item};
+use crate::journal::{Counts, NotCreated};
+use crate::report::{error_fields, error_object, object, status_name};
+
+/// The time between two lines of progress.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct MigrateView {
+    as_json: bool,
+    /// The number of lines of the list, if it is known.
+    total: Option<usize>,
+    journal: PathBuf,
+    status: ExitStatus,
+    /// The number of tasks that the error of all of them has left open.
+    left: usize,
+    /// The advice that was printed last.
+    advice: &'static str,
+    started: Instant,
+    last_line: Instant,
+    /// The number of finished lines at the start.
+    finished_before: Option<usize>,
+}
+
+impl MigrateView {
+    pub(super) fn new(as_json: bool, total: Option<usize>, journal: &Path) -> Self {
+        let now = Instant::now();
+        Self {
+            as_json,
+            total,
+            journal: journal.to_owned(),
+            status: ExitStatus::Succeeded,
+            left: 0,
+            advice: "",
+            started: now,
+            last_line: now,
+            finished_before: None,
+        }
+    }
+
+    /// Returns the exit status of the run, whose journal has these counts.
+    pub(super) fn exit_status(&self, counts: &Counts) -> ExitStatus {
+        let of_counts = match counts {
+            Counts { invalid: 1.., .. } => ExitStatus::Usage,
+            Counts { failed: 1.., .. } | Counts { unknown: 1.., .. } => ExitStatus::TaskFailed,
+            _ => ExitStatus::Succeeded,
+        };
+        self.status.max(of_counts)
+    }
+
+    fn worsen(&mut self, error: &Error) {
+        self.status = self.status.max(ExitStatus::of(error));
+    }
+
+    fn say_error(&mut self, what: &str, error: &Error) {
+        let mut text = format!("{what}: {}", describe(error));
+        let advice = advice(error);
+        if advice != self.advice {
+            text += advice;
+            self.advice = advice;
+        }
+        self.say(&text);
+    }
+
+    fn event(&self, event: &str, item: Option<&Item>, fields: Value) -> io::Result<()> {
+        if !self.as_json {
+            return Ok(());
+        }
+        let mut value = json!({
+            "event": event,
+            "url": item.map(Item::url),
+            "file_name": item.and_then(Item::file_name),
+            "task_id": null,
+            "error": null,
+        });
+        if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields) {
+            value.extend(fields);
+        }
+        object(&value)
+    }
+
+    /// Returns the counts with the time, for a line of progress and for the summary.
+    fn text(&self, progress: &Progress) -> String {
+        let counts = &progress.counts;
+        let finished = finished(counts);
+        let total = self.total(progress);
+        let elapsed = self.started.elapsed();
+        let mut text = match total {
+            Some(total) => format!("{finished} of {total} finished"),
+            None => format!("{finished} finished"),
+        };
+        text += &format!(
+            " in {}",
+            humantime::format_duration(Duration::from_secs(elapsed.as_secs()))
+        );
+        let parts = [
+            (counts.failed, "failed"),
+            (counts.unknown, "unknown"),
+            (counts.invalid, "invalid"),
+            (counts.open, "open"),
+            (counts.new, "not created"),
+            (progress.doubled, "doubled"),
+        ];
+        for (count, name) in parts {
+            if count > 0 {
+                text += &format!(", {count} {name}");
+            }
+        }
+        text
+    }
+
+    /// The number of different lines of list and journal.
+    fn total(&self, progress: &Progress) -> Option<usize> {
+        let lines = self.total?.saturating_sub(progress.doubled);
+        Some(lines.max(progress.counts.total()))
+    }
+}
+
+/// The number of lines for which nothing remains to be done.
+fn finished(counts: &Counts) -> usize {
+    counts.succeeded + counts.failed + counts.unknown + counts.invalid
+}
+
+/// Returns the expected time until the remaining lines are finished, at the present rate.
+fn time_left(done: usize, remaining: usize, elapsed: Duration) -> Option<Duration> {
+    if done == 0 {
+        return None;
+    }
+    let seconds = elapsed.as_secs_f64() * remaining as f64 / done as f64;
+    Duration::try_from_secs_f64(seconds.round()).ok()
+}
+
+impl View for MigrateView {
+    fn invalid(&mut self, line: &InvalidLine) -> io::Result<()> {
+        self.status = self.status.max(ExitStatus::Usage);
+        self.say(&line.message);
+        let error = error_object("config", &line.message, None);
+        self.event("invalid", None, json!({"url": line.text, "error": error}))
+    }
+
+    fn created(&mut self, item: &Item, task_id: u64) -> io::Result<()> {
+        let result = self.event("created", Some(item), json!({"task_id": task_id}));
+        if result.is_err() {
+            self.say(&format!(
+                "created task {task_id} for {}",
+                item.url().escape_debug()
+            ));
+        }
+        result
+    }
+
+    fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
+        self.say(&engine::delay_text(item, error, delay));
+        let fields = json!({"delay": delay.as_secs_f64(), "error": error_fields(error)});
+        self.event("delayed", Some(item), fields)
+    }
+
+    fn not_created(&mut self, item: &Item, outcome: NotCreated, error: &Error) -> io::Result<()> {
+        let (name, what) = match outcome {
+            NotCreated::MayExist => ("unknown", "a task may exist"),
+            NotCreated::NotSent => ("not_sent", "not created"),
+            NotCreated::Refused => ("refused", "refused"),
+            NotCreated::Invalid => ("invalid", "invalid"),
+        };
+        match outcome {
+            // The counts tell of them.
+            NotCreated::MayExist | NotCreated::Refused | NotCreated::Invalid => {}
+            NotCreated::NotSent => self.worsen(error),
+        }
+        self.say_error(&format!("{}: {what}", item.url().escape_debug()), error);
+        let fields = json!({"outcome": name, "error": error_fields(error)});
+        self.event("not_created", Some(item), fields)
+    }
+
+    fn update(&mut self, items: &[Item], update: &Update) -> io::Result<()> {
+        let id = update.task_id;
+        let fields = match &update.result {
+            Ok(progress) => json!({
+                "task_id": id,
+                "status": status_name(progress.status),
+                "status_code": progress.status.as_i64(),
+                "percent": progress.percent,
+                "end": progress.status.is_terminal(),
+            }),
+            Err(error) => json!({"task_id": id, "end": true, "error": error_fields(error)}),
+        };
+        for item in items {
+            let what = format!("{} (task {id})", item.url().escape_debug());
+            match &update.result {
+                Ok(progress) if progress.status == Status::Failed => {
+                    self.say(&format!("{what}: failed"));
+                }
+                Err(error) => {
+                    self.worsen(error);
+                    if !ends_all(error) {
+                        self.say_error(&what, error);
+                    } else {
+                        // Once, and not for each of 20,000 tasks.
+                        if self.left == 0 {
+                            self.say_error("no task is followed any longer", error);
+                        }
+                        self.left += 1;
+                    }
+                }
+                Ok(_) => {}
+            }
+            self.event("progress", Some(item), fields.clone())?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, progress: &Progress) {
+        let finished = finished(&progress.counts);
+        let before = *self.finished_before.get_or_insert(finished);
+        if self.last_line.elapsed() < LINE_INTERVAL {
+            return;
+        }
+        self.last_line = Instant::now();
+        let elapsed = self.started.elapsed();
+        let done = finished.saturating_sub(before);
+        let mut text = self.text(progress);
+        let rate = done as f64 / elapsed.as_secs_f64();
+        text += &format!("; {rate:.1} a second");
+        let remaining = self
+            .total(progress)
+            .map(|total| total.saturating_sub(finished));
+        if let Some(left) = remaining.and_then(|remaining| time_left(done, remaining, elapsed)) {
+            text += &format!(", {} left", humantime::format_duration(left));
+        }
+        self.say(&text);
+    }
+
+    fn say(&mut self, text: &str) {
+        eprint_line(text);
+    }
+
+    fn close(&mut self, progress: &Progress, is_interrupted: bool) {
+        // A list whose length is not known was read to its end, or as far as it goes.
+        self.total.get_or_insert_default();
+        let text = self.text(progress);
+        let journal = self.journal.display().to_string();
+        match is_interrupted {
+            true => self.say(&format!(
+                "interrupted: {text}; the same command goes on from here"
+            )),
+            false => self.say(&text),
+        }
+        let counts = &progress.counts;
+        if counts.unknown > 0 {
+            self.say(&format!(
+                "nobody knows whether a task exists for {} of the URLs: see `pan123-offline report {journal} --unknown`",
+                counts.unknown
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_that_of_the_remaining_lines() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(0, 10, seconds(5)), None);
+        assert_eq!(time_left(10, 0, seconds(5)), Some(seconds(0)));
+        assert_eq!(time_left(10, 20, seconds(5)), Some(seconds(10)));
+        assert_eq!(time_left(1, usize::MAX, Duration::MAX), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! The signals of the system: Ctrl-C (SIGINT), SIGTERM and SIGHUP.
+
+use std::io;
+#[cfg(unix)]
+use std::thread;
+
+/// A signal that ends the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signal(u8);
+
+impl Signal {
+    /// Returns the exit code of a program that the signal has ended: 128 and the signal's number.
+    pub(crate) fn exit_code(self) -> u8 {
+        128 + self.0
+    }
+}
+
+/// Calls `on_signal` for each signal, on a thread of its own. A signal that is ignored (nohup, a
+/// shell's `&`) stays ignored.
+#[cfg(unix)]
+pub(super) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let ignored = ignored_signals();
+    let handled = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| {
+        match ignored {
+            Some(ignored) => ignored & (1 << (signal - 1)) == 0,
+            // Where the system does not say what is ignored, a hang-up is left to it.
+            None => *signal != SIGHUP,
+        }
+    });
+    let mut signals = Signals::new(handled)?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                on_signal(Signal(signal as u8));
+            }
+        })
+        .map(drop)
+}
+
+/// Returns the set of ignored signals, one bit for each, where the system tells it (Linux).
+#[cfg(unix)]
+fn ignored_signals() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+/// Calls `on_signal` for Ctrl-C and for the end of the console, on a thread of its own.
+#[cfg(not(unix))]
+pub(super) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    const INTERRUPT: Signal = Signal(2);
+
+    ctrlc::try_set_handler(move || on_signal(INTERRUPT)).map_err(io::Error::other)
+}

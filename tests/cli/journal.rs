@@ -1,0 +1,121 @@
+//! The journal of `migrate` in trouble: a full disk, a second process, damage, another version.
+
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use pan123_offline::testing::Reply;
+
+use crate::migrate::{Case, FAST, creations, list};
+use crate::tool::{TOOL, until};
+
+/// A limit on the size of files stands for the end of a disk: in the middle of a record, wherever that is.
+#[test]
+fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
+    for name_len in [0, 1, 60, 120, 200, 300] {
+        let case = Case::new(&list(40).replace(".png", &format!("{}.png", "x".repeat(name_len))));
+        // In blocks of 512 bytes.
+        let script = format!("trap '' XFSZ; ulimit -f 4; exec {TOOL} migrate urls.txt {FAST}");
+        let run = case.tool.shell(&script, "");
+        run.ends(5)
+            .says("the journal urls.txt.journal cannot be written: ")
+            .says(" finished in ");
+        let created = creations(&case.service);
+        assert!(
+            !created.is_empty() && created.len() < 40,
+            "{}",
+            created.len()
+        );
+        let counts = case.counts();
+        let recorded: u64 = ["open", "succeeded", "unknown"]
+            .iter()
+            .map(|name| counts[name].as_u64().unwrap())
+            .sum();
+        // The one whose result was not recorded is unknown, and its id was printed.
+        assert!(recorded as usize >= created.len(), "{counts}");
+        assert!(counts["unknown"].as_u64() <= Some(1), "{counts}");
+        if counts["unknown"] == 1 && run.stderr.contains("which is not recorded") {
+            run.says("created task ");
+        }
+        let run = case.migrate("");
+        assert!([0, 1].contains(&run.code()), "{run:#?}");
+        assert!(
+            creations(&case.service)
+                .into_values()
+                .all(|times| times == 1)
+        );
+    }
+}
+
+#[test]
+fn a_second_process_is_turned_away() {
+    let case = Case::new(&list(2));
+    case.service
+        .reply_next(Reply::nothing().delay(Duration::from_secs(600)));
+    let running = case.tool.start(&format!("migrate urls.txt {FAST}"), "");
+    assert!(until(|| case.service.request_count() == 1));
+    case.migrate("")
+        .ends(2)
+        .says("another process is using the journal urls.txt.journal");
+    let list = "create --journal urls.txt.journal http://a.example/1.png";
+    case.tool
+        .run(list)
+        .ends(2)
+        .says("another process is using the journal");
+    // What reads only is not turned away.
+    assert_eq!(case.counts()["unknown"], 1);
+    case.tool.run("migrate urls.txt --dry-run").ends(0);
+    assert_eq!(case.service.request_count(), 1);
+    drop(running);
+}
+
+#[test]
+fn damage_and_other_versions_are_errors_and_nothing_is_sent() {
+    let case = Case::new(&list(3));
+    case.migrate("").ends(0);
+    let whole = fs::read_to_string(case.journal()).unwrap();
+    let requests = case.service.request_count();
+    let damaged = whole.replacen("\"step\":\"created\"", "\"step\":\"crea", 1);
+    let rows = [
+        (damaged, "the journal urls.txt.journal is damaged: line "),
+        (
+            whole.replacen("\"version\":1", "\"version\":2", 1),
+            "has format version 2; this program reads version 1",
+        ),
+        (
+            "https://a.example/1.png\n".to_owned(),
+            "is not a journal of pan123-offline",
+        ),
+    ];
+    for (text, error) in rows {
+        fs::write(case.journal(), &text).unwrap();
+        case.migrate("").ends(2).prints("").says(error);
+        case.tool
+            .run("migrate urls.txt --dry-run")
+            .ends(2)
+            .prints("")
+            .says(error);
+        assert_eq!(
+            fs::read_to_string(case.journal()).unwrap(),
+            text,
+            "it is left as it is"
+        );
+    }
+    assert_eq!(case.service.request_count(), requests);
+}
+
+#[test]
+fn a_torn_last_line_is_cut_off() {
+    let case = Case::new(&list(3));
+    case.migrate("").ends(0);
+    let mut file = fs::File::options()
+        .append(true)
+        .open(case.journal())
+        .unwrap();
+    file.write_all(b"{\"at\":\"2026-02-16T10:00:00.000Z\",\"step\":\"crea")
+        .unwrap();
+    let requests = case.service.request_count();
+    case.migrate("").ends(0).says("3 of 3 finished");
+    assert_eq!(case.service.request_count(), requests);
+    assert!(fs::read_to_string(case.journal()).unwrap().ends_with("}\n"));
+}

@@ -1,0 +1,186 @@
+//! `Client::migrate` against the stand-in: one event for each creation, one end for each task.
+
+mod support;
+
+use std::time::Duration;
+
+use pan123_offline::testing::{Reply, Service};
+use pan123_offline::{
+    Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy, Progress, Status,
+};
+
+use support::client;
+
+const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
+
+fn service() -> Service {
+    let service = Service::start().unwrap();
+    service.new_tasks(|_, _| vec![SUCCEEDED]);
+    service
+}
+
+fn tasks(count: usize) -> impl Iterator<Item = NewTask> {
+    (0..count).map(|number| NewTask::new(format!("https://a.example/{number}.png")))
+}
+
+/// The events as texts, in their order.
+fn events(migration: Migration<impl Iterator<Item = NewTask>>) -> Vec<String> {
+    migration
+        .map(|event| match event {
+            MigrationEvent::Creating { index } => format!("creating {index}"),
+            MigrationEvent::Created { index, task_id } => format!("created {index} as {task_id}"),
+            MigrationEvent::Delayed { index, .. } => format!("delayed {index}"),
+            MigrationEvent::NotCreated { index, error } => {
+                format!(
+                    "not created {index}, may exist: {}",
+                    error.may_have_been_sent()
+                )
+            }
+            MigrationEvent::Update(update) => {
+                format!(
+                    "{} {:?}",
+                    update.task_id,
+                    update.result.map(|p| p.status).ok()
+                )
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn fast<I: Iterator<Item = NewTask>>(migration: Migration<I>) -> Migration<I> {
+    migration.create_gap(Duration::ZERO)
+}
+
+#[test]
+fn creates_and_follows() {
+    let service = service();
+    service.task(7, [SUCCEEDED]);
+    let migration = fast(client(&service).migrate(tasks(2))).also_watch([7]);
+    let mut events = events(migration);
+    events.sort();
+    let expected = [
+        "403316 Some(Succeeded)",
+        "403317 Some(Succeeded)",
+        "7 Some(Succeeded)",
+        "created 0 as 403316",
+        "created 1 as 403317",
+        "creating 0",
+        "creating 1",
+    ];
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn create_only_does_not_follow() {
+    let service = service();
+    let events = events(fast(client(&service).migrate(tasks(2))).create_only());
+    let expected = [
+        "creating 0",
+        "created 0 as 403316",
+        "creating 1",
+        "created 1 as 403317",
+    ];
+    assert_eq!(events, expected);
+    assert_eq!(service.request_count(), 2);
+}
+
+#[test]
+fn next_timeout_ends_when_no_task_is_left() {
+    let service = service();
+    let hour = Duration::from_secs(3600);
+    let mut migration = fast(client(&service).migrate(tasks(1))).create_only();
+    assert!(matches!(
+        migration.next_timeout(hour),
+        Ok(MigrationEvent::Creating { index: 0 })
+    ));
+    assert!(matches!(
+        migration.next_timeout(hour),
+        Ok(MigrationEvent::Created { .. })
+    ));
+    assert_eq!(
+        migration.next_timeout(hour).unwrap_err(),
+        NextTimeoutError::Finished
+    );
+
+    // The second creation is due in an hour.
+    let mut migration = client(&service).migrate(tasks(2)).create_gap(hour);
+    let short = Duration::from_millis(50);
+    while !matches!(
+        migration.next_timeout(short),
+        Err(NextTimeoutError::Timeout)
+    ) {}
+    assert_eq!(migration.pending(), 0);
+    migration.stop_creating();
+    assert_eq!(
+        migration.next_timeout(hour).unwrap_err(),
+        NextTimeoutError::Finished
+    );
+}
+
+#[test]
+fn a_request_that_may_have_created_a_task_is_not_repeated() {
+    let service = service();
+    service.reply_next(Reply::nothing());
+    let events = events(fast(client(&service).migrate(tasks(1))));
+    assert_eq!(events, ["creating 0", "not created 0, may exist: true"]);
+    assert_eq!(service.request_count(), 1);
+}
+
+#[test]
+fn a_request_that_created_nothing_is_announced_and_made_again() {
+    let service = service();
+    service.reply_next(Reply::new(503));
+    let events = events(fast(client(&service).migrate(tasks(1))).create_only());
+    let expected = [
+        "creating 0",
+        "delayed 0",
+        "creating 0",
+        "created 0 as 403316",
+    ];
+    assert_eq!(events, expected);
+}
+
+#[test]
+fn is_given_up_after_the_errors_that_the_policy_allows() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(503)));
+    let policy = PollPolicy::new()
+        .max_consecutive_errors(1)
+        .error_window(Duration::ZERO);
+    let events = events(fast(client(&service).migrate(tasks(1))).policy(policy));
+    assert_eq!(events, ["creating 0", "not created 0, may exist: false"]);
+}
+
+#[test]
+fn a_ban_ends_everything_and_the_rest_is_not_taken() {
+    let service = service();
+    service.reply_next(Reply::code(403, "banned"));
+    let mut taken = 0;
+    let input = tasks(5).inspect(|_| taken += 1);
+    let events = events(fast(client(&service).migrate(input)).also_watch([7, 8]));
+    let expected = [
+        "creating 0",
+        "not created 0, may exist: false",
+        "7 None",
+        "8 None",
+    ];
+    assert_eq!(events, expected);
+    assert_eq!((taken, service.request_count()), (1, 1));
+}
+
+#[test]
+fn an_invalid_task_is_not_announced() {
+    let service = service();
+    let input = [
+        NewTask::new("cat.png"),
+        NewTask::new("https://a.example/1.png"),
+    ];
+    let events = events(fast(client(&service).migrate(input)).create_only());
+    let expected = [
+        "not created 0, may exist: false",
+        "creating 1",
+        "created 1 as 403316",
+    ];
+    assert_eq!(events, expected);
+}
