@@ -197,11 +197,15 @@ pub(crate) struct Create {
 /// The options of each new task.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NewTaskArgs {
-    /// Id of the target folder [default: the service's folder for offline downloads]
+    /// Id of the target folder
+    ///
+    /// [default: the service's folder for offline downloads]
     #[arg(long, value_name = "ID", hide_short_help = true)]
     pub(crate) directory: Option<String>,
 
     /// URL to which the service POSTs the end of each task
+    ///
+    /// The service's documentation describes the body of that request.
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub(crate) callback_url: Option<String>,
 
