@@ -1,25 +1,23 @@
 //! Migration of many images: creates tasks and follows them, in one loop.
 
+mod creation;
+
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::creation::{AfterError, CreationState, CurrentTask, ErrorStreak, panicked};
 use crate::endpoints::Endpoints;
-use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
+use crate::error::Error;
 use crate::new_task::NewTask;
-use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
+use crate::retry::{AttemptError, Attempts};
 use crate::watch::clock::Clock;
-use crate::watch::policy::{ErrorAction, classify};
 use crate::watch::requests::Requests;
 use crate::watch::scheduler::Step;
 use crate::watch::{ClientScheduler, NextTimeoutError, PollPolicy, Update, client_scheduler};
 
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
-
-/// The first delay before a task is created again; it doubles with each further error.
-const MIN_CREATE_DELAY: Duration = Duration::from_secs(1);
-const MAX_CREATE_DELAY: Duration = Duration::from_secs(60);
 
 /// An event of a [`Migration`]. `index` is the position of the task in the input.
 #[derive(Debug, Clone)]
@@ -81,27 +79,7 @@ pub struct Migration<I> {
     next_creation: Duration,
     /// A task that is taken from the input, but not created yet.
     current: Option<CurrentTask>,
-    /// Number of consecutive errors of creations, and the time of the first.
-    errors: u32,
-    errors_since: Duration,
-}
-
-#[derive(Debug)]
-struct CurrentTask {
-    index: usize,
-    task: NewTask,
-    state: CreationState,
-    attempts: Attempts,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CreationState {
-    /// Not announced since the last request.
-    Waiting,
-    /// `Creating` was returned.
-    Announced,
-    /// The request is under way. A task in this state at the next call was left by a panic.
-    Sending,
+    errors: ErrorStreak,
 }
 
 impl<I: Iterator<Item = NewTask>> Migration<I> {
@@ -114,8 +92,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             create_gap: DEFAULT_CREATE_GAP,
             next_creation: Duration::ZERO,
             current: None,
-            errors: 0,
-            errors_since: Duration::ZERO,
+            errors: ErrorStreak::default(),
         }
     }
 
@@ -283,7 +260,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         let current = self.current.take();
         match result {
             Ok(task_id) => {
-                self.errors = 0;
+                self.errors = ErrorStreak::default();
                 if self.follows {
                     self.scheduler.add_new(task_id);
                 }
@@ -305,50 +282,28 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     fn on_error(&mut self, mut current: CurrentTask, failed: AttemptError) -> MigrationEvent {
         let index = current.index;
         let now = self.scheduler.clock.now();
-        let retry = retry::decide(
-            &failed,
-            Idempotency::NotIdempotent,
-            current.attempts,
-            0,
-            Duration::MAX,
-        );
-        if self.errors == 0 {
-            self.errors_since = now;
-        }
-        self.errors = self.errors.saturating_add(1);
-        let is_exhausted = self
-            .scheduler
-            .policy
-            .is_exhausted(self.errors, now.saturating_sub(self.errors_since));
-        let action = classify(&failed);
-        let AttemptError { error, .. } = failed;
-        let delay = match (retry, action) {
-            (Retry::WithNewToken, _) => {
+        let span = self.errors.add(now);
+        let errors = self.errors.count;
+        let is_exhausted = self.scheduler.policy.is_exhausted(errors, span);
+        let after = creation::decide(&failed, current.attempts, errors, is_exhausted);
+        let error = failed.error;
+        let delay = match after {
+            AfterError::WithNewToken => {
                 current.attempts.token_replacements += 1;
                 Duration::ZERO
             }
-            (_, ErrorAction::EndAll) => {
-                self.scheduler.end_all(error.clone());
-                self.input = None;
+            AfterError::Again(delay) => delay,
+            AfterError::Next(delay) => {
+                self.next_creation = now.saturating_add(delay);
                 return MigrationEvent::NotCreated { index, error };
             }
-            (_, ErrorAction::BackOff) if !error.may_have_been_sent() && !is_exhausted => {
-                let backoff =
-                    MIN_CREATE_DELAY.saturating_mul(2_u32.saturating_pow(self.errors - 1));
-                error
-                    .retry_after()
-                    .unwrap_or_default()
-                    .max(backoff.min(MAX_CREATE_DELAY))
+            AfterError::NextAtOnce => {
+                self.errors = ErrorStreak::default();
+                return MigrationEvent::NotCreated { index, error };
             }
-            _ => {
-                // A server in trouble is not sent the whole list.
-                if action == ErrorAction::BackOff {
-                    let backoff =
-                        MIN_CREATE_DELAY.saturating_mul(2_u32.saturating_pow(self.errors - 1));
-                    self.next_creation = now.saturating_add(backoff.min(MAX_CREATE_DELAY));
-                } else {
-                    self.errors = 0;
-                }
+            AfterError::EndAll => {
+                self.scheduler.end_all(error.clone());
+                self.input = None;
                 return MigrationEvent::NotCreated { index, error };
             }
         };
@@ -368,17 +323,6 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             self.scheduler.clock.sleep(duration);
         }
     }
-}
-
-/// The error of a creation that a panic interrupted, in a user's middleware.
-fn panicked() -> Error {
-    let message = "the request that creates the task panicked";
-    Error::Transport(TransportError::new(
-        TransportErrorKind::Other,
-        message,
-        Delivery::MaybeCreated,
-        None,
-    ))
 }
 
 impl<I: Iterator<Item = NewTask>> Iterator for Migration<I> {
