@@ -86,8 +86,8 @@ impl Seen {
         match result {
             Ok(_) => Right,
             Err(Error::Transport(error)) => Self::Transport(error.kind()),
-            Err(Error::Http(error)) => Http(error.status),
-            Err(Error::Api(error)) => Api(error.code.0),
+            Err(Error::Http(error)) => Http(error.status()),
+            Err(Error::Api(error)) => Api(error.code().0),
             Err(Error::Decode(_)) => Decode,
             Err(_) => Self::Other,
         }

@@ -1,15 +1,21 @@
-//! Runs a test in network, mount and process namespaces of its own, where its name server is the
+//! Runs a program in network, mount and process namespaces of its own, where its name server is the
 //! only one.
+#![allow(
+    dead_code,
+    reason = "no program that includes this file needs all of it"
+)]
 
 use std::any::type_name;
-use std::env;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 /// Set for the process inside the namespaces.
 const INSIDE: &str = "PAN123_TEST_NAMESPACE";
 
-/// A time limit that only a hang exceeds.
-const MAX_SECONDS: &str = "300";
+/// A time limit of a test that only a hang exceeds, in seconds.
+const MAX_SECONDS: u32 = 300;
 
 /// Brings loopback up, makes 127.0.0.1 the name server, and becomes the program in its arguments.
 const SETUP: &str = "
@@ -32,20 +38,7 @@ pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
         return;
     }
     let name = test_name(type_name::<F>());
-    let mut command = Command::new("timeout");
-    command
-        .arg(MAX_SECONDS)
-        .args([
-            "unshare",
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ])
-        .args(["sh", "-c", SETUP, "sh"])
-        .arg(env::current_exe().unwrap())
+    let output = command(MAX_SECONDS, &env::current_exe().unwrap())
         .args([
             "--exact",
             name,
@@ -53,15 +46,7 @@ pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
             "--nocapture",
             "--test-threads=1",
         ])
-        .env(INSIDE, "1");
-    for variable in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
-        command
-            .env_remove(variable)
-            .env_remove(variable.to_uppercase());
-    }
-    let output = command
-        .env_remove("RES_OPTIONS")
-        .env_remove("LOCALDOMAIN")
+        .env(INSIDE, "1")
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -76,6 +61,32 @@ pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
         "{name} failed in its namespaces, {}:\n{stdout}\n{stderr}",
         output.status
     );
+}
+
+/// A command that runs a program inside the namespaces, and ends it after `max_seconds`.
+pub(crate) fn command(max_seconds: u32, program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(max_seconds.to_string()).args([
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]);
+    // Another user needs a user namespace in addition, where the system permits it.
+    if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c", SETUP, "sh"]).arg(program);
+    for variable in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
+        command
+            .env_remove(variable)
+            .env_remove(variable.to_uppercase());
+    }
+    command.env_remove("RES_OPTIONS").env_remove("LOCALDOMAIN");
+    command
 }
 
 /// The path of a test inside its program, from the type of its closure:

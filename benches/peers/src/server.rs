@@ -1,4 +1,5 @@
-//! The server, in a process of its own: the stand-in in its leanest form, and the same answer over TLS.
+//! The server, in a process of its own: the stand-in without its records, and the same response
+//! over TLS.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,13 +15,18 @@ use pan123_offline::{Progress, Status};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// The one task that all clients ask for.
+/// The one task that all clients request.
 const TASK: u64 = 403_316;
+
+/// The server's host name, where there is a name server that knows it.
+const HOST: &str = "open-api.test";
 
 #[derive(Clone, Copy)]
 pub enum Scheme {
     Http,
     Https,
+    /// TLS by host name.
+    HttpsByName,
 }
 
 /// This program, run again as `serve`.
@@ -28,14 +34,14 @@ pub struct Server {
     process: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    bases: [String; 2],
+    bases: [String; 3],
     certificate: PathBuf,
 }
 
-/// Where a client is sent.
-pub struct Place<'a> {
+/// The URL that a client calls.
+pub struct Endpoint<'a> {
     pub base: &'a str,
-    /// What to trust over TLS.
+    /// The certificate to trust over TLS.
     pub certificate: Option<&'a Path>,
 }
 
@@ -50,82 +56,112 @@ impl Server {
             .spawn()
             .unwrap();
         let mut answers = BufReader::new(process.stdout.take().unwrap());
-        let bases = [line(&mut answers), line(&mut answers)];
-        Self { questions: process.stdin.take(), process, answers, bases, certificate }
+        let (http, https) = (read_line(&mut answers), read_line(&mut answers));
+        let by_name = https.replace(&Ipv4Addr::LOCALHOST.to_string(), HOST);
+        Self {
+            questions: process.stdin.take(),
+            process,
+            answers,
+            bases: [http, https, by_name],
+            certificate,
+        }
     }
 
-    pub fn place(&self, scheme: Scheme) -> Place<'_> {
+    pub fn endpoint(&self, scheme: Scheme) -> Endpoint<'_> {
         let certificate = match scheme {
             Scheme::Http => None,
-            Scheme::Https => Some(self.certificate.as_path()),
+            Scheme::Https | Scheme::HttpsByName => Some(self.certificate.as_path()),
         };
-        Place { base: &self.bases[scheme as usize], certificate }
+        Endpoint {
+            base: &self.bases[scheme as usize],
+            certificate,
+        }
     }
 
-    /// How many connections there have been so far.
+    /// Returns the number of connections so far.
     pub fn connections(&mut self, scheme: Scheme) -> u64 {
-        self.questions.as_mut().unwrap().write_all(b"connections?\n").unwrap();
-        let counts = line(&mut self.answers);
-        counts.split(' ').nth(scheme as usize).unwrap().parse().unwrap()
+        self.questions
+            .as_mut()
+            .unwrap()
+            .write_all(b"connections?\n")
+            .unwrap();
+        let counts = read_line(&mut self.answers);
+        let (http, https) = counts.split_once(' ').unwrap();
+        let count = match scheme {
+            Scheme::Http => http,
+            Scheme::Https | Scheme::HttpsByName => https,
+        };
+        count.parse().unwrap()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The end of its standard input ends it.
+        // The process ends at the end of its standard input.
         drop(self.questions.take());
         self.process.wait().unwrap();
         fs::remove_file(&self.certificate).unwrap();
     }
 }
 
-fn line(answers: &mut impl BufRead) -> String {
+fn read_line(answers: &mut impl BufRead) -> String {
     let mut line = String::new();
     answers.read_line(&mut line).unwrap();
     line.trim().to_owned()
 }
 
-/// The server itself, until standard input ends. Says both base URLs, then the connections so far for each line it reads.
+/// Serves until standard input ends. Prints both base URLs, then the number of connections for each
+/// line that it reads.
 pub fn serve(certificate: &str) {
     let service = stand_in();
     service.keep_requests(0);
-    let tls = Tls::start(certificate, answer_of(&service));
-    // The connection that `answer_of` made is none of a client's.
+    let tls = Tls::start(certificate, response_of(&service));
+    // Without the connection that `response_of` made.
     let own = service.connection_count();
     println!("{}\nhttps://{}", service.base_url(), tls.address);
     for _ in std::io::stdin().lines() {
-        println!("{} {}", service.connection_count() - own, tls.connections.load(Ordering::SeqCst));
+        println!(
+            "{} {}",
+            service.connection_count() - own,
+            tls.connections.load(Ordering::SeqCst)
+        );
     }
 }
 
-/// The service with that task.
+/// Starts the service with that task.
 pub fn stand_in() -> Service {
     let service = Service::start().unwrap();
     service.task(TASK, [Progress::new(Status::Succeeded, 100)]);
     service
 }
 
-/// What the stand-in answers, to its last byte.
-fn answer_of(service: &Service) -> Vec<u8> {
+/// Returns the bytes of the stand-in's response.
+fn response_of(service: &Service) -> Vec<u8> {
     let mut stream = TcpStream::connect(service.address()).unwrap();
     write!(
         stream,
-        "GET /api/v1/oss/offline/download/process?taskID={TASK} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer t\r\n\
-         Platform: open_platform\r\n\r\n",
+        "GET /api/v1/oss/offline/download/process?taskID={TASK} HTTP/1.1\r\nHost: {}\r\n\
+         Authorization: Bearer t\r\nPlatform: open_platform\r\n\r\n",
         service.address()
     )
     .unwrap();
-    let (mut answer, mut stream) = (Vec::new(), BufReader::new(stream));
-    while !answer.ends_with(b"\r\n\r\n") {
-        assert_ne!(stream.read_until(b'\n', &mut answer).unwrap(), 0);
+    let (mut response, mut stream) = (Vec::new(), BufReader::new(stream));
+    while !response.ends_with(b"\r\n\r\n") {
+        assert_ne!(stream.read_until(b'\n', &mut response).unwrap(), 0);
     }
-    let head = String::from_utf8(answer.clone()).unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
-    stream.take(length.parse().unwrap()).read_to_end(&mut answer).unwrap();
-    answer
+    let header = String::from_utf8(response.clone()).unwrap();
+    let length = header
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "))
+        .unwrap();
+    stream
+        .take(length.parse().unwrap())
+        .read_to_end(&mut response)
+        .unwrap();
+    response
 }
 
-/// Gives one answer to every request over TLS.
+/// Sends the same response to every request over TLS.
 struct Tls {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -133,28 +169,35 @@ struct Tls {
 
 impl Tls {
     /// Writes the certificate to trust into a file.
-    fn start(certificate: &str, answer: Vec<u8>) -> Self {
+    fn start(certificate: &str, response: Vec<u8>) -> Self {
         let (config, pem) = tls_config();
         fs::write(certificate, pem).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (address, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let (count, answer) = (Arc::clone(&connections), Arc::new(answer));
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (count, response) = (Arc::clone(&connections), Arc::new(response));
         thread::spawn(move || {
             for socket in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
-                let (config, answer) = (Arc::clone(&config), Arc::clone(&answer));
-                // A connection that breaks is the client's affair.
-                thread::spawn(move || drop(socket.and_then(|socket| answer_all(socket, config, &answer))));
+                let (config, response) = (Arc::clone(&config), Arc::clone(&response));
+                // A client notices by itself if its connection breaks.
+                thread::spawn(move || {
+                    drop(socket.and_then(|socket| respond_to_all(socket, config, &response)))
+                });
             }
         });
-        Self { address, connections }
+        Self {
+            address,
+            connections,
+        }
     }
 }
 
-/// A server's settings with a certificate for 127.0.0.1, and that certificate.
+/// Returns a server's settings with a certificate for its address and its name, and the certificate.
 fn tls_config() -> (Arc<ServerConfig>, String) {
     let key = rcgen::KeyPair::generate().unwrap();
-    let parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let names = [Ipv4Addr::LOCALHOST.to_string(), HOST.to_owned()];
+    let parameters = rcgen::CertificateParams::new(names).unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
     let chain: Vec<CertificateDer<'_>> = vec![certificate.der().clone()];
     let config = ServerConfig::builder()
@@ -164,10 +207,15 @@ fn tls_config() -> (Arc<ServerConfig>, String) {
     (Arc::new(config), certificate.pem())
 }
 
-/// Answers requests without a body, until the client closes.
-fn answer_all(socket: TcpStream, config: Arc<ServerConfig>, answer: &[u8]) -> std::io::Result<()> {
+/// Responds to requests without a body, until the client closes.
+fn respond_to_all(
+    socket: TcpStream,
+    config: Arc<ServerConfig>,
+    response: &[u8],
+) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
-    let mut stream = StreamOwned::new(ServerConnection::new(config).map_err(std::io::Error::other)?, socket);
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, socket);
     let (mut request, mut filled) = ([0; 4096], 0);
     loop {
         match stream.read(&mut request[filled..])? {
@@ -175,7 +223,7 @@ fn answer_all(socket: TcpStream, config: Arc<ServerConfig>, answer: &[u8]) -> st
             read => filled += read,
         }
         if request[..filled].ends_with(b"\r\n\r\n") {
-            stream.write_all(answer)?;
+            stream.write_all(response)?;
             stream.flush()?;
             filled = 0;
         }

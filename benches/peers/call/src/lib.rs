@@ -1,4 +1,4 @@
-//! What all clients share: what they send, what they decode, and how they measure themselves.
+//! Shared by all clients: the request, the decoded response, and how a client measures itself.
 
 use std::fs;
 use std::io::Write;
@@ -12,36 +12,44 @@ pub const PLATFORM: &str = "open_platform";
 pub const JSON: &str = "application/json";
 pub const USER_AGENT: &str = "peers/0.0.0";
 
-/// As long as the service's own tokens.
+/// Calls before the first one that is timed, besides the very first one.
+const WARM_UP_CALLS: u32 = 20;
+
+/// Returns a token as long as the service's own.
 pub fn token() -> String {
     "t".repeat(600)
 }
 
-/// Where a client is sent.
+/// The server that a client calls.
 pub struct Target {
-    /// `http://` or `https://`, an address and a port.
+    /// `http://` or `https://`, a host and a port.
     pub base: String,
     /// For https: a file with the one certificate to trust.
     pub certificate: Option<PathBuf>,
 }
 
 impl Target {
-    /// The address of the call, made anew for each one, since a user's task ids differ.
+    /// Returns the URL of the call. Each call makes it anew, since a user's task ids differ.
     pub fn url(&self) -> String {
-        format!("{}/api/v1/oss/offline/download/process?taskID={TASK}", self.base)
+        format!(
+            "{}/api/v1/oss/offline/download/process?taskID={TASK}",
+            self.base
+        )
     }
 
-    /// The certificate to trust, if there is one.
+    /// Returns the certificate to trust, if there is one.
     pub fn pem(&self) -> Option<Vec<u8>> {
-        self.certificate.as_ref().map(|path| fs::read(path).unwrap())
+        self.certificate
+            .as_ref()
+            .map(|path| fs::read(path).unwrap())
     }
 }
 
-/// The answer, as everybody would decode it.
+/// The body of a response.
 #[derive(Deserialize)]
 pub struct Envelope<Text = String> {
     code: i64,
-    #[expect(dead_code, reason = "decoded all the same")]
+    #[expect(dead_code, reason = "decoded, as a user's program would")]
     message: Text,
     data: Option<Progress>,
 }
@@ -49,7 +57,7 @@ pub struct Envelope<Text = String> {
 #[derive(Deserialize)]
 struct Progress {
     process: u8,
-    #[expect(dead_code, reason = "decoded all the same")]
+    #[expect(dead_code, reason = "decoded, as a user's program would")]
     status: i64,
 }
 
@@ -60,33 +68,51 @@ impl<Text> Envelope<Text> {
     }
 }
 
-/// Runs a client as its arguments say: `CALLS BASE [CERTIFICATE]`.
+/// Runs a client as its arguments say: `count|time CALLS BASE [CERTIFICATE]`.
 ///
-/// Prints `first` after the first call, and after the last one what the calls since then took: wall time and CPU time in
-/// nanoseconds, and the most memory the process has had, in KiB.
+/// Prints `first` after the first call. `count` then makes the other calls and nothing else. `time`
+/// warms up, makes `CALLS` calls and prints their median wall time and their mean CPU time in
+/// nanoseconds, and the peak memory of the process in KiB.
 pub fn run<C: FnMut() -> u8>(connect: impl FnOnce(Target) -> C) {
     let mut arguments = std::env::args().skip(1);
-    let calls: u32 = arguments.next().expect("the number of calls").parse().unwrap();
-    let base = arguments.next().expect("the base URL");
-    let mut call = connect(Target { base, certificate: arguments.next().map(PathBuf::from) });
+    let is_timed = arguments.next().expect("count or time") == "time";
+    let calls: u32 = arguments.next().expect("number of calls").parse().unwrap();
+    let base = arguments.next().expect("base URL");
+    let certificate = arguments.next().map(PathBuf::from);
+    let mut call = connect(Target { base, certificate });
 
     let mut checked = || assert_eq!(call(), 100);
     checked();
-    let mut out = std::io::stdout();
-    out.write_all(b"first\n").unwrap();
-
-    let (started, cpu) = (Instant::now(), cpu_time());
-    for _ in 1..calls {
-        checked();
+    std::io::stdout().write_all(b"first\n").unwrap();
+    if is_timed {
+        time(calls, checked);
+    } else {
+        (1..calls).for_each(|_| checked());
     }
-    let (wall, cpu) = (started.elapsed().as_nanos(), cpu_time() - cpu);
-    println!("{wall} {cpu} {}", peak_memory());
 }
 
-/// Nanoseconds of all threads there are, in user and in kernel mode.
+fn time(calls: u32, mut call: impl FnMut()) {
+    (0..WARM_UP_CALLS).for_each(|_| call());
+    let mut durations = Vec::with_capacity(calls as usize);
+    let cpu = cpu_time();
+    for _ in 0..calls {
+        let started = Instant::now();
+        call();
+        durations.push(started.elapsed().as_nanos());
+    }
+    let cpu = (cpu_time() - cpu) / u64::from(calls);
+    durations.sort_unstable();
+    println!("{} {cpu} {}", durations[durations.len() / 2], peak_memory());
+}
+
+/// Returns the nanoseconds of all threads that exist, in user and in kernel mode.
 fn cpu_time() -> u64 {
     let threads = fs::read_dir("/proc/self/task").unwrap();
-    threads.map(|thread| first_number(&fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap())).sum()
+    threads
+        .map(|thread| {
+            first_number(&fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap())
+        })
+        .sum()
 }
 
 fn peak_memory() -> u64 {

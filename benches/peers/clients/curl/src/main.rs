@@ -24,7 +24,9 @@ fn main() {
 /// One handle for all calls: it keeps the connection, and its headers are set once.
 fn handle(target: &Target) -> Easy {
     let mut headers = List::new();
-    headers.append(&format!("Authorization: Bearer {}", call::token())).unwrap();
+    headers
+        .append(&format!("Authorization: Bearer {}", call::token()))
+        .unwrap();
     headers.append(&format!("Platform: {PLATFORM}")).unwrap();
     headers.append(&format!("Content-Type: {JSON}")).unwrap();
     headers.append(&format!("Accept: {JSON}")).unwrap();

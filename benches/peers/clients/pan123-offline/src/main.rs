@@ -3,7 +3,10 @@ use pan123_offline::Client;
 
 fn main() {
     call::run(|target| {
-        let builder = Client::builder().access_token(call::token()).user_agent(USER_AGENT).base_url(&target.base);
+        let builder = Client::builder()
+            .access_token(call::token())
+            .user_agent(USER_AGENT)
+            .base_url(&target.base);
         #[cfg(feature = "tls")]
         let builder = trust(builder, &target);
         let client = builder.build().unwrap();
@@ -12,11 +15,18 @@ fn main() {
 }
 
 #[cfg(feature = "tls")]
-fn trust(builder: pan123_offline::ClientBuilder, target: &call::Target) -> pan123_offline::ClientBuilder {
+fn trust(
+    builder: pan123_offline::ClientBuilder,
+    target: &call::Target,
+) -> pan123_offline::ClientBuilder {
     use pan123_offline::ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-    let Some(pem) = target.pem() else { return builder };
+    let Some(pem) = target.pem() else {
+        return builder;
+    };
     let root = Certificate::from_pem(&pem).unwrap();
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[root]))
+        .build();
     builder.configure_agent(|agent| agent.tls_config(tls))
 }

@@ -4,7 +4,9 @@ use reqwest::blocking::Client;
 
 fn main() {
     #[cfg(feature = "ring")]
-    rustls::crypto::ring::default_provider().install_default().unwrap();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
 
     call::run(|target| {
         let (client, token) = (client(&target), call::token());

@@ -26,7 +26,11 @@ fn agent(target: &Target) -> Agent {
     let mut config = Agent::config_builder().user_agent(USER_AGENT);
     if let Some(pem) = target.pem() {
         let root = Certificate::from_pem(&pem).unwrap();
-        config = config.tls_config(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build());
+        config = config.tls_config(
+            TlsConfig::builder()
+                .root_certs(RootCerts::new_with_certs(&[root]))
+                .build(),
+        );
     }
     config.build().into()
 }
