@@ -93,12 +93,8 @@ impl Seen {
         }
     }
 
-    fn is_unauthorized(self) -> bool {
-        matches!(self, Api(401) | Http(401))
-    }
-
     fn ends_a_watch(self) -> bool {
-        self.is_unauthorized() || matches!(self, Api(403) | Http(403))
+        matches!(self, Api(403) | Http(403))
     }
 }
 
@@ -152,7 +148,8 @@ const GOOD: usize = 0;
 const SERVER_CLOSES: usize = 1;
 const NO_ANSWER: usize = 7;
 
-static FATES: [Fate; 47] = [
+/// Without a refused token, which is never sent again: [`Soak::revoke`] makes those.
+static FATES: [Fate; 45] = [
     Fate::new("none", Right, |good| good),
     Fate::new("closes unannounced", Right, Reply::close_after),
     Fate::new("closes as announced", Right, Reply::announce_close),
@@ -221,9 +218,6 @@ static FATES: [Fate; 47] = [
         Reply::json(r#"{"code":0,"message":"ok","data":[7]}"#)
     }),
     Fate::new("code 1", Api(1), |_| Reply::code(1, "internal error")),
-    Fate::new("code 401", Api(401), |_| {
-        Reply::code(401, "token is expired")
-    }),
     Fate::new("code \"403\"", Api(403), |_| {
         Reply::json(r#"{"code":"403","message":"forbidden client ip"}"#)
     }),
@@ -238,7 +232,6 @@ static FATES: [Fate; 47] = [
     Fate::new("HTTP 301", Http(301), |_| {
         Reply::new(301).header("Location", "http://127.0.0.1:9/")
     }),
-    Fate::new("HTTP 401", Http(401), |_| Reply::new(401)),
     Fate::new("HTTP 403", Http(403), |_| Reply::new(403)),
     Fate::new("HTTP 404", Http(404), |good| {
         good.status(404).body("<html>Not Found</html>")
@@ -587,13 +580,7 @@ impl Soak {
             How::Rarely => self.random.below(150) == 0,
             // A connection that ends just now may cost the call the one replay that it has.
             How::Once => self.calls > self.closed_at + 10,
-            // Within a minute of a replacement there is no other, so the caller gets the 401.
-            How::Often => {
-                !fate.seen.is_unauthorized()
-                    || self
-                        .replaced
-                        .is_some_and(|at| at.elapsed() < Duration::from_secs(50))
-            }
+            How::Often => true,
         };
         if allowed { at } else { GOOD }
     }

@@ -42,7 +42,10 @@ fn readmes() -> [(&'static str, String); 3] {
 fn figures_are_those_of_the_results() {
     for (file, text) in readmes() {
         let updated = readme::update(file, &text, &results()).unwrap_or_else(|e| panic!("{e}"));
-        let changed = text.lines().zip(updated.lines()).find(|(is, should)| is != should);
+        let changed = text
+            .lines()
+            .zip(updated.lines())
+            .find(|(is, should)| is != should);
         if let Some((is, should)) = changed {
             panic!("{file} has\n{is}\nand the results files have\n{should}");
         }
@@ -86,7 +89,10 @@ fn finds_a_wrong_figure_in_a_sentence() {
     let template = figure::Template::new(quote);
     let text = "A call takes 12,345\ninstructions, 9.99 as many.";
     let found = template.find(text, &results).unwrap();
-    let places: Vec<_> = found.iter().map(|(range, _)| &text[range.clone()]).collect();
+    let places: Vec<_> = found
+        .iter()
+        .map(|(range, _)| &text[range.clone()])
+        .collect();
     assert_eq!(places, ["12,345", "9.99"]);
     let expected = results.get("instructions", "ureq").unwrap();
     assert_eq!(found[0].1, figure::number(expected, 0));

@@ -151,6 +151,10 @@ impl Program {
         let mut command = peer::cargo_build(&package, &target);
         command.arg("--offline").args(options);
         self.features(&mut command);
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| changes_builds(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
 
         let (started, cpu) = (Instant::now(), cpu_of_children());
         assert!(
@@ -167,6 +171,11 @@ impl Program {
         fs::remove_dir_all(&target).unwrap();
         Build { cpu, wall, size }
     }
+}
+
+/// Whether a variable of the environment changes how cargo builds.
+fn changes_builds(name: &str) -> bool {
+    name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_BUILD_") || name == "RUSTFLAGS"
 }
 
 /// Returns the seconds of all processes that this one, or one of them, has waited for.

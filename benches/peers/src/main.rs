@@ -35,7 +35,6 @@ fn main() -> ExitCode {
         ["all"] => {
             cost::measure(1, &[]);
             command::measure();
-            soak::measure();
             // At last, since it keeps this process to one core.
             calls::measure(false);
             plot::draw_all();

@@ -19,6 +19,38 @@ pub const QUOTES: &[(&str, &str)] = &[
          内存分配 {allocations|pan123-offline|0} 次，它们分别是 {allocations|ureq|0}、\
          {allocations|reqwest|0}、{allocations|curl|0} 次",
     ),
+    (
+        "README.md",
+        "`rustls` (default) | TLS with Mozilla's root certificates compiled in; needs a C compiler | {packages|pan123-offline, rustls|0} |",
+    ),
+    (
+        "README.md",
+        "`native-tls` | TLS by the system's library and its certificates | {packages|pan123-offline, native-tls|0} |",
+    ),
+    (
+        "README.md",
+        "`platform-verifier` | rustls, certificates judged as the operating system does | {packages|pan123-offline, platform-verifier|0} |",
+    ),
+    (
+        "README.md",
+        "none | loopback only; `build()` refuses https; needs no C compiler | {packages|pan123-offline, no TLS|0} |",
+    ),
+    (
+        "README.zh-CN.md",
+        "`rustls`（默认） | rustls，内置 Mozilla 根证书；编译需要 C 编译器 | {packages|pan123-offline, rustls|0} |",
+    ),
+    (
+        "README.zh-CN.md",
+        "`native-tls` | 使用系统的 TLS 库和系统证书 | {packages|pan123-offline, native-tls|0} |",
+    ),
+    (
+        "README.zh-CN.md",
+        "`platform-verifier` | rustls，证书交由操作系统判断 | {packages|pan123-offline, platform-verifier|0} |",
+    ),
+    (
+        "README.zh-CN.md",
+        "全部关闭 | 只能连本机；https 会在 `build()` 时报错；不需要 C 编译器 | {packages|pan123-offline, no TLS|0} |",
+    ),
 ];
 
 /// Limits and settings, which are not measured although they have a unit.
