@@ -37,13 +37,16 @@ fn ends(arguments: &str, code: i32) -> Run {
 #[test]
 fn success() {
     ends("process 1 3", 0).is_quiet();
-    ends("wait 1", 0).is_quiet();
+    ends("wait 1", 0).sums_up("1 succeeded");
 }
 
 #[test]
 fn a_failed_task() {
     ends("process 1 2 3", 1).is_quiet();
-    ends("wait 1 2", 1).is_quiet();
+    ends("wait 1 2", 1)
+        .says("pan123-offline: 2: failed\n")
+        .says("2 of 2 finished in ")
+        .says(": 1 succeeded, 1 failed\n");
 }
 
 #[test]
@@ -123,10 +126,7 @@ fn what_to_do_is_said_once() {
     let service = Service::start().unwrap();
     service.reply_with(|_| Some(Reply::code(401, "token is expired")));
     let run = Tool::of(&service).run("wait 1 2 3 --rate inf");
-    run.ends(3)
-        .says("1: the service")
-        .says("2: the service")
-        .says("3: the service");
+    run.ends(3).says("1: the service");
     assert_eq!(
         run.stderr.matches("A token comes from").count(),
         1,
@@ -204,10 +204,9 @@ fn a_ban_is_the_end() {
     let run = Tool::of(&service).run("wait 3 6 1 2 --rate inf");
     run.ends(3)
         .prints("3\tin progress\t37 %\n")
-        .says("3: ")
-        .says("6: ")
-        .says("1: ")
-        .says("2: ");
+        .says("pan123-offline: 6: the service returned code 403")
+        .says(": 0 succeeded, 1 given up, 1 no longer followed, 2 not asked\n");
+    assert_eq!(run.stderr.matches("code 403").count(), 1, "{run:#?}");
     assert_eq!(service.request_count(), 2);
 }
 

@@ -64,7 +64,7 @@ fn lines_of_any_form() {
         "7\n7\n8\n7\n9\n8\n",
     ] {
         for command in ["process", "wait"] {
-            tool.feed(&format!("{command} - --rate inf"), input)
+            tool.feed(&format!("{command} - --rate inf --quiet"), input)
                 .ends(0)
                 .is_quiet()
                 .prints(expected);
@@ -244,7 +244,7 @@ fn what_is_created_can_be_waited_for() {
     }
     let run = Tool::of(&service).feed("wait --json -", "403317\thttp://a.example/2.png\n");
     assert_eq!(
-        run.ends(1).is_quiet().json()[0]["url"],
+        run.ends(1).sums_up("0 succeeded, 1 failed").json()[0]["url"],
         "http://a.example/2.png"
     );
 }
@@ -255,7 +255,8 @@ fn ten_thousand() {
     let tool = Tool::of(&service);
     for command in ["process", "wait"] {
         let run = tool.feed(&format!("{command} - --rate inf"), ids(10_000));
-        all_ended(&run.ends(0).is_quiet().stdout, 10_000);
+        run.ends(0).sums_up("10000 succeeded");
+        all_ended(&run.stdout, 10_000);
     }
     assert_eq!(service.request_count(), 20_000);
     assert_eq!(service.connection_count(), 2);
@@ -272,7 +273,7 @@ fn ten_thousand_new_tasks() {
     let expected: String = (0..10_000)
         .map(|n| format!("{}\thttp://a.example/{n}.png\n", 403_316 + n))
         .collect();
-    assert!(run.ends(0).is_quiet().stdout == expected);
+    assert!(run.ends(0).says("10000 created\n").stdout == expected);
 }
 
 /// A minute's work for an unoptimised build on a slow machine: `cargo test --features cli --test cli -- --ignored`.
@@ -283,7 +284,7 @@ fn a_hundred_thousand() {
     let tool = Tool::of(&service);
     for command in ["process", "wait"] {
         let run = tool.feed(&format!("{command} - --rate inf"), ids(100_000));
-        all_ended(&run.ends(0).is_quiet().stdout, 100_000);
+        all_ended(&run.ends(0).stdout, 100_000);
     }
 }
 
@@ -318,7 +319,7 @@ fn a_closed_output() {
     let tool = Tool::of(&service);
     tool.shell("pan123-offline wait 1 >&-", "")
         .ends(0)
-        .is_quiet();
+        .sums_up("1 succeeded");
     tool.shell("pan123-offline wait x 2>&-", "")
         .ends(2)
         .is_quiet();

@@ -48,7 +48,7 @@ fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
         .local_addr()
         .unwrap();
     let arguments = arguments.replace("NOBODY", &nobody.to_string());
-    let mut run = tool.run(&format!("{arguments} --json"));
+    let mut run = tool.run(&format!("{arguments} --json --quiet"));
     for (changing, name) in [
         (nobody.to_string(), "NOBODY"),
         (service.address().to_string(), "SERVICE"),

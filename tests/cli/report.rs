@@ -150,7 +150,7 @@ fn report_can_be_fed_back() {
     let pipe = |report: &str, command: &str| {
         let report = tool.run(&format!("report urls.journal {report}"));
         report.ends(0).is_quiet();
-        tool.feed(&format!("{command} - --rate inf"), report.stdout)
+        tool.feed(&format!("{command} - --rate inf --quiet"), report.stdout)
     };
     let ended = "403318\tsucceeded\t100 %\n403319\tsucceeded\t100 %\n";
     pipe("--open", "wait").ends(0).is_quiet().prints(ended);

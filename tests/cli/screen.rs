@@ -85,6 +85,10 @@ impl Screen {
         match (last, parameter) {
             ("A", _) => self.row = self.row.saturating_sub(number).max(self.top),
             ("B", _) => (0..number).for_each(|_| self.line_feed()),
+            ("J", "0") => {
+                self.lines.truncate(self.row + 1);
+                self.lines[self.row].truncate(self.column);
+            }
             ("K", "2") => self.lines[self.row].clear(),
             ("K", "" | "0") => self.lines[self.row].truncate(self.column),
             ("m", _) | ("h" | "l", "?25") => {}

@@ -328,6 +328,15 @@ impl Run {
         self
     }
 
+    /// Says only the summary on standard error, with this text.
+    #[track_caller]
+    pub(crate) fn sums_up(&self, text: &str) -> &Self {
+        let end = format!(": {text}\n");
+        let is_summary = self.stderr.contains(" finished") && self.stderr.ends_with(&end);
+        assert!(is_summary && self.stderr.lines().count() == 1, "{self:#?}");
+        self
+    }
+
     /// Says nothing on standard error.
     #[track_caller]
     pub(crate) fn is_quiet(&self) -> &Self {

@@ -84,6 +84,16 @@ pub(crate) struct Common {
     /// Print JSON lines: one object on each line
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// Print no progress and no summary, only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Print each request with its status, code, trace id and duration
+    ///
+    /// The access token is not printed. There are no progress bars then.
+    #[arg(short, long, global = true, hide_short_help = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +169,10 @@ pub(crate) struct WaitArgs {
     /// The tasks themselves go on. 0s polls each task once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
+
+    /// Print a line for each end only, and none for changes before it
+    #[arg(long)]
+    pub(crate) only_ends: bool,
 }
 
 #[derive(Debug, Args)]

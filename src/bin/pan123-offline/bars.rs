@@ -1,163 +1,384 @@
-//! Progress bars: one for each task that fits on the terminal, the active ones first, and a total.
+//! Progress on a terminal: a bar for each of a few tasks, or one for the whole run.
+//!
+//! The bars are drawn on standard error, below what is printed there, and end with a line feed.
 
-use std::time::Duration;
+use std::env;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pan123_offline::{Error, Progress, Status};
+use console::{Color, Style, Term, measure_text_width};
 
-/// The interval at which the elapsed time is redrawn.
+use crate::overview::{Counts, Look, Overview, Rate, bar, duration, fit};
+use crate::traffic;
+
+/// The interval at which the elapsed time is redrawn, and the min time between two drawings.
 const TICK: Duration = Duration::from_millis(250);
+const MIN_DRAW_GAP: Duration = Duration::from_millis(50);
 
-pub(crate) struct Bars {
-    screen: MultiProgress,
-    rows: Vec<Row>,
-    /// The maximum number of rows; `None` if each task has its own.
-    limit: Option<usize>,
-    total: ProgressBar,
-    failed: usize,
-    /// The number of changes, to find the row that changed least recently.
-    changes: usize,
+/// The maximum number of tasks that have a bar each.
+const MAX_ROWS: usize = 19;
+const MAX_BAR_WIDTH: usize = 30;
+const MIN_BAR_WIDTH: usize = 5;
+
+/// The state of a task that has its own bar.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) task_id: u64,
+    pub(crate) percent: u8,
+    pub(crate) text: String,
+    pub(crate) color: Color,
 }
 
-struct Row {
-    task_id: u64,
-    bar: ProgressBar,
-    changed: usize,
+/// Bars that a thread keeps up to date.
+pub(crate) struct Bars(Arc<Mutex<Board>>);
+
+struct Board {
+    term: Term,
+    is_unicode: bool,
+    started: Instant,
+    counts: Counts,
+    rate: Rate,
+    /// `None` if there are too many tasks.
+    rows: Option<Vec<Row>>,
+    /// The widths of the lines on the terminal.
+    drawn: Vec<usize>,
+    drawn_at: Option<Instant>,
+    is_closed: bool,
 }
 
 impl Bars {
-    /// Draws the bars; `None` on a terminal that cannot move its cursor.
-    pub(crate) fn new(task_ids: &[u64]) -> Option<Self> {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        if screen.is_hidden() {
+    /// Starts the bars; `None` if standard error is no terminal, or one that cannot move its cursor.
+    pub(crate) fn new(has_rows: bool) -> Option<Self> {
+        let term = Term::buffered_stderr();
+        if !term.is_term() || console::is_dumb() {
             return None;
         }
-        let height = usize::from(Term::stdout().size().0);
-        let all_fit = task_ids.len() + 2 <= height;
-        let total = screen.add(ProgressBar::new(task_ids.len() as u64).with_style(style(
-            "{spinner} {bar:30} {pos} of {len} finished in {elapsed}{msg}",
-            "",
-        )));
-        let mut bars = Self {
-            screen,
-            rows: Vec::new(),
-            limit: (!all_fit).then(|| height.saturating_sub(3).max(1)),
-            total,
-            failed: 0,
-            changes: 0,
-        };
-        if all_fit {
-            task_ids.iter().for_each(|task_id| bars.add_row(*task_id));
-        }
-        bars.total.enable_steady_tick(TICK);
-        Some(bars)
-    }
-
-    pub(crate) fn progress(&mut self, task_id: u64, progress: Progress) {
-        let row = self.row(task_id);
-        row.bar.set_style(row_style(color(progress.status)));
-        row.bar.set_position(progress.percent.into());
-        row.bar.set_message(progress.status.to_string());
-        if progress.status.is_terminal() {
-            self.ended(task_id, progress.status == Status::Succeeded);
-        }
-    }
-
-    pub(crate) fn given_up(&mut self, task_id: u64, error: &Error) {
-        let row = self.row(task_id);
-        row.bar.set_style(row_style("red"));
-        row.bar.set_message(error.to_string());
-        self.ended(task_id, false);
-    }
-
-    /// Runs `f` while the bars are hidden.
-    pub(crate) fn suspend(&self, f: impl FnOnce()) {
-        self.screen.suspend(f);
-    }
-
-    /// Leaves the bars on the terminal as they are.
-    pub(crate) fn close(&self) {
-        self.rows.iter().for_each(|row| row.bar.abandon());
-        self.total.abandon();
-    }
-
-    fn ended(&mut self, task_id: u64, is_success: bool) {
-        self.total.inc(1);
-        if !is_success {
-            self.failed += 1;
-            self.total.set_message(format!(", {} failed", self.failed));
-        }
-        let Some(place) = self.rows.iter().position(|row| row.task_id == task_id) else {
-            return;
-        };
-        if self.limit.is_some() {
-            let row = self.rows.remove(place);
-            row.bar.finish_and_clear();
-            self.screen.remove(&row.bar);
-        } else {
-            self.rows[place].bar.abandon();
-        }
-    }
-
-    /// Returns the row of a task: its own, a new one, or the one that changed least recently.
-    fn row(&mut self, task_id: u64) -> &mut Row {
-        let own = self.rows.iter().position(|row| row.task_id == task_id);
-        let place = own.unwrap_or_else(|| {
-            if self.limit.is_none_or(|limit| self.rows.len() < limit) {
-                self.add_row(task_id);
-                return self.rows.len() - 1;
+        let board = Arc::new(Mutex::new(Board {
+            term,
+            is_unicode: is_unicode(|name| env::var(name).ok()),
+            started: Instant::now(),
+            counts: Counts::default(),
+            rate: Rate::default(),
+            rows: has_rows.then(Vec::new),
+            drawn: Vec::new(),
+            drawn_at: None,
+            is_closed: false,
+        }));
+        let weak = Arc::downgrade(&board);
+        // Without the thread the bars change with the tasks only.
+        let _ = thread::Builder::new().spawn(move || {
+            while let Some(board) = weak.upgrade() {
+                lock(&board).draw();
+                drop(board);
+                thread::sleep(TICK);
             }
-            let quiet = self
-                .rows
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, row)| row.changed);
-            quiet.map_or(0, |(place, _)| place)
         });
-        self.changes += 1;
-        let row = &mut self.rows[place];
-        if row.task_id != task_id {
-            row.task_id = task_id;
-            row.bar.set_prefix(task_id.to_string());
+        Some(Self(board))
+    }
+
+    pub(crate) fn set_counts(&self, counts: Counts) {
+        let mut board = lock(&self.0);
+        board.counts = counts;
+        board.draw_soon();
+    }
+
+    pub(crate) fn set_row(&self, row: Row) {
+        let mut board = lock(&self.0);
+        let Some(rows) = &mut board.rows else { return };
+        match rows.iter().position(|known| known.task_id == row.task_id) {
+            Some(place) => rows[place] = row,
+            None if rows.len() < MAX_ROWS => rows.push(row),
+            None => board.rows = None,
         }
-        row.changed = self.changes;
-        row
+        board.draw_soon();
     }
 
-    fn add_row(&mut self, task_id: u64) {
-        let bar = ProgressBar::new(100)
-            .with_style(row_style("dim"))
-            .with_prefix(task_id.to_string());
-        let bar = self.screen.insert_before(&self.total, bar);
-        bar.tick();
-        self.rows.push(Row {
+    /// Runs `f`, which prints something, while the bars are hidden.
+    pub(crate) fn suspend(&self, f: impl FnOnce()) {
+        let mut board = lock(&self.0);
+        board.erase();
+        let _ = board.term.flush();
+        f();
+        board.draw();
+    }
+
+    /// Removes the line of the run as a whole. The bars of tasks stay on the terminal.
+    pub(crate) fn close(&self) {
+        let mut board = lock(&self.0);
+        board.erase();
+        let look = board.look();
+        let rows = board.rows.take().unwrap_or_default();
+        let fits = rows.len() + 2 <= board.height();
+        let lines = if fits {
+            row_lines(&rows, look)
+        } else {
+            Vec::new()
+        };
+        board.print(&lines);
+        board.is_closed = true;
+    }
+}
+
+impl Board {
+    fn height(&self) -> usize {
+        self.term.size().0.into()
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            // Some terminals move the cursor to the next line after the last column.
+            width: usize::from(self.term.size().1).saturating_sub(1),
+            is_unicode: self.is_unicode,
+            is_colored: console::colors_enabled_stderr(),
+        }
+    }
+
+    fn draw_soon(&mut self) {
+        if self
+            .drawn_at
+            .is_none_or(|drawn_at| drawn_at.elapsed() >= MIN_DRAW_GAP)
+        {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        let elapsed = self.started.elapsed();
+        let overview = Overview {
+            counts: self.counts,
+            elapsed,
+            rate: self.rate.sample(elapsed, self.counts.ended()),
+            hold: traffic::hold(),
+        };
+        let lines = compose(&overview, self.rows.as_deref(), self.height(), self.look());
+        self.erase();
+        self.print(&lines);
+        self.drawn = lines.iter().map(|line| measure_text_width(line)).collect();
+        self.drawn_at = Some(Instant::now());
+    }
+
+    fn print(&self, lines: &[String]) {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        // A closed standard error is no reason to fail.
+        let _ = self.term.write_str(&text);
+        let _ = self.term.flush();
+    }
+
+    /// Erases what was drawn, also if the terminal has become narrower and has wrapped the lines.
+    fn erase(&mut self) {
+        let rows = height_of(&self.drawn, self.term.size().1.into());
+        let _ = self.term.move_cursor_up(rows);
+        if !self.drawn.is_empty() {
+            let _ = self.term.clear_to_end_of_screen();
+        }
+        self.drawn.clear();
+    }
+}
+
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the number of rows that lines of these widths take on a terminal, which wraps them.
+fn height_of(lines: &[usize], width: usize) -> usize {
+    let rows = lines.iter().map(|line| line.div_ceil(width.max(1)).max(1));
+    rows.sum()
+}
+
+/// Returns the lines for a terminal: at most as many as it has, and one for the cursor.
+fn compose(overview: &Overview, rows: Option<&[Row]>, height: usize, look: Look) -> Vec<String> {
+    let mut lines = match rows {
+        Some(rows) if rows.len() + 2 <= height => {
+            let mut lines = row_lines(rows, look);
+            lines.push(total_line(overview, look));
+            lines
+        }
+        _ => overview.lines(look).into(),
+    };
+    lines.truncate(height.saturating_sub(1));
+    lines
+}
+
+fn row_lines(rows: &[Row], look: Look) -> Vec<String> {
+    let id_width = rows.iter().map(|row| row.task_id.to_string().len()).max();
+    let id_width = id_width.unwrap_or_default();
+    let text_width = rows.iter().map(|row| measure_text_width(&row.text)).max();
+    let fixed = id_width + "    100 %  ".len() + text_width.unwrap_or_default();
+    let free = look.width.saturating_sub(fixed);
+    let line = |row: &Row| {
+        let style = Style::new().fg(row.color);
+        let bar = match free {
+            MIN_BAR_WIDTH.. => {
+                let fraction = f64::from(row.percent) / 100.0;
+                bar(fraction, free.min(MAX_BAR_WIDTH), look, style.clone()) + "  "
+            }
+            _ => String::new(),
+        };
+        let id = format!("{:>id_width$}", row.task_id);
+        let percent = format!("{:>3} %", row.percent);
+        let text = style.force_styling(look.is_colored).apply_to(&row.text);
+        let parts = vec![
+            (3, id),
+            (2, format!("{bar}{percent}")),
+            (1, text.to_string()),
+        ];
+        fit(parts, "  ", look.width)
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Returns the line below the bars of single tasks.
+fn total_line(overview: &Overview, look: Look) -> String {
+    let counts = overview.counts;
+    let mut text = match counts.total {
+        Some(total) => format!("{} of {total} finished", counts.ended()),
+        None => format!("{} finished", counts.ended()),
+    };
+    text += &format!(" in {}", duration(overview.elapsed));
+    if counts.failed > 0 {
+        text += &format!(", {} failed", counts.failed);
+    }
+    let hold = overview.hold.as_ref().map(|hold| (2, hold.text()));
+    let parts = [(1, text)].into_iter().chain(hold).collect();
+    fit(parts, "; ", look.width)
+}
+
+/// Reports whether the terminal shows characters outside of ASCII.
+fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let value = |name| variable(name).filter(|value| !value.is_empty());
+    if cfg!(windows) {
+        // The old console shows only characters of its font and code page.
+        return value("WT_SESSION").or_else(|| value("TERM")).is_some();
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overview::Hold;
+
+    fn row(task_id: u64, percent: u8, text: &str) -> Row {
+        Row {
             task_id,
-            bar,
-            changed: 0,
-        });
+            percent,
+            text: text.to_owned(),
+            color: Color::Cyan,
+        }
     }
-}
 
-fn color(status: Status) -> &'static str {
-    match status {
-        Status::InProgress => "cyan",
-        Status::Succeeded => "green",
-        Status::Failed => "red",
-        _ => "yellow",
+    fn look(width: usize, is_unicode: bool) -> Look {
+        Look {
+            width,
+            is_unicode,
+            is_colored: false,
+        }
     }
-}
 
-fn row_style(color: &str) -> ProgressStyle {
-    style(
-        "{prefix:>12} {bar:30.COLOR} {pos:>3} %  {wide_msg:.COLOR}",
-        color,
-    )
-}
+    fn overview(failed: u64) -> Overview {
+        Overview {
+            counts: Counts {
+                total: Some(3),
+                failed,
+                open: 3 - failed,
+                ..Counts::default()
+            },
+            elapsed: Duration::from_secs(4),
+            ..Overview::default()
+        }
+    }
 
-/// Returns a style; the default one if the template is wrong, which every run would show.
-fn style(template: &str, color: &str) -> ProgressStyle {
-    ProgressStyle::with_template(&template.replace("COLOR", color))
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸ ")
+    #[test]
+    fn rows_fit_the_width() {
+        let rows = [row(7, 0, "retrying"), row(403_316, 50, "in progress")];
+        for (width, is_unicode, first, second) in [
+            (
+                79,
+                true,
+                "     7  ──────────────────────────────    0 %  retrying",
+                "403316  ━━━━━━━━━━━━━━━╸──────────────   50 %  in progress",
+            ),
+            (
+                39,
+                false,
+                "     7  -----------    0 %  retrying",
+                "403316  =====>-----   50 %  in progress",
+            ),
+            (
+                29,
+                true,
+                "     7    0 %  retrying",
+                "403316   50 %  in progress",
+            ),
+            (19, true, "     7    0 %", "403316   50 %"),
+            (4, true, "    ", "4033"),
+        ] {
+            let lines = row_lines(&rows, look(width, is_unicode));
+            assert_eq!(lines, [first, second], "{width}");
+        }
+    }
+
+    #[test]
+    fn lines_fit_the_height() {
+        let rows = [row(1, 0, ""), row(2, 0, ""), row(3, 0, "")];
+        for (height, expected) in [(24, 4), (5, 4), (4, 2), (3, 2), (2, 1), (1, 0), (0, 0)] {
+            let lines = compose(&overview(0), Some(&rows), height, look(79, true));
+            assert_eq!(lines.len(), expected, "{height}");
+        }
+        assert_eq!(compose(&overview(0), None, 24, look(79, true)).len(), 2);
+    }
+
+    #[test]
+    fn a_narrower_terminal_wraps_what_was_drawn() {
+        for (width, expected) in [(80, 3), (79, 3), (40, 4), (39, 5), (1, 110), (0, 110)] {
+            assert_eq!(height_of(&[79, 0, 30], width), expected, "{width}");
+        }
+        assert_eq!(height_of(&[], 80), 0);
+    }
+
+    #[test]
+    fn total_names_what_went_wrong() {
+        let mut overview = overview(2);
+        assert_eq!(
+            total_line(&overview, look(79, true)),
+            "2 of 3 finished in 4s, 2 failed"
+        );
+        overview.hold = Some(Hold::RateLimited(Duration::from_secs(540)));
+        assert_eq!(
+            total_line(&overview, look(79, true)),
+            "2 of 3 finished in 4s, 2 failed; rate limited, next request in 9 min"
+        );
+        assert_eq!(
+            total_line(&overview, look(40, true)),
+            "rate limited, next request in 9 min"
+        );
+    }
+
+    #[cfg(not(windows))]
+    #[test]
+    fn characters_depend_on_the_locale() {
+        for (variables, expected) in [
+            (&[][..], false),
+            (&[("LANG", "de_DE.UTF-8")], true),
+            (&[("LANG", "C.utf8")], true),
+            (&[("LANG", "de_DE")], false),
+            (&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], false),
+            (&[("LANG", "C"), ("LC_CTYPE", "UTF-8")], true),
+            (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], true),
+        ] {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(is_unicode(variable), expected, "{variables:?}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::failure::{ExitStatus, Failure, eprint_line};
 use crate::interrupt::Shared;
 use crate::report::Report;
 use crate::settings::ResolvedSettings;
+use crate::traffic;
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
 const DEFAULT_POLL_RATE: f64 = 5.0;
@@ -55,6 +56,7 @@ fn client(common: &Common) -> Result<Client, Failure> {
     }
     // Retries are made here, within the rate; the client's own would come on top of it.
     let builder = settings.builder().timeout(common.request_timeout);
+    let builder = traffic::observe(builder, common.verbose);
     let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
     Ok(builder.retries(0).min_poll_gap(gap).build()?)
 }
@@ -66,7 +68,7 @@ fn gap(rate: f64) -> Duration {
 
 /// Creates the report, and has Ctrl-C end with a summary from here on.
 fn begin(common: &Common) -> Result<Shared, Failure> {
-    let report = Shared::new(Report::new(common.json));
+    let report = Shared::new(Report::new(common));
     report.end_on_interrupt()?;
     Ok(report)
 }

@@ -151,6 +151,20 @@ pub(crate) fn urls_of(reader: Box<dyn BufRead>, source: &str) -> Entries<'static
     Entries::new(&[], Some(Lines::new(reader, source)), parse_url)
 }
 
+/// Reports whether standard input is a file, which can be read again.
+pub(crate) fn is_stdin_file() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+
+        let file = io::stdin().as_fd().try_clone_to_owned();
+        let metadata = file.and_then(|file| std::fs::File::from(file).metadata());
+        metadata.is_ok_and(|metadata| metadata.is_file())
+    }
+    #[cfg(not(unix))]
+    false
+}
+
 impl<'a, T> Entries<'a, T> {
     fn new(arguments: &'a [String], lines: Option<Lines>, parse: Parse<T>) -> Self {
         Self {

@@ -1,12 +1,13 @@
 //! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! Requests are sent from the main thread. A second thread waits for signals; on a terminal
-//! indicatif starts one that redraws the elapsed time.
+//! Requests are sent from the main thread. A second thread waits for signals; on a terminal one
+//! redraws the elapsed time, and `wait -` reads standard input on its own.
 
 #[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;
 mod bars;
 mod commands;
+mod display;
 mod failure;
 mod help;
 mod input;
@@ -14,8 +15,10 @@ mod interrupt;
 mod journal;
 mod json;
 mod lines;
+mod overview;
 mod report;
 mod settings;
+mod traffic;
 
 use std::process::ExitCode;
 

@@ -1,50 +1,91 @@
 //! Output: bars on a terminal, lines elsewhere, JSON on demand.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 
+use console::Color;
 use pan123_offline::{Error, Progress, Status, Update};
 use serde_json::{Value, json};
 
-use crate::bars::Bars;
-use crate::failure::{ExitStatus, advice, describe, eprint_line, explain};
+use crate::args::Common;
+use crate::bars::Row;
+use crate::display::{Display, Form};
+use crate::failure::{ExitStatus, Failure, advice, describe, explain};
 use crate::input::{InvalidLine, Task};
 use crate::json;
+use crate::overview::{Counts, duration};
+
+/// The number of tasks from which there is always a summary.
+const MIN_TASKS: usize = 20;
 
 /// Prints what happens, and determines the exit status.
 pub(crate) struct Report {
-    output: Output,
+    is_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+    only_ends: bool,
+    /// The ids came from a stream that cannot be read again.
+    prints_open_ids: bool,
+    display: Display,
+    is_following: bool,
+    /// More tasks may come.
+    is_input_open: bool,
     status: ExitStatus,
+    tasks: usize,
     succeeded: usize,
     failed: usize,
     given_up: usize,
     created: usize,
+    /// Tasks that are no longer followed after a ban or a refused token.
+    stopped: Stopped,
+    /// Tasks that did not end in time.
+    timed_out: Option<TimedOut>,
+    open: BTreeMap<u64, OpenTask>,
     /// The advice that was printed last.
     advice: &'static str,
-    tasks: usize,
-    /// The URLs of those tasks that came with one.
-    urls: HashMap<u64, String>,
 }
 
-enum Output {
-    Lines,
-    Json,
-    Bars(Bars),
+/// A task without an end.
+struct OpenTask {
+    url: Option<String>,
+    /// The last progress that the service has told.
+    percent: Option<u8>,
+}
+
+/// Number of tasks that did not end in time, with name and error of the first.
+struct TimedOut {
+    count: usize,
+    name: String,
+    error: Error,
+}
+
+#[derive(Default)]
+struct Stopped {
+    not_asked: usize,
+    unfinished: usize,
 }
 
 impl Report {
-    pub(crate) fn new(json: bool) -> Self {
-        let output = if json { Output::Json } else { Output::Lines };
+    pub(crate) fn new(common: &Common) -> Self {
         Self {
-            output,
+            is_json: common.json,
+            is_quiet: common.quiet,
+            is_verbose: common.verbose,
+            only_ends: false,
+            prints_open_ids: false,
+            display: Display::new(Form::None),
+            is_following: false,
+            is_input_open: false,
             status: ExitStatus::Succeeded,
+            tasks: 0,
             succeeded: 0,
             failed: 0,
             given_up: 0,
             created: 0,
+            stopped: Stopped::default(),
+            timed_out: None,
+            open: BTreeMap::new(),
             advice: "",
-            tasks: 0,
-            urls: HashMap::new(),
         }
     }
 
@@ -52,34 +93,94 @@ impl Report {
         self.status
     }
 
-    /// Adds a task, and keeps its URL for the output.
-    pub(crate) fn add_task(&mut self, task: &Task) {
-        self.tasks += 1;
-        if let Some(url) = &task.url {
-            self.urls.insert(task.id, url.clone());
+    /// Raises the exit status to that of a failure which does not end the run.
+    pub(crate) fn raise(&mut self, status: ExitStatus) {
+        self.status = self.status.max(status);
+    }
+
+    /// Reports whether the service refuses all requests.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.status == ExitStatus::Refused
+    }
+
+    /// Prints a failure that does not end the run.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        self.raise(ExitStatus::Usage);
+        if let Some(text) = failure.text() {
+            self.say(&text);
         }
     }
 
-    /// Shows bars for these tasks, if standard output is a terminal.
-    pub(crate) fn follow(&mut self, task_ids: &[u64]) {
-        if matches!(self.output, Output::Lines) && io::stdout().is_terminal() {
-            self.output = Bars::new(task_ids).map_or(Output::Lines, Output::Bars);
+    /// Prints ends of tasks only, no changes before them.
+    pub(crate) fn only_ends(&mut self) {
+        self.only_ends = true;
+    }
+
+    /// Prints the ids of open tasks at the end, because the list cannot be read again.
+    pub(crate) fn print_open_ids(&mut self) {
+        self.prints_open_ids = true;
+    }
+
+    /// Sets whether more tasks may come, so that their number is unknown.
+    pub(crate) fn set_input_open(&mut self, is_open: bool) {
+        self.is_input_open = is_open;
+        self.tick();
+    }
+
+    /// Adds a task, and keeps its URL for the output.
+    pub(crate) fn add_task(&mut self, task: &Task) {
+        self.tasks += 1;
+        let open = OpenTask {
+            url: task.url.clone(),
+            percent: None,
+        };
+        self.open.insert(task.id, open);
+        self.display
+            .set_row(|| row(task.id, 0, "waiting", Color::White));
+    }
+
+    /// Shows progress from here on, on standard error.
+    pub(crate) fn follow(&mut self) {
+        let form = match self.is_quiet {
+            true => Form::None,
+            false if self.is_verbose => Form::Lines,
+            false if self.is_json && io::stdout().is_terminal() => Form::None,
+            false => Form::Tasks,
+        };
+        self.is_following = true;
+        self.display = Display::new(form);
+        for id in self.open.keys() {
+            self.display
+                .set_row(|| row(*id, 0, "waiting", Color::White));
         }
+        self.tick();
+    }
+
+    /// Shows the counts.
+    pub(crate) fn tick(&mut self) {
+        let ended = self.succeeded + self.failed + self.given_up + self.stopped.total();
+        self.display.set_counts(Counts {
+            total: (!self.is_input_open).then_some(self.tasks as u64),
+            created: None,
+            succeeded: self.succeeded as u64,
+            failed: (ended - self.succeeded) as u64,
+            open: self.tasks.saturating_sub(ended) as u64,
+        });
     }
 
     /// Prints a line of a list that cannot work.
     pub(crate) fn invalid_line(&mut self, line: &InvalidLine) {
-        self.status = self.status.max(ExitStatus::Usage);
+        self.raise(ExitStatus::Usage);
         self.say(&line.message);
     }
 
     /// Prints a line of a list of URLs that cannot work.
     pub(crate) fn invalid_url(&mut self, line: &InvalidLine) -> io::Result<()> {
-        let Output::Json = self.output else {
+        if !self.is_json {
             self.invalid_line(line);
             return Ok(());
-        };
-        self.status = self.status.max(ExitStatus::Usage);
+        }
+        self.raise(ExitStatus::Usage);
         let error = error_object("config", &line.message, None);
         object(&json!({"url": line.text, "task_id": null, "error": error}))
     }
@@ -92,49 +193,108 @@ impl Report {
     }
 
     pub(crate) fn progress(&mut self, task_id: u64, progress: Progress) -> io::Result<()> {
+        let name = self.name(task_id);
+        let url = match progress.status.is_terminal() {
+            true => self.open.remove(&task_id).and_then(|task| task.url),
+            false => self.open.get_mut(&task_id).and_then(|task| {
+                task.percent = Some(progress.percent);
+                task.url.clone()
+            }),
+        };
         match progress.status {
             Status::Succeeded => self.succeeded += 1,
             Status::Failed => {
                 self.failed += 1;
-                self.status = self.status.max(ExitStatus::TaskFailed);
+                self.raise(ExitStatus::TaskFailed);
             }
             _ => {}
         }
-        let url = self.urls.get(&task_id);
-        let is_failed = progress.status == Status::Failed;
-        match &mut self.output {
-            Output::Lines => {
-                line(format_args!(
-                    "{task_id}\t{}\t{} %",
-                    progress.status, progress.percent
-                ))?;
+        self.display.set_row(|| {
+            let text = progress.status.to_string();
+            row(task_id, progress.percent, &text, color(progress.status))
+        });
+        if self.prints_lines() && (progress.status.is_terminal() || !self.only_ends) {
+            if self.is_json {
+                object(&progress_fields(task_id, progress, url.as_ref()))?;
+            } else {
+                let (status, percent) = (progress.status, progress.percent);
+                line(format_args!("{task_id}\t{status}\t{percent} %"))?;
             }
-            Output::Json => return object(&progress_fields(task_id, progress, url)),
-            Output::Bars(bars) => bars.progress(task_id, progress),
         }
-        if is_failed && (url.is_some() || matches!(self.output, Output::Bars(_))) {
-            self.say(&format!("{}: failed", self.name(task_id)));
+        if progress.status == Status::Failed && self.is_following && self.says_failures() {
+            self.say(&format!("{name}: failed"));
         }
+        self.tick();
         Ok(())
     }
 
+    /// Reports whether standard output gets a line for each change: not if bars are on the same terminal.
+    fn prints_lines(&self) -> bool {
+        !self.display.has_bars() || !io::stdout().is_terminal()
+    }
+
+    /// Reports whether failures are told on standard error. JSON has them on standard output.
+    fn says_failures(&self) -> bool {
+        !self.is_json || self.display.has_bars()
+    }
+
     pub(crate) fn task_error(&mut self, task_id: u64, error: &Error) -> io::Result<()> {
-        self.given_up += 1;
-        self.status = self.status.max(ExitStatus::of(error));
-        match &mut self.output {
-            Output::Json => {
-                return object(&task_error_fields(task_id, error, self.urls.get(&task_id)));
-            }
-            Output::Bars(bars) => bars.given_up(task_id, error),
-            Output::Lines => {}
+        let status = ExitStatus::of(error);
+        let is_repeated = status == ExitStatus::Refused && self.status == ExitStatus::Refused;
+        self.raise(status);
+        let name = self.name(task_id);
+        let task = match status {
+            // It is still open.
+            ExitStatus::TimedOut => None,
+            _ => self.open.remove(&task_id),
+        };
+        let percent = task.as_ref().and_then(|task| task.percent);
+        if self.is_json {
+            let url = match &task {
+                Some(task) => task.url.as_ref(),
+                None => self.open.get(&task_id).and_then(|task| task.url.as_ref()),
+            };
+            object(&task_error_fields(task_id, error, url))?;
         }
-        self.say_error(&self.name(task_id), error);
+        match status {
+            ExitStatus::TimedOut => match &mut self.timed_out {
+                Some(timed_out) => timed_out.count += 1,
+                None => {
+                    self.timed_out = Some(TimedOut {
+                        count: 1,
+                        name,
+                        error: error.clone(),
+                    });
+                }
+            },
+            _ if is_repeated => match percent {
+                Some(_) => self.stopped.unfinished += 1,
+                None => self.stopped.not_asked += 1,
+            },
+            _ => {
+                self.given_up += 1;
+                self.display.set_row(|| {
+                    let percent = percent.unwrap_or_default();
+                    row(task_id, percent, "given up", Color::Red)
+                });
+                if self.says_failures() {
+                    self.say_error(&name, error);
+                }
+            }
+        }
+        self.tick();
         Ok(())
+    }
+
+    /// Counts a task that is not asked about, after a ban or a refused token.
+    pub(crate) fn not_asked(&mut self) {
+        self.tasks += 1;
+        self.stopped.not_asked += 1;
     }
 
     /// Returns the task's id, and its URL if it is known.
     fn name(&self, task_id: u64) -> String {
-        match self.urls.get(&task_id) {
+        match self.open.get(&task_id).and_then(|task| task.url.as_ref()) {
             Some(url) => format!("{task_id} ({})", url.escape_debug()),
             None => task_id.to_string(),
         }
@@ -144,9 +304,9 @@ impl Report {
     /// because it can be had from nowhere else.
     pub(crate) fn created(&mut self, url: &str, task_id: u64) -> io::Result<()> {
         self.created += 1;
-        let result = match self.output {
-            Output::Json => object(&json!({"url": url, "task_id": task_id, "error": null})),
-            _ => line(format_args!("{task_id}\t{url}")),
+        let result = match self.is_json {
+            true => object(&json!({"url": url, "task_id": task_id, "error": null})),
+            false => line(format_args!("{task_id}\t{url}")),
         };
         if result.is_err() {
             self.say(&format!("created task {task_id} for {url}"));
@@ -155,8 +315,8 @@ impl Report {
     }
 
     pub(crate) fn not_created(&mut self, url: &str, error: &Error) -> io::Result<()> {
-        self.status = self.status.max(ExitStatus::of(error));
-        if let Output::Json = self.output {
+        self.raise(ExitStatus::of(error));
+        if self.is_json {
             return object(&json!({"url": url, "task_id": null, "error": error_fields(error)}));
         }
         // A list of URLs may come from anywhere, and must not steer a terminal.
@@ -175,35 +335,26 @@ impl Report {
         self.say(&text);
     }
 
-    /// Prints a message on standard error, above the bars if there are any.
+    /// Prints an error or a warning on standard error, above the bars if there are any.
     pub(crate) fn say(&self, text: &str) {
-        let say = || eprint_line(text);
-        match &self.output {
-            Output::Bars(bars) => bars.suspend(say),
-            _ => say(),
+        self.display.say(text);
+    }
+
+    /// Prints a message that is neither, unless `--quiet` is given.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_quiet {
+            self.say(text);
         }
     }
 
     /// Returns the counts so far.
     pub(crate) fn summary(&self) -> String {
-        let open = self
-            .tasks
-            .saturating_sub(self.succeeded + self.failed + self.given_up);
-        let Self {
-            succeeded,
-            failed,
-            given_up,
-            created,
-            ..
-        } = self;
         let mut parts = Vec::new();
-        if *created > 0 {
-            parts.push(format!("{created} created"));
+        if self.created > 0 {
+            parts.push(format!("{} created", self.created));
         }
         if self.tasks > 0 {
-            parts.push(format!(
-                "{succeeded} succeeded, {failed} failed, {given_up} given up, {open} still open"
-            ));
+            parts.push(self.task_summary());
         }
         if parts.is_empty() {
             "no result yet".to_owned()
@@ -212,14 +363,108 @@ impl Report {
         }
     }
 
-    /// Leaves the bars as they are; later output stands below them.
-    pub(crate) fn close(&mut self) {
-        if let Output::Bars(bars) = &self.output {
-            bars.close();
-            // indicatif leaves the cursor at the end of the last bar.
-            drop(writeln!(io::stdout()));
-            self.output = Output::Lines;
+    fn task_summary(&self) -> String {
+        let Self {
+            tasks,
+            succeeded,
+            failed,
+            given_up,
+            stopped,
+            ..
+        } = self;
+        let ended = succeeded + failed + given_up;
+        let open = tasks.saturating_sub(ended + stopped.total());
+        let mut text = format!("{ended} of {tasks} finished");
+        if self.is_following {
+            text += &format!(" in {}", duration(self.display.elapsed()));
         }
+        text += &format!(": {succeeded} succeeded");
+        for (count, what) in [
+            (*failed, "failed"),
+            (*given_up, "given up"),
+            (open, "still open"),
+            (stopped.unfinished, "no longer followed"),
+            (stopped.not_asked, "not asked"),
+        ] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text
+    }
+
+    /// Ends the bars; later output stands below them. Prints what was kept for the end.
+    pub(crate) fn close(&mut self) {
+        self.display.close();
+        if let Some(timed_out) = self.timed_out.take()
+            && !self.is_json
+        {
+            self.say(&timed_out.text());
+        }
+        if self.prints_open_ids && !self.open.is_empty() {
+            let ids: Vec<_> = self.open.keys().map(u64::to_string).collect();
+            self.say(&format!("still open: {}", ids.join(" ")));
+            self.prints_open_ids = false;
+        }
+    }
+
+    /// Prints the summary, unless the results of a few tasks are their own summary.
+    pub(crate) fn sum_up(&self) {
+        let is_large = self.created.max(self.tasks) >= MIN_TASKS;
+        if is_large || self.is_following || self.is_refused() && self.tasks > 1 {
+            self.note(&self.summary());
+        }
+    }
+
+    /// Ends the run with a summary.
+    pub(crate) fn finish(&mut self) -> ExitStatus {
+        self.close();
+        self.sum_up();
+        self.status
+    }
+}
+
+impl TimedOut {
+    /// Returns one text for all of them.
+    fn text(&self) -> String {
+        let (count, name) = (self.count, &self.name);
+        match &self.error {
+            Error::WaitTimeout { elapsed, cause, .. } if count > 1 => {
+                let time = duration(*elapsed);
+                let mut text = format!(
+                    "{count} tasks did not end within {time}; they continue at the service"
+                );
+                if let Some(cause) = cause {
+                    text += &format!("; the last error of {name}: {}", describe(cause));
+                }
+                text
+            }
+            error => format!("{name}: {}", describe(error)),
+        }
+    }
+}
+
+impl Stopped {
+    fn total(&self) -> usize {
+        self.not_asked + self.unfinished
+    }
+}
+
+fn row(task_id: u64, percent: u8, text: &str, color: Color) -> Row {
+    Row {
+        task_id,
+        percent,
+        text: text.to_owned(),
+        color,
+    }
+}
+
+fn color(status: Status) -> Color {
+    match status {
+        Status::InProgress => Color::Cyan,
+        Status::Succeeded => Color::Green,
+        Status::Failed => Color::Red,
+        _ => Color::Yellow,
     }
 }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::mem;
 use std::time::Duration;
 
-use pan123_offline::{Error, PollPolicy, Update};
+use pan123_offline::{Error, NextTimeoutError, PollPolicy, Update};
 
 use super::engine::{self, Input, Ledger, Progress, Run, View};
-use super::wait::watch;
+use super::wait::{INTERVAL, watch};
 use super::{DEFAULT_CREATE_RATE, client, gap};
 use crate::args::{Common, Create};
 use crate::failure::{ExitStatus, Failure, usage};
@@ -51,9 +51,19 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
         .policy(policy);
     engine::drive(&run, migration, args.new_task.max_failures, || {
         let ids = mem::take(&mut run.lock().view.ids);
-        run.lock().view.report.follow(&ids);
-        for update in watch(args.timeout, &client, ids) {
-            run.lock().view.report.update(&update)?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        run.lock().view.report.follow();
+        let mut watch = watch(args.timeout, &client, ids);
+        loop {
+            let next = watch.next_timeout(INTERVAL);
+            let report = &mut run.lock().view.report;
+            match next {
+                Ok(update) => report.update(&update)?,
+                Err(NextTimeoutError::Timeout) => report.tick(),
+                Err(NextTimeoutError::Finished) => break,
+            }
         }
         Ok(())
     })?;
@@ -83,7 +93,7 @@ struct CreateView {
 impl CreateView {
     fn new(common: &Common, wait: bool) -> Self {
         Self {
-            report: Report::new(common.json),
+            report: Report::new(common),
             wait,
             ids: Vec::new(),
             seen_ids: HashSet::new(),
@@ -142,6 +152,8 @@ impl View for CreateView {
             self.say(&format!(
                 "interrupted: {summary}; the tasks go on at the service"
             ));
+        } else {
+            self.report.sum_up();
         }
     }
 }

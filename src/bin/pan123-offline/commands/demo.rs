@@ -11,6 +11,7 @@ use super::{begin, gap};
 use crate::args::Common;
 use crate::failure::{ExitStatus, Failure};
 use crate::input::Task;
+use crate::traffic;
 
 const DEMO_POLL_RATE: f64 = 40.0;
 /// The id of the first task.
@@ -46,31 +47,28 @@ fn task_ids() -> Vec<u64> {
 
 pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let service = service()?;
-    let client = Client::builder()
+    let builder = Client::builder()
         .access_token("demo")
         .base_url(service.base_url())
-        .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)))
-        .build()?;
+        .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)));
+    let client = traffic::observe(builder, common.verbose).build()?;
     let report = begin(common)?;
-    report.lock().say(
+    report.lock().note(
         "this is a demonstration on a built-in service: one task fails, and one does not exist",
     );
     let ids = task_ids();
     for id in &ids {
         report.lock().add_task(&Task { id: *id, url: None });
     }
-    report.lock().follow(&ids);
+    report.lock().follow();
     // The stand-in has no rate limit; the defaults are those for the service.
     let policy = PollPolicy::new()
         .initial_interval(Duration::from_millis(300))
         .max_interval(Duration::from_millis(600));
     let watch = client.watch(ids).policy(policy);
-    let end = follow(&report, watch)?;
-    let report = report.lock();
-    report.say(&format!(
-        "{}; `wait` would end with exit code {}",
-        report.summary(),
-        end.code()
-    ));
+    let end = follow(&report, watch, None)?;
+    report
+        .lock()
+        .note(&format!("`wait` would end with exit code {}", end.code()));
     Ok(ExitStatus::Succeeded)
 }

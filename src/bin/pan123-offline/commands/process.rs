@@ -33,6 +33,10 @@ pub(super) fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Fai
         if !seen.insert(task.id) {
             continue;
         }
+        if report.lock().is_refused() {
+            report.lock().not_asked();
+            continue;
+        }
         report.lock().add_task(&task);
         let result = limiter.call_with_retries(|| client.get_process(task.id), Error::is_transient);
         let mut report = report.lock();
@@ -40,11 +44,8 @@ pub(super) fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Fai
             Ok(progress) => report.progress(task.id, progress)?,
             Err(error) => report.task_error(task.id, &error)?,
         }
-        if report.exit_status() >= ExitStatus::Refused {
-            break;
-        }
     }
-    Ok(report.lock().exit_status())
+    Ok(report.lock().finish())
 }
 
 /// Keeps a minimum gap between requests, retries included.
