@@ -172,7 +172,9 @@ fn a_kill_before_and_after_the_response() {
         let running = start(&case, &format!("migrate urls.txt {FAST}"));
         assert!(until(|| case.service.request_count() > 0));
         running.signal("KILL");
-        running.end().ends(137);
+        // After the response, it may end by itself before the signal.
+        let code = running.end().code();
+        assert!(code == 137 || (code, delay) == (0, 0), "{code}");
         let run = case.migrate("");
         match delay {
             0 => run.ends(0).says("1 of 1 finished"),

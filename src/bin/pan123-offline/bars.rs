@@ -37,7 +37,8 @@ struct Board {
     term: Term,
     is_unicode: bool,
     started: Instant,
-    counts: Counts,
+    /// `None` before anything is known, when nothing is drawn.
+    counts: Option<Counts>,
     rate: Rate,
     /// `None` if there are too many tasks.
     rows: Option<Vec<Row>>,
@@ -58,7 +59,7 @@ impl Bars {
             term,
             is_unicode: is_unicode(|name| env::var(name).ok()),
             started: Instant::now(),
-            counts: Counts::default(),
+            counts: None,
             rate: Rate::default(),
             rows: has_rows.then(Vec::new),
             drawn: Vec::new(),
@@ -79,7 +80,7 @@ impl Bars {
 
     pub(crate) fn set_counts(&self, counts: Counts) {
         let mut board = lock(&self.0);
-        board.counts = counts;
+        board.counts = Some(counts);
         board.draw_soon();
     }
 
@@ -144,14 +145,14 @@ impl Board {
     }
 
     fn draw(&mut self) {
-        if self.is_closed {
+        let Some(counts) = self.counts.filter(|_| !self.is_closed) else {
             return;
-        }
+        };
         let elapsed = self.started.elapsed();
         let overview = Overview {
-            counts: self.counts,
+            counts,
             elapsed,
-            rate: self.rate.sample(elapsed, self.counts.ended()),
+            rate: self.rate.sample(elapsed, counts.ended()),
             hold: traffic::hold(),
         };
         let lines = compose(&overview, self.rows.as_deref(), self.height(), self.look());

@@ -1,7 +1,9 @@
 //! Progress of a run on standard error: bars on a terminal, and a line every ten seconds elsewhere.
 
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use crate::args::Common;
 use crate::bars::{Bars, Row};
 use crate::failure::eprint_line;
 use crate::overview::{Counts, Overview, Rate};
@@ -17,16 +19,30 @@ pub(crate) enum Form {
     /// A bar for each of a few tasks, or one for the whole run.
     Tasks,
     /// One bar for the whole run.
-    #[expect(dead_code, reason = "`migrate` is to use it")]
     Run,
     /// Lines only, because other lines come in between.
     Lines,
     None,
 }
 
+impl Form {
+    /// Returns this form, or another one that the options demand.
+    pub(crate) fn within(self, common: &Common) -> Self {
+        if common.quiet {
+            Self::None
+        } else if common.verbose {
+            Self::Lines
+        } else if common.json && io::stdout().is_terminal() {
+            // Objects and bars on one terminal would mix.
+            Self::None
+        } else {
+            self
+        }
+    }
+}
+
 pub(crate) struct Display {
     output: Output,
-    counts: Counts,
     started: Instant,
     rate: Rate,
 }
@@ -50,7 +66,6 @@ impl Display {
                 None if form == Form::None => Output::None,
                 None => Output::Lines { printed: started },
             },
-            counts: Counts::default(),
             started,
             rate: Rate::default(),
         }
@@ -66,7 +81,6 @@ impl Display {
 
     /// Shows the counts. Must be called again and again where there is no terminal.
     pub(crate) fn set_counts(&mut self, counts: Counts) {
-        self.counts = counts;
         let elapsed = self.elapsed();
         match &mut self.output {
             Output::Bars(bars) => bars.set_counts(counts),

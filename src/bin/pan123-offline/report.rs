@@ -22,7 +22,7 @@ const MIN_TASKS: usize = 20;
 pub(crate) struct Report {
     is_json: bool,
     is_quiet: bool,
-    is_verbose: bool,
+    form: Form,
     only_ends: bool,
     /// The ids came from a stream that cannot be read again.
     prints_open_ids: bool,
@@ -70,7 +70,7 @@ impl Report {
         Self {
             is_json: common.json,
             is_quiet: common.quiet,
-            is_verbose: common.verbose,
+            form: Form::Tasks.within(common),
             only_ends: false,
             prints_open_ids: false,
             display: Display::new(Form::None),
@@ -141,14 +141,8 @@ impl Report {
 
     /// Shows progress from here on, on standard error.
     pub(crate) fn follow(&mut self) {
-        let form = match self.is_quiet {
-            true => Form::None,
-            false if self.is_verbose => Form::Lines,
-            false if self.is_json && io::stdout().is_terminal() => Form::None,
-            false => Form::Tasks,
-        };
         self.is_following = true;
-        self.display = Display::new(form);
+        self.display = Display::new(self.form);
         for id in self.open.keys() {
             self.display
                 .set_row(|| row(*id, 0, "waiting", Color::White));

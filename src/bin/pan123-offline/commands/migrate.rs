@@ -31,7 +31,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     client.access_token().map_err(Failure::Service)?;
     let journal = Journal::open(&journal_path)?;
     let open: Vec<u64> = journal.history().open_tasks().map(|(id, _)| id).collect();
-    let view = MigrateView::new(common.json, total, &journal_path);
+    let view = MigrateView::new(common, total, &journal_path);
     let run = Shared::new(Run::new(Ledger::Journal(journal), view));
     run.end_on_interrupt()?;
     let input = Input::new(list.entries(), &run, args.new_task.clone(), recreate(args));

@@ -2,19 +2,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pan123_offline::{Error, Status, Update};
 use serde_json::{Value, json};
 
+use crate::args::Common;
 use crate::commands::engine::{self, Progress, View, ends_all};
-use crate::failure::{ExitStatus, advice, describe, eprint_line};
+use crate::display::{Display, Form};
+use crate::failure::{ExitStatus, advice, describe};
 use crate::input::{InvalidLine, Item};
 use crate::journal::{Counts, NotCreated};
+use crate::overview::{self, duration};
 use crate::report::{error_fields, error_object, object, status_name};
-
-/// The time between two lines of progress.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct MigrateView {
     as_json: bool,
@@ -26,25 +26,21 @@ pub(super) struct MigrateView {
     left: usize,
     /// The advice that was printed last.
     advice: &'static str,
-    started: Instant,
-    last_line: Instant,
-    /// The number of finished lines at the start.
-    finished_before: Option<usize>,
+    is_quiet: bool,
+    display: Display,
 }
 
 impl MigrateView {
-    pub(super) fn new(as_json: bool, total: Option<usize>, journal: &Path) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(common: &Common, total: Option<usize>, journal: &Path) -> Self {
         Self {
-            as_json,
+            as_json: common.json,
             total,
             journal: journal.to_owned(),
             status: ExitStatus::Succeeded,
             left: 0,
             advice: "",
-            started: now,
-            last_line: now,
-            finished_before: None,
+            is_quiet: common.quiet,
+            display: Display::new(Form::Run.within(common)),
         }
     }
 
@@ -94,15 +90,11 @@ impl MigrateView {
         let counts = &progress.counts;
         let finished = finished(counts);
         let total = self.total(progress);
-        let elapsed = self.started.elapsed();
         let mut text = match total {
             Some(total) => format!("{finished} of {total} finished"),
             None => format!("{finished} finished"),
         };
-        text += &format!(
-            " in {}",
-            humantime::format_duration(Duration::from_secs(elapsed.as_secs()))
-        );
+        text += &format!(" in {}", duration(self.display.elapsed()));
         let parts = [
             (counts.failed, "failed"),
             (counts.unknown, "unknown"),
@@ -129,15 +121,6 @@ impl MigrateView {
 /// The number of lines for which nothing remains to be done.
 fn finished(counts: &Counts) -> usize {
     counts.succeeded + counts.failed + counts.unknown + counts.invalid
-}
-
-/// Returns the expected time until the remaining lines are finished, at the present rate.
-fn time_left(done: usize, remaining: usize, elapsed: Duration) -> Option<Duration> {
-    if done == 0 {
-        return None;
-    }
-    let seconds = elapsed.as_secs_f64() * remaining as f64 / done as f64;
-    Duration::try_from_secs_f64(seconds.round()).ok()
 }
 
 impl View for MigrateView {
@@ -220,39 +203,32 @@ impl View for MigrateView {
     }
 
     fn tick(&mut self, progress: &Progress) {
-        let finished = finished(&progress.counts);
-        let before = *self.finished_before.get_or_insert(finished);
-        if self.last_line.elapsed() < LINE_INTERVAL {
-            return;
-        }
-        self.last_line = Instant::now();
-        let elapsed = self.started.elapsed();
-        let done = finished.saturating_sub(before);
-        let mut text = self.text(progress);
-        let rate = done as f64 / elapsed.as_secs_f64();
-        text += &format!("; {rate:.1} a second");
-        let remaining = self
-            .total(progress)
-            .map(|total| total.saturating_sub(finished));
-        if let Some(left) = remaining.and_then(|remaining| time_left(done, remaining, elapsed)) {
-            text += &format!(", {} left", humantime::format_duration(left));
-        }
-        self.say(&text);
+        let counts = &progress.counts;
+        let number = |count: usize| count as u64;
+        self.display.set_counts(overview::Counts {
+            total: self.total(progress).map(number),
+            created: Some(number(progress.created)),
+            succeeded: number(counts.succeeded),
+            failed: number(finished(counts) - counts.succeeded),
+            open: number(counts.open),
+        });
     }
 
     fn say(&mut self, text: &str) {
-        eprint_line(text);
+        self.display.say(text);
     }
 
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
         // A list whose length is not known was read to its end, or as far as it goes.
         self.total.get_or_insert_default();
         let text = self.text(progress);
+        self.display.close();
         let journal = self.journal.display().to_string();
         match is_interrupted {
             true => self.say(&format!(
                 "interrupted: {text}; the same command goes on from here"
             )),
+            false if self.is_quiet => {}
             false => self.say(&text),
         }
         let counts = &progress.counts;
@@ -262,19 +238,5 @@ impl View for MigrateView {
                 counts.unknown
             ));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_left_is_that_of_the_remaining_lines() {
-        let seconds = Duration::from_secs;
-        assert_eq!(time_left(0, 10, seconds(5)), None);
-        assert_eq!(time_left(10, 0, seconds(5)), Some(seconds(0)));
-        assert_eq!(time_left(10, 20, seconds(5)), Some(seconds(10)));
-        assert_eq!(time_left(1, usize::MAX, Duration::MAX), None);
     }
 }
