@@ -12,6 +12,9 @@ mod commands;
 mod completions;
 #[path = "cli/ends.rs"]
 mod ends;
+#[cfg(unix)]
+#[path = "cli/follow.rs"]
+mod follow;
 #[path = "cli/input.rs"]
 mod input;
 #[cfg(target_os = "linux")]

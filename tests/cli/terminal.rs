@@ -299,3 +299,115 @@ fn interrupted() {
         "{lines:#?}"
     );
 }
+
+/// Progress goes to standard error, and so shows while the results go to a file.
+#[test]
+fn bars_show_beside_results_in_a_file() {
+    let service = service_of_any_task();
+    let tool = Tool::of(&service);
+    let out = tool.path("out");
+    let list: String = (1..=30).map(|id| format!("{id} ")).collect();
+    let arguments = format!("wait {list} --rate 100 > {}", out.display());
+    let run = start(&modern(tool), 24, &arguments).end();
+    run.ends(0);
+    assert!(run.stdout.contains(" of 30 ended"), "{run:#?}");
+    let screen = Screen::showing(24, WIDTH, &run.stdout);
+    let lines: Vec<_> = screen
+        .lines()
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .collect();
+    let [summary] = &lines[..] else {
+        panic!("{lines:#?}")
+    };
+    assert!(summary.ends_with(": 30 succeeded"), "{lines:#?}");
+}
+
+#[test]
+fn from_20_tasks_on_there_is_one_bar() {
+    let service = service_of_any_task();
+    for (tasks, has_rows) in [(19, true), (20, false)] {
+        let list: String = (1..=tasks).map(|id| format!("{id} ")).collect();
+        let (run, screen) = run(Tool::of(&service), 40, &format!("wait {list} --rate 40"));
+        run.ends(0);
+        let rows = screen
+            .lines()
+            .iter()
+            .filter(|line| line.contains("100 %"))
+            .count();
+        assert_eq!(rows, if has_rows { 19 } else { 0 }, "{run:#?}");
+        let has_rate = run.stdout.contains("/s  ") && run.stdout.contains("s left");
+        assert_eq!(has_rate, !has_rows, "{run:#?}");
+        assert_eq!(run.stdout.contains(" ended  "), !has_rows, "{run:#?}");
+    }
+}
+
+#[test]
+fn a_rate_limit_and_an_outage_are_shown() {
+    let limited = Reply::code(429, "slow down").header("Retry-After", "540");
+    for (reply, text) in [
+        (limited, "; rate limited, next request in 9 min"),
+        (Reply::new(502), "; HTTP 502 for "),
+    ] {
+        let service = Service::start().unwrap();
+        service.reply_with(move |_| Some(reply.clone()));
+        let (run, screen) = run(Tool::of(&service), 24, "wait 1 --timeout 5s");
+        assert!(run.ends(4).stdout.contains(text), "{run:#?}");
+        assert!(
+            !screen.lines().iter().any(|line| line.contains(text)),
+            "{run:#?}"
+        );
+    }
+}
+
+#[test]
+fn other_locales_have_ascii_bars() {
+    let service = service_of_any_task();
+    for (locale, is_ascii) in [
+        ("C", true),
+        ("de_DE.ISO-8859-1", true),
+        ("zh_CN.UTF-8", false),
+    ] {
+        let tool = modern(Tool::of(&service)).with("LC_ALL", locale);
+        let run = start(&tool, 24, "wait 1").end();
+        run.ends(0);
+        assert_eq!(run.stdout.is_ascii(), is_ascii, "{locale}: {run:#?}");
+        let bar = if is_ascii { "=" } else { "━" };
+        assert!(run.stdout.contains(&bar.repeat(30)), "{locale}: {run:#?}");
+    }
+}
+
+/// What is drawn fits the terminal, so that it can be erased; messages are wrapped, and not cut.
+#[test]
+fn small_terminals_have_shorter_bars() {
+    let service = service_of_any_task();
+    service.reply_with(|request| {
+        (request.task_id()? == 3).then(|| Reply::code(5066, "图片不存在，请检查"))
+    });
+    for size in [[24, 60], [5, 40], [5, 20], [3, 10]] {
+        for tasks in [4, 30] {
+            let list: String = (1..=tasks).map(|id| format!("{id} ")).collect();
+            let arguments = format!("wait {list} --rate inf");
+            let run = start_on(&modern(Tool::of(&service)), size, &arguments).end();
+            run.ends(5);
+            let drawn = run.stdout.lines();
+            let drawn = drawn.filter(|line| !line.contains("pan123-offline: "));
+            let longest = drawn.map(console_width).max();
+            assert!(longest < Some(size[1]), "{size:?}: {longest:?} {run:#?}");
+            assert!(run.stdout.contains("图片不存在，请检查"), "{run:#?}");
+        }
+    }
+}
+
+/// The columns of a line without its control sequences, as long as it has no wide characters.
+fn console_width(line: &str) -> usize {
+    let mut parts = line.split('\u{1b}');
+    let first = parts
+        .next()
+        .map_or(0, |part| part.trim_matches('\r').chars().count());
+    let rest = parts.map(|part| {
+        let text = part.split_once(|character: char| character.is_ascii_alphabetic());
+        text.map_or(0, |(_, text)| text.trim_matches('\r').chars().count())
+    });
+    first + rest.sum::<usize>()
+}
