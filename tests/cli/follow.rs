@@ -1,5 +1,7 @@
 //! `wait` and `process` over lists: streaming, many equal errors, quiet and verbose output.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
@@ -201,4 +203,24 @@ fn without_a_terminal_a_line_tells_the_progress() {
     run.ends(4)
         .says("pan123-offline: 0 of 20 ended (0 %): 0 succeeded, 0 failed, 20 open; 1")
         .says("20 tasks did not end within ");
+}
+
+/// An outage like one of 32 s, which gave up all tasks once: eight errors each.
+#[test]
+#[ignore = "takes almost a minute; `.ci/run` runs it"]
+fn wait_rides_out_an_outage() {
+    let service = Service::start().unwrap();
+    let polls = AtomicUsize::new(0);
+    service.reply_with(move |request| {
+        request.task_id()?;
+        Some(match polls.fetch_add(1, Ordering::Relaxed) {
+            ..24 => Reply::new(502),
+            _ => Reply::progress(SUCCEEDED),
+        })
+    });
+    Tool::of(&service)
+        .run("wait 1 2 3 --rate inf")
+        .ends(0)
+        .sums_up("3 succeeded");
+    assert_eq!(service.request_count(), 27);
 }

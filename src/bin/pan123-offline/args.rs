@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "pan123-offline";
 /// The heading of the options that every command has.
 const SETTINGS: &str = "Settings";
 
-/// Follow offline migration tasks of the 123pan image host to their end.
+/// Track offline migration tasks of the 123pan image host until they finish.
 #[derive(Debug, Parser)]
 #[command(
     name = NAME,
@@ -81,7 +81,7 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, hide_short_help = true, help_heading = SETTINGS)]
     pub(crate) rate: Option<f64>,
 
-    /// Print JSON lines: one object on each line
+    /// Print one JSON object per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -101,7 +101,11 @@ pub(crate) enum Command {
     /// Print the progress of tasks, once
     #[command(after_long_help = help::examples("process"))]
     Process(Tasks),
-    /// Follow tasks to their end
+    /// Track tasks until they finish
+    ///
+    /// Each change is printed on a line: id, status and percentage, with TABs between them. A task
+    /// is given up after eight consecutive errors that span at least ten minutes. A list is
+    /// followed while it is being read.
     #[command(after_long_help = help::examples("wait"))]
     Wait {
         #[command(flatten)]
@@ -156,8 +160,9 @@ pub(crate) enum Command {
 pub(crate) struct Tasks {
     /// Task ids; `-` reads them from standard input
     ///
-    /// On each line stands one id, with a TAB and anything else after it, or a JSON object of this
-    /// command's output. Blank lines and lines that begin with `#` are skipped.
+    /// On each line stands one id, or a JSON object of this command's output. Anything after the
+    /// first TAB is ignored, except a URL: errors name it. Blank lines and lines that begin with
+    /// `#` are skipped.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
 }
@@ -197,7 +202,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     pub(crate) journal: Option<PathBuf>,
 
-    /// Follow the created tasks to their end
+    /// Track the created tasks until they finish
     #[arg(long)]
     pub(crate) wait: bool,
 

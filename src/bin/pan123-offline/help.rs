@@ -18,7 +18,7 @@ pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ),
     ("130", "interrupted by Ctrl-C (SIGINT)"),
     ("143", "ended by SIGTERM (129: by SIGHUP)"),
-    ("141", "the reader of the output has closed it"),
+    ("141", "output closed (broken pipe)"),
     ("", "Of several the worst counts: 3, then 2, 5, 4, 1."),
 ];
 

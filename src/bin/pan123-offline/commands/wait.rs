@@ -35,6 +35,7 @@ pub(super) fn wait(
     }
     // Nothing is shown before it is known that the list is one of task ids.
     let first = input.take(&report, true)?;
+    report.lock().set_input_open(!input.is_done());
     report.lock().follow();
     follow(
         &report,
