@@ -365,18 +365,22 @@ fn is_web_address(text: &str) -> bool {
     })
 }
 
-/// A 128-bit hash of an item.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key([u64; 2]);
+/// A 96-bit hash of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key([u32; 3]);
 
 impl Key {
-    pub(crate) const MAX: Self = Self([u64::MAX; 2]);
+    /// Returns a part of the key, of 24 bits.
+    pub(crate) fn fragment(self) -> u32 {
+        self.0[2] >> 8
+    }
 }
 
 /// A key is random already: a map needs no other hash of it.
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[0]);
+        let [first, second, _] = self.0.map(u64::from);
+        state.write_u64(first << 32 | second);
     }
 }
 
@@ -401,9 +405,9 @@ impl Hasher for KeyPrefix {
 /// The hasher for maps and sets by [`Key`].
 pub(crate) type BuildKeyPrefix = BuildHasherDefault<KeyPrefix>;
 
-/// Hashes items to 128 bits, so that a set of a million needs no strings.
+/// Hashes items to 96 bits, so that a set of a million needs no strings.
 ///
-/// Among 1,000,000 items, two different ones have the same key with a probability of 2^-89. The
+/// Among 1,000,000 items, two different ones have the same key with a probability of 2^-57. The
 /// hash is keyed at random for each process: no list can be made to collide.
 #[derive(Debug, Default)]
 pub(crate) struct KeyHasher(RandomState);
@@ -415,7 +419,8 @@ impl KeyHasher {
         let first = hasher.finish();
         // The SipHash of another input: no item ends in this byte.
         hasher.write_u8(1);
-        Key([first, hasher.finish()])
+        let second = hasher.finish();
+        Key([(first >> 32) as u32, first as u32, (second >> 32) as u32])
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     }
     engine::check(&args.new_task)?;
     let ledger = match &args.journal {
-        Some(path) => Ledger::Journal(Journal::open(path)?),
+        Some(path) => Ledger::Journal(Box::new(Journal::open(path)?)),
         None => Ledger::None(SeenItems::default()),
     };
     let run = Shared::new(Run::new(ledger, CreateView::new(common, args.wait)));

@@ -48,7 +48,7 @@ pub(super) struct Progress {
 
 /// Where steps are recorded; without a journal only doubled lines are recognized.
 pub(super) enum Ledger {
-    Journal(Journal),
+    Journal(Box<Journal>),
     None(SeenItems),
 }
 
@@ -79,10 +79,10 @@ impl Ledger {
     }
 
     /// Returns the lines whose open task has this id.
-    fn items_of(&self, task_id: u64) -> Vec<Item> {
+    fn items_of(&mut self, task_id: u64) -> Result<Vec<Item>, JournalError> {
         match self {
-            Self::Journal(journal) => journal.history().items_of(task_id).cloned().collect(),
-            Self::None(_) => Vec::new(),
+            Self::Journal(journal) => journal.items_of(task_id),
+            Self::None(_) => Ok(Vec::new()),
         }
     }
 }
@@ -230,7 +230,7 @@ impl<V: View> Run<V> {
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
-        let items = self.ledger.items_of(update.task_id);
+        let items = self.ledger.items_of(update.task_id)?;
         let task_id = update.task_id;
         let step = match &update.result {
             Ok(progress) if progress.status == Status::Succeeded => Some(Step::Ended {

@@ -30,9 +30,9 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     // Without a token nothing can be done, and the journal need not tell so for each URL.
     client.access_token().map_err(Failure::Service)?;
     let journal = Journal::open(&journal_path)?;
-    let open: Vec<u64> = journal.history().open_tasks().map(|(id, _)| id).collect();
+    let open = journal.history().open_tasks();
     let view = MigrateView::new(common, total, &journal_path);
-    let run = Shared::new(Run::new(Ledger::Journal(journal), view));
+    let run = Shared::new(Run::new(Ledger::Journal(Box::new(journal)), view));
     run.end_on_interrupt()?;
     let input = Input::new(list.entries(), &run, args.new_task.clone(), recreate(args));
     let mut migration = client

@@ -1,9 +1,10 @@
 //! The state of each line of the list, as the records tell it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeSet, HashMap};
 
 use super::record::{Ended, NotCreated, Record, Step};
-use crate::input::{BuildKeyPrefix, Item, Key, KeyHasher};
+use crate::input::{BuildKeyPrefix, Key, KeyHasher};
 
 /// The state of one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -151,52 +152,168 @@ impl Counts {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Entry {
-    state: State,
-    /// The list has had this line in the present run.
-    is_seen: bool,
-    /// The number of the last record's line in the journal; 0 if there is none.
-    last_record: u32,
+/// The state of a line, whether the list has had it in the present run, and the number of its last
+/// record's line in the journal (0 if there is none): in 3 bits, 1 bit and 28 bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Entry(u32);
+
+/// The maximum number of lines of a journal.
+const MAX_LINES: u32 = u32::MAX >> Entry::LINE_SHIFT;
+
+impl Entry {
+    const STATES: [State; 8] = [
+        State::New,
+        State::Creating,
+        State::MayExist,
+        State::Open,
+        State::Succeeded,
+        State::Failed,
+        State::Refused,
+        State::Invalid,
+    ];
+    const STATE_MASK: u32 = 0b0111;
+    const IS_SEEN: u32 = 0b1000;
+    const LINE_SHIFT: u32 = 4;
+
+    fn state(self) -> State {
+        Self::STATES[(self.0 & Self::STATE_MASK) as usize]
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.0 = self.0 & !Self::STATE_MASK | state as u32;
+    }
+
+    /// Marks the line as one that the list has had. Returns whether it is the first time.
+    fn see(&mut self) -> bool {
+        let is_first = self.0 & Self::IS_SEEN == 0;
+        self.0 |= Self::IS_SEEN;
+        is_first
+    }
+
+    fn last_record(self) -> u32 {
+        self.0 >> Self::LINE_SHIFT
+    }
+
+    fn set_last_record(&mut self, line: u32) {
+        self.0 = self.0 & !(u32::MAX << Self::LINE_SHIFT) | line << Self::LINE_SHIFT;
+    }
 }
 
-/// The states of all lines, by the hash of URL and file name; URLs are kept of open tasks only.
+/// The place of an open task's `created` record in the journal, and a part of its line's key: in 40
+/// bits and 24 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64);
+
+/// The maximum length of a journal: 1 TiB.
+const MAX_LEN: u64 = u64::MAX >> Place::FRAGMENT_LEN;
+
+impl Place {
+    const FRAGMENT_LEN: u32 = 24;
+
+    fn new(offset: u64, key: Key) -> Self {
+        Self(offset << Self::FRAGMENT_LEN | u64::from(key.fragment()))
+    }
+
+    fn offset(self) -> u64 {
+        self.0 >> Self::FRAGMENT_LEN
+    }
+
+    fn is_of(self, key: Key) -> bool {
+        self.0 & u64::from(u32::MAX >> 8) == u64::from(key.fragment())
+    }
+}
+
+/// The open tasks, and where the journal tells of their lines.
+#[derive(Debug, Default)]
+struct OpenTasks {
+    places: HashMap<u64, Place>,
+    /// Further lines with the id of another open task: the service may take two URLs for the same.
+    further: BTreeSet<(u64, Place)>,
+}
+
+impl OpenTasks {
+    fn insert(&mut self, task_id: u64, place: Place) {
+        match self.places.entry(task_id) {
+            Vacant(entry) => {
+                entry.insert(place);
+            }
+            Occupied(_) => {
+                self.further.insert((task_id, place));
+            }
+        }
+    }
+
+    fn of(&self, task_id: u64) -> impl Iterator<Item = Place> {
+        let further = (task_id, Place(0))..=(task_id, Place(u64::MAX));
+        let further = self.further.range(further).map(|(_, place)| *place);
+        self.places
+            .get(&task_id)
+            .copied()
+            .into_iter()
+            .chain(further)
+    }
+
+    fn contains(&self, task_id: u64, key: Key) -> bool {
+        self.of(task_id).any(|place| place.is_of(key))
+    }
+
+    /// Removes a line's task. Returns whether it was there.
+    fn remove(&mut self, task_id: u64, key: Key) -> bool {
+        let Some(place) = self.of(task_id).find(|place| place.is_of(key)) else {
+            return false;
+        };
+        if !self.further.remove(&(task_id, place)) {
+            self.places.remove(&task_id);
+            let next = self.of(task_id).next();
+            if let Some(next) = next {
+                self.further.remove(&(task_id, next));
+                self.places.insert(task_id, next);
+            }
+        }
+        true
+    }
+}
+
+/// The states of all lines, by the hash of URL and file name. No URL is kept.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     hasher: KeyHasher,
     entries: HashMap<Key, Entry, BuildKeyPrefix>,
     counts: Counts,
-    /// By task id first: the service may give the same id to two URLs.
-    open: BTreeMap<(u64, Key), Item>,
+    open: OpenTasks,
 }
 
 impl History {
-    /// Applies a record that stands in this line of the journal.
-    pub(super) fn apply(&mut self, record: &Record<'_>, line: u32) -> Result<(), String> {
-        let file_name = record.file_name.as_deref();
-        let key = self.hasher.key(&record.url, file_name);
+    /// Applies a record that stands in this line of the journal, which begins at `offset`.
+    pub(super) fn apply(
+        &mut self,
+        record: &Record<'_>,
+        line: u32,
+        offset: u64,
+    ) -> Result<(), String> {
+        if line > MAX_LINES || offset > MAX_LEN {
+            return Err("the journal is too long".to_owned());
+        }
+        let key = self.hasher.key(&record.url, record.file_name.as_deref());
         let entry = entry(&mut self.entries, &mut self.counts, key);
-        let Some(state) = entry.state.after(&record.step) else {
-            let (step, before) = (record.step.name(), entry.state.name());
+        let Some(state) = entry.state().after(&record.step) else {
+            let (step, before) = (record.step.name(), entry.state().name());
             return Err(format!("`{step}` for a URL that is {before}"));
         };
         match record.step {
-            Step::Created { task_id } => {
-                let item = Item::new(&record.url, file_name);
-                self.open.insert((task_id, key), item);
-            }
-            Step::Ended { task_id, .. } if self.open.remove(&(task_id, key)).is_none() => {
+            Step::Created { task_id } => self.open.insert(task_id, Place::new(offset, key)),
+            Step::Ended { task_id, .. } if !self.open.remove(task_id, key) => {
                 return Err(format!("the URL's task is not {task_id}"));
             }
-            Step::GivenUp { task_id, .. } if !self.open.contains_key(&(task_id, key)) => {
+            Step::GivenUp { task_id, .. } if !self.open.contains(task_id, key) => {
                 return Err(format!("the URL's task is not {task_id}"));
             }
             _ => {}
         }
-        *self.counts.of(entry.state.group()) -= 1;
+        *self.counts.of(entry.state().group()) -= 1;
         *self.counts.of(state.group()) += 1;
-        entry.state = state;
-        entry.last_record = line;
+        entry.set_state(state);
+        entry.set_last_record(line);
         Ok(())
     }
 
@@ -204,8 +321,7 @@ impl History {
     pub(crate) fn see(&mut self, url: &str, file_name: Option<&str>) -> Option<State> {
         let key = self.hasher.key(url, file_name);
         let entry = entry(&mut self.entries, &mut self.counts, key);
-        let is_first = !std::mem::replace(&mut entry.is_seen, true);
-        is_first.then_some(entry.state)
+        entry.see().then_some(entry.state())
     }
 
     /// Looks up a line of the list that cannot work, and counts it as such. Returns whether the
@@ -213,25 +329,24 @@ impl History {
     pub(crate) fn see_invalid(&mut self, line: &str) -> bool {
         let key = self.hasher.key(line, None);
         let entry = entry(&mut self.entries, &mut self.counts, key);
-        if entry.state == State::New {
+        if entry.state() == State::New {
             self.counts.new -= 1;
             self.counts.invalid += 1;
-            entry.state = State::Invalid;
+            entry.set_state(State::Invalid);
         }
-        !std::mem::replace(&mut entry.is_seen, true)
+        entry.see()
     }
 
-    /// Returns the tasks that are to be followed, in the order of their ids.
-    pub(crate) fn open_tasks(&self) -> impl Iterator<Item = (u64, &Item)> {
-        self.open
-            .iter()
-            .map(|((task_id, _), item)| (*task_id, item))
+    /// Returns the ids of the tasks that are to be followed, in their order.
+    pub(crate) fn open_tasks(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.open.places.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
-    /// Returns the lines whose open task has this id.
-    pub(crate) fn items_of(&self, task_id: u64) -> impl Iterator<Item = &Item> {
-        let range = (task_id, Key::default())..=(task_id, Key::MAX);
-        self.open.range(range).map(|(_, item)| item)
+    /// Returns where the `created` records of a task begin in the journal.
+    pub(super) fn created_records(&self, task_id: u64) -> Vec<u64> {
+        self.open.of(task_id).map(Place::offset).collect()
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -242,8 +357,8 @@ impl History {
     pub(crate) fn last_records(&self, wanted: impl Fn(Group) -> bool) -> Vec<(u32, Group)> {
         let entries = self.entries.values();
         let mut lines: Vec<_> = entries
-            .filter(|entry| entry.last_record > 0)
-            .map(|entry| (entry.last_record, entry.state.group()))
+            .filter(|entry| entry.last_record() > 0)
+            .map(|entry| (entry.last_record(), entry.state().group()))
             .filter(|(_, group)| wanted(*group))
             .collect();
         lines.sort_unstable_by_key(|(line, _)| *line);
@@ -261,4 +376,56 @@ fn entry<'a>(
         counts.new += 1;
         Entry::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_keeps_its_three_parts_apart() {
+        for state in Entry::STATES {
+            for line in [0, 1, 77, MAX_LINES] {
+                let mut entry = Entry::default();
+                entry.set_last_record(MAX_LINES - line);
+                entry.set_state(State::Invalid);
+                entry.set_last_record(line);
+                entry.set_state(state);
+                assert!(entry.see() && !entry.see());
+                assert_eq!((entry.state(), entry.last_record()), (state, line));
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_keeps_offset_and_key_apart() {
+        let hasher = KeyHasher::default();
+        let (key, other) = (hasher.key("a", None), hasher.key("b", None));
+        for offset in [0, 1, MAX_LEN] {
+            let place = Place::new(offset, key);
+            assert_eq!(place.offset(), offset);
+            assert!(place.is_of(key) && !place.is_of(other));
+        }
+    }
+
+    #[test]
+    fn several_lines_may_have_the_same_task() {
+        let hasher = KeyHasher::default();
+        let keys = ["a", "b", "c"].map(|url| hasher.key(url, None));
+        for first in 0..3 {
+            let mut open = OpenTasks::default();
+            for (offset, key) in keys.into_iter().enumerate() {
+                open.insert(7, Place::new(offset as u64, key));
+            }
+            open.insert(8, Place::new(9, keys[0]));
+            let order = [first, (first + 1) % 3, (first + 2) % 3];
+            for (number, index) in order.into_iter().enumerate() {
+                assert_eq!(open.of(7).count(), 3 - number);
+                assert!(open.contains(7, keys[index]));
+                assert!(open.remove(7, keys[index]) && !open.remove(7, keys[index]));
+            }
+            assert_eq!((open.of(7).count(), open.of(8).count()), (0, 1));
+            assert!(open.further.is_empty());
+        }
+    }
 }

@@ -140,7 +140,7 @@ pub(super) fn recover(mut file: &File) -> Result<Recovery, JournalErrorKind> {
             match Record::parse(line.bytes) {
                 Ok(record) => recovery
                     .history
-                    .apply(&record, line.number)
+                    .apply(&record, line.number, recovery.len)
                     .map_err(damaged)?,
                 Err(error) if error.is_syntax => {
                     last_error = Some(damaged(error.reason));

@@ -1,7 +1,7 @@
 //! Writing a journal: locked, one record at a time, on disk before a request is sent.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,9 @@ use crate::input::Item;
 
 /// The maximum time for which a record that announces no request is not on disk.
 const MAX_SYNC_DELAY: Duration = Duration::from_secs(1);
+
+/// The size of the buffer for reading single records.
+const READ_BUFFER_LEN: usize = 1024;
 
 /// The file that the journal writes to.
 pub(super) trait Storage: Send + Sync + 'static {
@@ -41,6 +44,9 @@ pub(crate) struct Journal {
     writer: Writer<File>,
     history: History,
     lines: u32,
+    len: u64,
+    /// The same file, for reading.
+    reader: BufReader<File>,
     path: PathBuf,
     /// The lock, where it is a file of its own.
     _lock: Option<File>,
@@ -62,20 +68,27 @@ impl Journal {
             TryLockError::Error(error) => JournalErrorKind::Read(error),
         })?;
         let recovery = recover(&file)?;
+        let reader = File::open(path).map_err(JournalErrorKind::Read)?;
         let prepare = || {
-            file.set_len(recovery.len)?;
-            file.seek(SeekFrom::Start(recovery.len))?;
+            let mut len = recovery.len;
+            file.set_len(len)?;
+            file.seek(SeekFrom::Start(len))?;
             if recovery.lines == 0 {
-                file.write_all(header(SystemTime::now()).as_bytes())?;
+                let header = header(SystemTime::now());
+                file.write_all(header.as_bytes())?;
                 file.sync_all()?;
                 sync_folder_of(path)?;
+                len = header.len() as u64;
             }
-            Writer::new(file)
+            Ok((Writer::new(file)?, len))
         };
+        let (writer, len) = prepare().map_err(JournalErrorKind::Write)?;
         Ok(Self {
-            writer: prepare().map_err(JournalErrorKind::Write)?,
+            writer,
             history: recovery.history,
             lines: recovery.lines.max(1),
+            len,
+            reader: BufReader::with_capacity(READ_BUFFER_LEN, reader),
             path: path.to_owned(),
             _lock: lock,
         })
@@ -117,11 +130,30 @@ impl Journal {
             step,
         };
         self.lines = self.lines.saturating_add(1);
-        let applied = self.history.apply(&record, self.lines);
+        let line = record.to_line();
+        let applied = self.history.apply(&record, self.lines, self.len);
+        self.len += line.len() as u64;
+        let is_announcement = record.step == Step::Creating;
         let result = applied
             .map_err(io::Error::other)
-            .and_then(|()| self.writer.append(&record));
+            .and_then(|()| self.writer.append(&line, is_announcement));
         result.map_err(|error| JournalErrorKind::Write(error).at(&self.path))
+    }
+
+    /// Reads the lines of the list whose open task has this id.
+    pub(crate) fn items_of(&mut self, task_id: u64) -> Result<Vec<Item>, JournalError> {
+        let offsets = self.history.created_records(task_id);
+        let items = offsets.into_iter().map(|offset| self.item_at(offset));
+        let items: io::Result<Vec<Item>> = items.collect();
+        items.map_err(|error| JournalErrorKind::Read(error).at(&self.path))
+    }
+
+    fn item_at(&mut self, offset: u64) -> io::Result<Item> {
+        self.reader.seek(SeekFrom::Start(offset))?;
+        let mut line = Vec::new();
+        self.reader.read_until(b'\n', &mut line)?;
+        let record = Record::parse(&line).map_err(|error| io::Error::other(error.reason))?;
+        Ok(Item::new(&record.url, record.file_name.as_deref()))
     }
 
     /// Brings everything to disk.
@@ -186,10 +218,11 @@ impl<S: Storage> Writer<S> {
         &self.shared.storage
     }
 
-    pub(super) fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+    /// Appends a record. An announcement is on disk when this returns.
+    pub(super) fn append(&mut self, line: &str, is_announcement: bool) -> io::Result<()> {
         self.guarded(|writer| {
-            writer.storage().write(record.to_line().as_bytes())?;
-            if record.step == Step::Creating {
+            writer.storage().write(line.as_bytes())?;
+            if is_announcement {
                 return writer.storage().sync();
             }
             // A full channel has woken the thread already.

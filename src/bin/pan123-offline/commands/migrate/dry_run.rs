@@ -1,6 +1,5 @@
 //! `migrate --dry-run`: what would be done, without a request.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -60,8 +59,7 @@ pub(super) fn dry_run(
         plan.doubled += usize::from(!is_first);
     }
     plan.counts = history.counts();
-    let open: HashSet<u64> = history.open_tasks().map(|(id, _)| id).collect();
-    plan.to_follow = open.len();
+    plan.to_follow = history.open_tasks().len();
     let poll_gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
     plan.seconds = expected_time(&plan, create_gap(args), poll_gap).as_secs();
     plan.print(common.json)?;
