@@ -1,6 +1,26 @@
-//! Reference texts. There is no code here.
+//! Reference texts: errors, faults, tokens, waiting and the command. There is no code here.
+
+/// Errors: their kinds, the codes of the service, and what a caller can do.
+///
+#[doc = include_str!("docs/errors.md")]
+pub mod errors {}
 
 /// The result of each fault, at each place where it can occur.
 ///
-#[doc = include_str!("faults.md")]
+#[doc = include_str!("docs/faults.md")]
 pub mod faults {}
+
+/// Access tokens: requesting, sharing between processes, replacing.
+///
+#[doc = include_str!("docs/tokens.md")]
+pub mod tokens {}
+
+/// Waiting for tasks: when a task is polled, and what ends it.
+///
+#[doc = include_str!("docs/waiting.md")]
+pub mod waiting {}
+
+/// The command `pan123-offline`: settings, lists, output, exit codes, interruption.
+///
+#[doc = include_str!("docs/command.md")]
+pub mod command {}

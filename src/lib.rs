@@ -39,7 +39,8 @@
 //!
 //! [`Error`] has a variant for each layer. A caller decides by [`Error::is_transient`], [`Error::is_unauthorized`],
 //! [`Error::is_banned`], [`Error::is_rate_limited`] and [`Error::code`]. A response without a `code` is an error, never
-//! a success. [`docs::faults`] lists the result of each fault.
+//! a success. [`docs::errors`] says what to do about each, and [`docs::faults`] lists the result of each fault.
+//! [`docs::tokens`], [`docs::waiting`] and [`docs::command`] have the details of the rest.
 //!
 //! # Features
 //!

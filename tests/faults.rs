@@ -1,4 +1,4 @@
-//! The fault table: `src/faults.md` says what a caller sees, and this makes each fault strike each call.
+//! The fault table: `src/docs/faults.md` says what a caller sees, and this makes each fault strike each call.
 //!
 //! Only on Linux: some faults are made by what its sockets do, a reset and a full backlog among them.
 #![cfg(all(feature = "rustls", target_os = "linux"))]
@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use call::Call;
 use scenario::Row;
 
-const TABLE: &str = include_str!("../src/faults.md");
+const TABLE: &str = include_str!("../src/docs/faults.md");
 
 /// Most of them wait for a time limit most of the time.
 const THREADS: usize = 16;

@@ -1,4 +1,4 @@
-//! The three calls, and what their caller sees, in the notation of `src/faults.md`.
+//! The three calls, and what their caller sees, in the notation of `src/docs/faults.md`.
 
 use pan123_offline::testing::{Reply, Request};
 use pan123_offline::{

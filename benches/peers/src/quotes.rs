@@ -8,16 +8,12 @@ pub const QUOTES: &[(&str, &str)] = &[
         "README.md",
         "costs {instructions|pan123-offline|ureq|2} of the instructions of plain ureq, \
          {instructions|pan123-offline|reqwest|2} of reqwest's blocking client and \
-         {instructions|pan123-offline|curl|2} of libcurl, and {allocations|pan123-offline|0} \
-         allocations beside their {allocations|ureq|0}, {allocations|reqwest|0} and \
-         {allocations|curl|0}",
+         {instructions|pan123-offline|curl|2} of libcurl",
     ),
     (
         "README.zh-CN.md",
         "一次调用的指令数是直接用 ureq 的 {instructions|pan123-offline|ureq|2}、reqwest 阻塞客户端的 \
-         {instructions|pan123-offline|reqwest|2}、libcurl 的 {instructions|pan123-offline|curl|2}；\
-         内存分配 {allocations|pan123-offline|0} 次，它们分别是 {allocations|ureq|0}、\
-         {allocations|reqwest|0}、{allocations|curl|0} 次",
+         {instructions|pan123-offline|reqwest|2}、libcurl 的 {instructions|pan123-offline|curl|2}",
     ),
     (
         "README.md",
@@ -29,11 +25,11 @@ pub const QUOTES: &[(&str, &str)] = &[
     ),
     (
         "README.md",
-        "`platform-verifier` | rustls, certificates judged as the operating system does | {packages|pan123-offline, platform-verifier|0} |",
+        "`platform-verifier` | rustls, certificates verified by the operating system | {packages|pan123-offline, platform-verifier|0} |",
     ),
     (
         "README.md",
-        "none | loopback only; `build()` refuses https; needs no C compiler | {packages|pan123-offline, no TLS|0} |",
+        "none | loopback only; `build()` rejects https; needs no C compiler | {packages|pan123-offline, no TLS|0} |",
     ),
     (
         "README.zh-CN.md",
@@ -55,8 +51,8 @@ pub const QUOTES: &[(&str, &str)] = &[
 
 /// Limits and settings, which are not measured although they have a unit.
 pub const NOT_MEASURED: &[&str] = &[
-    "8 KiB, and 64 KiB of a body",
-    "8 KiB，应答体最多读 64 KiB",
+    "200 ms after the client's last request",
+    "距上次请求至少 200 毫秒",
     "0, 5 and 30 ms",
     "0, 5, 20 or 30 ms",
 ];
