@@ -38,9 +38,15 @@ fn is_success(body: &[u8]) -> bool {
         Some(Value::String(code)) => code.parse() == Ok(0_i64),
         _ => false,
     };
-    let data_is_progress = fields
-        .get("data")
-        .is_some_and(|data| data["status"].is_i64() && data["process"].is_number());
+    let is_integer = |value: &Value| match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.fract() == 0.0),
+        Value::String(text) => text.trim().parse::<i128>().is_ok(),
+        _ => false,
+    };
+    let data_is_progress = fields.get("data").is_some_and(|data| {
+        let process = &data["process"];
+        is_integer(&data["status"]) && (process.is_number() || is_integer(process))
+    });
     code_is_zero && data_is_progress
 }
 
