@@ -1,11 +1,14 @@
-//! Creates a task for each URL given, one a second, watches them to their end and sums up.
+//! Creates a task for each URL given, one a second, follows them to their ends and prints a summary.
 //!
-//! `cargo run --example migrate` talks to a stand-in of the service on this machine, which makes some of them fail. With
-//! `PAN123_CLIENT_ID` and `PAN123_CLIENT_SECRET`, or `PAN123_ACCESS_TOKEN`, it talks to the service itself.
+//! `cargo run --example migrate` uses a stand-in for the service on this machine, where some tasks fail. With
+//! `PAN123_CLIENT_ID` and `PAN123_CLIENT_SECRET`, or `PAN123_ACCESS_TOKEN`, it uses the service itself.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::process::ExitCode;
 
 use pan123_offline::testing::{Reply, Service};
-use pan123_offline::{Client, Credentials, NewTask, Progress, Status};
-use std::{collections::BTreeMap, env, process::ExitCode, thread::sleep, time::Duration};
+use pan123_offline::{Client, Credentials, MigrationEvent, NewTask, Progress, Status};
 
 fn main() -> ExitCode {
     let urls: Vec<_> = env::args().skip(1).collect();
@@ -55,36 +58,36 @@ fn stand_in(mut urls: Vec<String>) -> pan123_offline::Result<bool> {
     migrate(&builder.base_url(service.base_url()).build()?, urls).map(|_| true)
 }
 
+/// Returns whether all succeeded.
 fn migrate(client: &Client, urls: Vec<String>) -> pan123_offline::Result<bool> {
-    let (mut tasks, mut failed, total) = (BTreeMap::new(), Vec::new(), urls.len());
-    for (number, url) in urls.into_iter().enumerate() {
-        sleep(Duration::from_secs(u64::from(number > 0)));
-        match client.create_task(&NewTask::new(&url)) {
-            Ok(task_id) => {
-                println!("{url}: task {task_id}");
-                tasks.insert(task_id, url);
+    let mut tasks = BTreeMap::new();
+    let mut failed = Vec::new();
+    let new_tasks: Vec<_> = urls.iter().map(NewTask::new).collect();
+    for event in client.migrate(new_tasks) {
+        match event {
+            MigrationEvent::Created { index, task_id } => {
+                println!("{}: task {task_id}", urls[index]);
+                tasks.insert(task_id, &urls[index]);
             }
-            // Once more might make two tasks of it, and no call lists them: look into the folder before.
-            Err(e) if e.may_have_been_sent() => {
-                failed.push(format!("{url} may have begun, look before a retry: {e}"))
+            MigrationEvent::NotCreated { index, error } if error.may_have_been_sent() => {
+                failed.push(format!("{}: the task may exist: {error}", urls[index]));
             }
-            Err(e) if e.is_banned() || e.is_unauthorized() => return Err(e),
-            Err(e) => failed.push(format!("{url}: {e}")),
+            MigrationEvent::NotCreated { index, error } => {
+                failed.push(format!("{}: {error}", urls[index]));
+            }
+            MigrationEvent::Update(update) => {
+                let url = tasks[&update.task_id];
+                match update.result {
+                    Ok(progress) if progress.status == Status::Failed => {
+                        failed.push(format!("{url}: {progress}"));
+                    }
+                    Ok(progress) => println!("{url}: {progress}"),
+                    Err(error) => failed.push(format!("{url}: no longer followed: {error}")),
+                }
+            }
+            _ => {}
         }
     }
-    for update in client.watch(tasks.keys().copied()) {
-        let (url, is_end) = (&tasks[&update.task_id], update.is_end());
-        match update.result {
-            Ok(progress) if !is_end || progress.status == Status::Succeeded => {
-                println!("{url}: {progress}")
-            }
-            Ok(progress) => failed.push(format!("{url}: {progress}")),
-            Err(e) => failed.push(format!("{url} is not watched any more: {e}")),
-        }
-    }
-    println!(
-        "{} of {total} succeeded; these did not: {failed:#?}",
-        total - failed.len()
-    );
+    println!("{} of {} failed: {failed:#?}", failed.len(), urls.len());
     Ok(failed.is_empty())
 }
