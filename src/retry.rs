@@ -10,7 +10,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(500);
 /// The shortest delay before a retry, whatever `Retry-After` says.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How many replaced tokens a call tries: one from the cache file, and one that is new.
+/// Max number of replaced tokens that a call tries: one from the cache file, and one that is new.
 const MAX_TOKEN_REPLACEMENTS: u8 = 2;
 
 /// Error of a single attempt.

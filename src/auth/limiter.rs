@@ -11,7 +11,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// The pause after the service has rejected the credentials: another request would most likely be rejected, too.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// How many requests in a row may fail without a backoff: those of one call with its default retries.
+/// Max number of consecutive failures without a backoff: those of one call with its default retries.
 const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 
 /// Limits token requests: clients that request tokens in a loop have been banned.

@@ -15,7 +15,7 @@ use crate::transport::{Request, RequestOptions, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
 
-/// What one refresh leaves for the next.
+/// State that one refresh leaves for the next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefreshState {
     pub(super) limiter: RefreshLimiter,

@@ -18,10 +18,10 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
-/// How long the addresses of a name are used for new connections. libcurl's default.
+/// The time for which the addresses of a name are used for new connections. libcurl's default.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// How long the last known addresses are used after a lookup has failed, before the next lookup.
+/// The time for which the last known addresses are used after a failed lookup, before the next lookup.
 const FALLBACK_AGE: Duration = Duration::from_secs(5);
 
 /// The names that are kept: the service and a proxy, and what a middleware may request.

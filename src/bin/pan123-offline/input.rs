@@ -443,7 +443,7 @@ impl SeenItems {
 mod tests {
     use super::*;
 
-    /// What a list of this kind yields: `Debug` texts of values, or messages.
+    /// Returns the entries of a list: values, or messages.
     fn entries<T: std::fmt::Debug>(parse: Parse<T>, text: &[u8]) -> Vec<Result<T, String>> {
         let reader = Box::new(io::Cursor::new(text.to_vec()));
         let entries = Entries::new(&[], Some(Lines::new(reader, "list")), parse);

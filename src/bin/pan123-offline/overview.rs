@@ -16,7 +16,7 @@ const NARROW: usize = 40;
 const RATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// The number of tasks or URLs of the whole run; `None` while the list is being read.
@@ -68,7 +68,7 @@ impl Hold {
     }
 }
 
-/// What the texts are made of.
+/// The data of the texts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overview {
     pub(crate) counts: Counts,
@@ -78,7 +78,7 @@ pub(crate) struct Overview {
     pub(crate) hold: Option<Hold>,
 }
 
-/// What a terminal can show.
+/// The abilities of a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) width: usize,

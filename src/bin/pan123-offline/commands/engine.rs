@@ -35,7 +35,7 @@ pub(super) trait View: Send + 'static {
     fn close(&mut self, progress: &Progress, is_interrupted: bool);
 }
 
-/// What has been done so far, for the display.
+/// The progress of the run so far, for the display.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The number of lines that are doubled.
