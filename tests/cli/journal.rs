@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pan123_offline::testing::Reply;
 
-use crate::migrate::{Case, FAST, creations, list};
-use crate::tool::{TOOL, until};
+use crate::migrate::{Case, FAST, creations, list, service};
+use crate::tool::{TOOL, Tool, until};
 
 /// A limit on the size of files stands for the end of a disk: in the middle of a record, wherever that is.
 #[test]
@@ -118,4 +118,21 @@ fn a_torn_last_line_is_cut_off() {
     case.migrate("").ends(0).says("3 of 3 finished");
     assert_eq!(case.service.request_count(), requests);
     assert!(fs::read_to_string(case.journal()).unwrap().ends_with("}\n"));
+}
+
+/// The list is read while it is used, and none of its texts are kept.
+#[test]
+#[ignore = "takes half a minute; `.ci/run` runs it"]
+fn a_million_urls_from_a_pipe_fit_into_300_mb() {
+    let service = service();
+    let tool = Tool::of(&service);
+    let urls = list(1_000_000);
+    let limited = |arguments: &str| format!("ulimit -v 300000; exec {TOOL} migrate {arguments} -");
+    let run = tool.shell(&limited("--dry-run --journal dry.journal"), urls.clone());
+    assert!(run.ends(0).stdout.contains("\nnew\t1000000\n"), "{run:?}");
+    assert_eq!(service.request_count(), 0);
+
+    let arguments = format!("--journal real.journal --timeout 5s {FAST}");
+    tool.shell(&limited(&arguments), urls).ends(4);
+    assert!(service.request_count() > 100);
 }
