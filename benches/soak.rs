@@ -399,7 +399,7 @@ impl Drop for Folder {
     }
 }
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 struct Random(u64);
 
 impl Random {

@@ -108,7 +108,7 @@ fn the_lines_are_those_of_the_listing() {
     assert!(actual == LISTING, "the listing would have to be:\n{actual}");
 }
 
-/// As the README lists them: no line has fewer fields, and none more.
+/// The lines have the fields that the docs list, no fewer and no more.
 #[test]
 fn each_kind_of_line_has_its_fields() {
     let kinds = [
@@ -130,7 +130,7 @@ fn each_kind_of_line_has_its_fields() {
         .collect();
     let error_fields = "kind message code http_status trace_id retry_after transient unauthorized banned may_have_been_sent";
     let error_fields: BTreeSet<_> = error_fields.split(' ').collect();
-    let readme = include_str!("../../README.md");
+    let docs = include_str!("../../src/docs/command.md");
 
     let lines = LISTING.lines().filter(|line| line.starts_with('{'));
     let lines: Vec<Value> = lines
@@ -153,8 +153,8 @@ fn each_kind_of_line_has_its_fields() {
     );
     for field in kinds.iter().flatten().chain(&error_fields) {
         assert!(
-            readme.contains(&format!("`{field}`")),
-            "the README knows `{field}`"
+            docs.contains(&format!("`{field}`")),
+            "the docs name `{field}`"
         );
     }
 }

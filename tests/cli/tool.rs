@@ -328,12 +328,18 @@ impl Run {
         self
     }
 
-    /// Says only the summary on standard error, with this text.
+    /// Says only the summary on standard error, with this text, and the progress of a run on a slow machine.
     #[track_caller]
     pub(crate) fn sums_up(&self, text: &str) -> &Self {
-        let end = format!(": {text}\n");
-        let is_summary = self.stderr.contains(" finished") && self.stderr.ends_with(&end);
-        assert!(is_summary && self.stderr.lines().count() == 1, "{self:#?}");
+        let mut lines: Vec<_> = self.stderr.lines().collect();
+        let summary = lines.pop().unwrap_or_default();
+        let is_summary = summary.contains(" finished") && summary.ends_with(&format!(": {text}"));
+        let is_progress = |line: &&str| line.contains(" ended (");
+        assert!(
+            is_summary && lines.iter().all(is_progress),
+            "{}",
+            self.stderr
+        );
         self
     }
 
