@@ -68,7 +68,13 @@ impl MigrateView {
         self.say(&text);
     }
 
-    fn event(&self, event: &str, item: Option<&Item>, fields: Value) -> io::Result<()> {
+    /// Prints an event, if JSON lines are wanted. Only then its fields are composed.
+    fn event(
+        &self,
+        event: &str,
+        item: Option<&Item>,
+        fields: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
         if !self.as_json {
             return Ok(());
         }
@@ -79,7 +85,7 @@ impl MigrateView {
             "task_id": null,
             "error": null,
         });
-        if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields) {
+        if let (Value::Object(value), Value::Object(fields)) = (&mut value, fields()) {
             value.extend(fields);
         }
         object(&value)
@@ -127,12 +133,14 @@ impl View for MigrateView {
     fn invalid(&mut self, line: &InvalidLine) -> io::Result<()> {
         self.status = self.status.max(ExitStatus::Usage);
         self.say(&line.message);
-        let error = error_object("config", &line.message, None);
-        self.event("invalid", None, json!({"url": line.text, "error": error}))
+        self.event("invalid", None, || {
+            let error = error_object("config", &line.message, None);
+            json!({"url": line.text, "error": error})
+        })
     }
 
     fn created(&mut self, item: &Item, task_id: u64) -> io::Result<()> {
-        let result = self.event("created", Some(item), json!({"task_id": task_id}));
+        let result = self.event("created", Some(item), || json!({"task_id": task_id}));
         if result.is_err() {
             self.say(&format!(
                 "created task {task_id} for {}",
@@ -144,8 +152,11 @@ impl View for MigrateView {
 
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
         self.say(&engine::delay_text(item, error, delay));
-        let fields = json!({"delay": delay.as_secs_f64(), "error": error_fields(error)});
-        self.event("delayed", Some(item), fields)
+        self.event(
+            "delayed",
+            Some(item),
+            || json!({"delay": delay.as_secs_f64(), "error": error_fields(error)}),
+        )
     }
 
     fn not_created(&mut self, item: &Item, outcome: NotCreated, error: &Error) -> io::Result<()> {
@@ -161,32 +172,24 @@ impl View for MigrateView {
             NotCreated::NotSent => self.worsen(error),
         }
         self.say_error(&format!("{}: {what}", item.url().escape_debug()), error);
-        let fields = json!({"outcome": name, "error": error_fields(error)});
-        self.event("not_created", Some(item), fields)
+        self.event(
+            "not_created",
+            Some(item),
+            || json!({"outcome": name, "error": error_fields(error)}),
+        )
     }
 
     fn update(&mut self, items: &[Item], update: &Update) -> io::Result<()> {
-        let id = update.task_id;
-        let fields = match &update.result {
-            Ok(progress) => json!({
-                "task_id": id,
-                "status": status_name(progress.status),
-                "status_code": progress.status.as_i64(),
-                "percent": progress.percent,
-                "end": progress.status.is_terminal(),
-            }),
-            Err(error) => json!({"task_id": id, "end": true, "error": error_fields(error)}),
-        };
         for item in items {
-            let what = format!("{} (task {id})", item.url().escape_debug());
+            let what = || format!("{} (task {})", item.url().escape_debug(), update.task_id);
             match &update.result {
                 Ok(progress) if progress.status == Status::Failed => {
-                    self.say(&format!("{what}: failed"));
+                    self.say(&format!("{}: failed", what()));
                 }
                 Err(error) => {
                     self.worsen(error);
                     if !ends_all(error) {
-                        self.say_error(&what, error);
+                        self.say_error(&what(), error);
                     } else {
                         // Once, and not for each of 20,000 tasks.
                         if self.left == 0 {
@@ -197,7 +200,7 @@ impl View for MigrateView {
                 }
                 Ok(_) => {}
             }
-            self.event("progress", Some(item), fields.clone())?;
+            self.event("progress", Some(item), || update_fields(update))?;
         }
         Ok(())
     }
@@ -238,5 +241,19 @@ impl View for MigrateView {
                 counts.unknown
             ));
         }
+    }
+}
+
+/// Returns the fields of a task's progress, or of its end by an error.
+fn update_fields(update: &Update) -> Value {
+    match &update.result {
+        Ok(progress) => json!({
+            "task_id": update.task_id,
+            "status": status_name(progress.status),
+            "status_code": progress.status.as_i64(),
+            "percent": progress.percent,
+            "end": progress.status.is_terminal(),
+        }),
+        Err(error) => json!({"task_id": update.task_id, "end": true, "error": error_fields(error)}),
     }
 }
