@@ -170,7 +170,12 @@ fn a_kill_before_and_after_the_response() {
         case.service
             .reply_next(reply.delay(Duration::from_secs(delay)));
         let running = start(&case, &format!("migrate urls.txt {FAST}"));
-        assert!(until(|| case.service.request_count() > 0));
+        let journal = case.tool.path("urls.txt.journal");
+        let is_recorded =
+            || fs::read_to_string(&journal).is_ok_and(|text| text.contains(r#""created""#));
+        assert!(until(
+            || case.service.request_count() > 0 && (delay > 0 || is_recorded())
+        ));
         running.signal("KILL");
         // After the response, it may end by itself before the signal.
         let code = running.end().code();
