@@ -346,3 +346,9 @@ mod unix {
         assert!(!target.exists());
     }
 }
+
+/// Two writers must not share a file, also where a cleaner has removed the lock file between them.
+#[test]
+fn each_temporary_file_has_its_own_name() {
+    assert_ne!(temporary_extension(), temporary_extension());
+}
