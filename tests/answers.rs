@@ -15,7 +15,7 @@ const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":
 const BANNED: &str =
     r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
 const HTML: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY_LEN: usize = 64 * 1024;
 /// Nothing that an answer here holds by chance: it would be blotted out.
 const TOKEN: &str = "eyJhbGciOi.secret";
 
@@ -438,7 +438,7 @@ fn successes() {
         row(
             "exactly 64 KiB",
             200,
-            padded(SAMPLE, LONGEST_BODY),
+            padded(SAMPLE, MAX_BODY_LEN),
             progress(Succeeded, 100),
         ),
     ]);
@@ -524,8 +524,8 @@ fn no_envelope_in_a_2xx() {
         row("status twice", 200, with(r#"{"process":100,"status":0,"status":2}"#), decode(FIELD)),
         row("process null", 200, with(r#"{"process":null,"status":2}"#), decode(FIELD)),
         row("process NaN", 200, with(r#"{"process":NaN,"status":2}"#), decode(NOT_JSON)),
-        row("64 KiB and a byte", 200, padded(SAMPLE, LONGEST_BODY + 1), Decode(TOO_LONG, false)),
-        row("much more than 64 KiB", 200, padded(SAMPLE, 4 * LONGEST_BODY), Decode(TOO_LONG, false)),
+        row("64 KiB and a byte", 200, padded(SAMPLE, MAX_BODY_LEN + 1), Decode(TOO_LONG, false)),
+        row("much more than 64 KiB", 200, padded(SAMPLE, 4 * MAX_BODY_LEN), Decode(TOO_LONG, false)),
     ]);
 }
 
@@ -600,7 +600,7 @@ fn codes() {
 }
 
 #[test]
-fn what_is_odd_beside_the_code_hides_no_error() {
+fn odd_fields_beside_the_code_hide_no_error() {
     let data =
         |data: &str| format!(r#"{{"code":401,"message":"no","data":{data},"x-traceID":"t"}}"#);
     let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -785,7 +785,7 @@ fn http_statuses_without_an_envelope() {
         row("429 with JSON and a code that is none", 429, r#"{"code":"x"}"#, Http).transient(),
         row("500 with an array", 500, "[401,null,null,null]", Http).transient(),
         row("500 with half an envelope", 500, &BANNED[..30], Http).transient(),
-        row("a body without end", 502, "x".repeat(3 * LONGEST_BODY), Http).transient(),
+        row("a body without end", 502, "x".repeat(3 * MAX_BODY_LEN), Http).transient(),
         row("a body that is not UTF-8", 502, b"\xff\xfe", Http).transient().text(
             "HTTP 502 without the service's envelope: the service or a gateway before it failed, try again \
              later; received: \u{fffd}\u{fffd}",
@@ -895,7 +895,7 @@ fn redirects_are_not_followed() {
 }
 
 #[test]
-fn the_token_is_blotted_out_of_what_the_server_sends_back() {
+fn redacts_the_token_in_responses() {
     // An excerpt ends within the token here, and half a token is no less a secret.
     let cut = format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() + 1));
     let cut_in_json = format!(

@@ -166,7 +166,7 @@ fn a_status_that_is_no_whole_number() {
 }
 
 #[test]
-fn what_a_callback_must_have() {
+fn a_callback_needs_url_and_status() {
     refused(br#"{"url":"u"}"#);
     refused(br#"{"status":0}"#);
     refused(br#"{"url":null,"status":0}"#);
@@ -185,7 +185,7 @@ fn what_a_callback_must_have() {
 }
 
 #[test]
-fn what_is_no_callback() {
+fn rejects_what_is_not_a_callback() {
     for body in [
         "",
         " ",

@@ -77,7 +77,7 @@ fn a_server_that_closes_without_notice_costs_no_call() {
 
 /// The stand-in takes the request and closes: what a pooled connection meets whose server has just given it up.
 #[test]
-fn a_connection_that_ends_before_its_answer_is_replaced_once_beside_the_retries() {
+fn a_connection_that_ends_before_its_response_is_replaced_once_beside_the_retries() {
     for (what, fault) in [
         ("nothing", Reply::nothing()),
         ("half a head", Reply::progress(RUNNING).cut_at(20)),
@@ -206,7 +206,7 @@ fn an_endless_body_ends_at_64_kib() {
 }
 
 #[test]
-fn a_head_may_have_8_kib() {
+fn accepts_8_kib_of_response_header() {
     let service = service();
     let client = client(&service);
     service.reply_next(Reply::progress(RUNNING).header("X-Long", "x".repeat(7 * 1024)));
@@ -224,7 +224,7 @@ fn a_head_may_have_8_kib() {
 }
 
 #[test]
-fn what_is_not_http_is_said_to_be() {
+fn non_http_response_is_a_protocol_error() {
     let service = service();
     service.reply_next(Reply::raw("SSH-2.0-OpenSSH_9.2\r\n"));
     let error = client(&service).get_process(TASK).unwrap_err();

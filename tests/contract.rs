@@ -109,7 +109,7 @@ fn builder(base_url: impl Into<String>) -> ClientBuilder {
 }
 
 #[test]
-fn the_head_is_what_the_documents_samples_send_and_nothing_else() {
+fn sends_the_documented_headers_and_no_others() {
     let mut port = 0;
     let head = capture("127.0.0.1:0", |address| {
         port = address.port();
@@ -275,7 +275,7 @@ fn the_user_agent_can_be_set() {
 }
 
 #[test]
-fn what_configure_agent_asks_for_adds_no_header() {
+fn configure_agent_adds_no_header() {
     let mut host = String::new();
     let head = capture("127.0.0.1:0", |address| {
         host = address.to_string();

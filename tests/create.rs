@@ -462,7 +462,7 @@ fn fails_once(what: &str, fault: Reply, expected: &str, may_have_been_sent: bool
 
 /// An answer that contradicts itself: the status says no, the envelope says that there is a task.
 #[test]
-fn a_success_in_an_answer_of_failure() {
+fn rejects_code_0_with_an_error_status() {
     for status in [302, 401, 404, 429, 500, 502, 503] {
         let service = service();
         let client = with_credentials(&service).retries(2).build().unwrap();
@@ -497,7 +497,7 @@ fn a_connection_that_breaks_after_sending() {
 }
 
 #[test]
-fn a_connection_that_breaks_in_a_chunked_answer() {
+fn rejects_chunked_response_cut_short() {
     let whole = created(1).chunked();
     // Without the very last line break it is whole all the same.
     for at in whole.head_len()..whole.len() - 2 {
@@ -511,7 +511,7 @@ fn a_connection_that_breaks_in_a_chunked_answer() {
 }
 
 #[test]
-fn what_is_no_http() {
+fn rejects_non_http_response() {
     for garbage in [
         "SSH-2.0-OpenSSH_9.2\r\n",
         "\0\0\0\0\0\0\0\0\r\n\r\n",
@@ -567,7 +567,7 @@ fn a_gateways_page() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_decoded() {
+fn rejects_undecodable_responses() {
     for (what, answer) in [
         ("HTML", html(200)),
         ("nothing at all", Reply::new(200)),
@@ -607,7 +607,7 @@ fn a_list_is_no_task() {
 }
 
 #[test]
-fn what_the_service_or_its_gateway_refused() {
+fn decodes_errors_of_the_service_and_its_gateway() {
     for code in [-1, 1, 2, 401, 403, 404, 5066, 5113, i64::MAX] {
         let expected = format!("code {code}");
         fails_once(
@@ -753,7 +753,7 @@ fn a_refused_connection_is_tried_again() {
 }
 
 #[test]
-fn too_many_requests_are_asked_again() {
+fn retries_after_429() {
     let replies = [
         (Reply::code(429, "too many requests"), "code 429"),
         (
@@ -853,7 +853,7 @@ fn a_given_token_that_is_refused() {
 }
 
 #[test]
-fn a_token_is_asked_for_first() {
+fn requests_a_token_first() {
     let service = service();
     let client = with_credentials(&service).build().unwrap();
     assert_eq!(client.create_task(&task()).unwrap(), TASK + 1);
@@ -866,7 +866,7 @@ fn a_token_is_asked_for_first() {
 }
 
 #[test]
-fn a_token_that_was_kicked_out_costs_one_replay_and_no_task() {
+fn an_invalidated_token_costs_one_replay_and_no_task() {
     let service = service();
     let client = with_credentials(&service).build().unwrap();
     client.get_process(TASK).unwrap();
@@ -984,7 +984,7 @@ fn without_a_token_nothing_was_sent() {
 
 /// What passes on the way to a token may be tried again: the task has not been sent yet.
 #[test]
-fn what_passes_on_the_way_to_a_token_is_retried() {
+fn transient_errors_of_a_token_request_are_retried_for_a_creation() {
     for fault in [
         html(502).header("Retry-After", "0"),
         html(429).header("Retry-After", "0"),
@@ -1039,7 +1039,7 @@ fn a_token_that_never_comes() {
 }
 
 #[test]
-fn the_error_keeps_what_the_service_said() {
+fn keeps_the_message_of_the_service() {
     let service = service();
     service.reply_next(Reply::code(5113, "traffic quota used up"));
     let error = client(&service).create_task(&task()).unwrap_err();
@@ -1104,7 +1104,7 @@ mod over_tls {
 
     /// The answer arrives damaged, so TLS itself gives up: after the service got the task.
     #[test]
-    fn an_answer_that_is_damaged_on_its_way() {
+    fn rejects_damaged_responses() {
         let service = Arc::new(service());
         let front = TlsFront::start(service.address(), |_| {});
         let target = front.base_url().trim_start_matches("https://").to_owned();

@@ -26,7 +26,7 @@ const TABLE: &str = include_str!("../src/docs/faults.md");
 const THREADS: usize = 16;
 
 #[test]
-fn the_table_says_what_a_caller_sees() {
+fn results_are_those_of_the_table() {
     let expected: Vec<_> = TABLE
         .lines()
         .filter(|line| line.starts_with('|'))

@@ -547,7 +547,7 @@ fn a_body_without_a_length_must_be_whole() {
 /// Here nginx notices, and closes its own connection too early.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_body_that_breaks_off_in_the_gateway_is_no_answer() {
+fn rejects_body_cut_short_by_the_gateway() {
     let service = service();
     let nginx = Nginx::start(&Setup::usual(service.address()));
     let client = client(&nginx);
@@ -587,7 +587,7 @@ fn a_body_that_breaks_off_in_the_gateway_is_no_answer() {
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_certificate_that_does_not_hold_is_refused_and_the_error_says_why() {
+fn rejects_untrusted_certificates_with_the_reason() {
     const WHY: [&str; 3] = ["certificate expired", "not valid for name", "UnknownIssuer"];
 
     let service = service();

@@ -38,7 +38,7 @@ fn report(what: &str, result: &Result<Progress>) {
 
 #[test]
 #[ignore = "asks the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
-fn what_nobody_has_written_down() {
+fn accepts_undocumented_values() {
     let client = Client::builder()
         .access_token(variable("PAN123_ACCESS_TOKEN"))
         .retries(0)

@@ -14,7 +14,7 @@ fn passing(reply: Reply) -> Reply {
 }
 
 #[test]
-fn what_passes_is_asked_again_as_often_as_set() {
+fn retries_transient_errors_as_often_as_set() {
     for retries in 0..4 {
         let service = service();
         service.reply_with(|_| Some(passing(Reply::code(429, "too many requests"))));
@@ -30,7 +30,7 @@ fn what_passes_is_asked_again_as_often_as_set() {
 }
 
 #[test]
-fn a_retry_gets_what_is_left_of_the_time() {
+fn a_retry_gets_the_remaining_time() {
     let service = service();
     service
         .reply_next(Reply::new(503).header("Retry-After", "2"))
@@ -64,7 +64,7 @@ fn two_retries_are_the_default() {
 }
 
 #[test]
-fn only_what_passes_is_asked_again() {
+fn retries_only_transient_errors() {
     let cases: [(Reply, bool); 12] = [
         (Reply::code(429, ""), true),
         (Reply::new(429), true),

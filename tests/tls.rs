@@ -55,7 +55,7 @@ fn a_tls_server_that_closes_without_notice_costs_no_call() {
 }
 
 #[test]
-fn a_body_cut_short_over_tls_is_no_answer() {
+fn rejects_body_cut_short_over_tls() {
     let service = service();
     let front = TlsFront::start(service.address(), |_| {});
     let client = trusting(&front);

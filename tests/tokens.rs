@@ -76,7 +76,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn a_token_is_asked_for_when_it_is_needed_and_kept() {
+fn requests_a_token_when_needed_and_keeps_it() {
     let service = service();
     let client = client(&service, credentials());
     assert_eq!(service.request_count(), 0);
@@ -98,7 +98,7 @@ fn a_token_is_asked_for_when_it_is_needed_and_kept() {
 }
 
 #[test]
-fn the_token_ahead_of_the_first_call() {
+fn access_token_returns_the_token_before_the_first_call() {
     let service = service();
     let folder = Folder::new("ahead");
     let credentials = credentials().cache_file(folder.file());
@@ -136,7 +136,7 @@ fn the_token_ahead_of_the_first_call() {
 }
 
 #[test]
-fn a_failure_that_passes_is_retried_for_a_token_ahead_too() {
+fn transient_errors_are_retried_for_access_token() {
     let service = service();
     service
         .reply_next(Reply::new(502))
@@ -147,7 +147,7 @@ fn a_failure_that_passes_is_retried_for_a_token_ahead_too() {
 }
 
 #[test]
-fn a_token_that_was_kicked_out_is_replaced_once() {
+fn replays_once_after_401() {
     let service = service();
     let client = client(&service, credentials());
     client.get_process(TASK).unwrap();
@@ -168,7 +168,7 @@ fn a_token_that_was_kicked_out_is_replaced_once() {
 }
 
 #[test]
-fn a_service_that_answers_401_for_ever() {
+fn ends_after_endless_401() {
     let refusal = || Reply::code(401, "token is invalid");
     // Only its business calls, then the request for a token, too; as a code, then as an HTTP status.
     for (only_business, reply) in [
@@ -223,7 +223,7 @@ fn wrong_credentials() {
 }
 
 #[test]
-fn what_passes_is_retried_on_the_way_to_a_token() {
+fn transient_errors_of_a_token_request_are_retried() {
     let service = service();
     service.reply_next(Reply::new(503).header("Retry-After", "0"));
     let client = builder(&service, credentials()).retries(1).build().unwrap();
@@ -232,7 +232,7 @@ fn what_passes_is_retried_on_the_way_to_a_token() {
 }
 
 #[test]
-fn a_retry_for_a_token_gets_what_is_left_of_the_time() {
+fn a_retry_of_a_token_request_gets_the_remaining_time() {
     let service = support::service();
     // Slow enough to need some time of its own.
     let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
@@ -249,7 +249,7 @@ fn a_retry_for_a_token_gets_what_is_left_of_the_time() {
 }
 
 #[test]
-fn an_answer_without_a_usable_token() {
+fn rejects_response_without_a_usable_token() {
     for (body, text) in [
         (
             r#"{"code":0,"message":"ok","data":{}}"#,
@@ -345,7 +345,7 @@ fn a_wait_for_another_threads_token_is_bounded() {
 }
 
 #[test]
-fn who_has_less_time_does_not_wait_for_another_threads_token() {
+fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
     let service = service();
     service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
     let client = builder(&service, credentials())
@@ -405,7 +405,7 @@ fn a_ban_costs_no_new_token() {
 }
 
 #[test]
-fn requests_for_a_token_that_fail_in_passing_are_kept_apart() {
+fn token_requests_back_off_after_transient_errors() {
     for fault in [
         Reply::new(504),
         Reply::nothing(),
@@ -449,7 +449,7 @@ fn a_panic_in_a_middleware_keeps_nobody_waiting() {
 }
 
 #[test]
-fn a_token_kicked_out_while_500_tasks_are_watched() {
+fn replaces_an_invalidated_token_of_a_watch_of_500_tasks() {
     const TASKS: u64 = 500;
     let service = service();
     for task in 0..TASKS {
@@ -536,7 +536,7 @@ fn a_damaged_cache_is_replaced() {
 }
 
 #[test]
-fn a_refused_token_is_looked_up_in_the_cache_before_another_is_asked_for() {
+fn reads_the_cache_before_requesting_another_token() {
     let (service, folder) = (service(), Folder::new("newer"));
     let (first, second) = (
         client(&service, credentials().cache_file(folder.file())),

@@ -18,7 +18,7 @@ const DONE: Progress = Progress::new(Status::Succeeded, 100);
 const FAILED: Progress = Progress::new(Status::Failed, 40);
 
 /// So long that only a hang meets it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -678,7 +678,7 @@ fn is_poll(request: &Request) -> bool {
 }
 
 #[test]
-fn zero_asks_once_and_for_ever_is_no_panic() {
+fn zero_polls_once_and_the_longest_timeout_does_not_panic() {
     let service = service();
     let client = client(&service);
     let error = client.wait(TASK).timeout(Duration::ZERO).run().unwrap_err();
@@ -713,7 +713,7 @@ fn zero_asks_once_and_for_ever_is_no_panic() {
 
 /// A poll is one request and, where its connection has meanwhile been closed, the replay.
 #[test]
-fn zero_asks_once_over_a_connection_that_works() {
+fn zero_timeout_polls_once_over_a_pooled_connection() {
     let service = service();
     let client = client(&service);
     client.get_process(TASK).unwrap();
@@ -754,7 +754,7 @@ fn a_wait_ends_although_the_server_is_silent() {
         let started = Instant::now();
         let error = client.wait(TASK).timeout(ms(500)).run().unwrap_err();
         assert!(
-            started.elapsed() < PATIENCE,
+            started.elapsed() < MAX_WAIT,
             "{what}: {:?}",
             started.elapsed()
         );
@@ -782,7 +782,7 @@ fn a_wait_ends_although_the_server_is_silent() {
 
 /// Nobody listens: what there is to tell is the cause.
 #[test]
-fn a_wait_without_a_server_says_why() {
+fn a_wait_without_a_server_tells_the_reason() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -20,7 +20,7 @@ const SECRET: &str = "s3cr3t-Xy72-of-the-client-that-must-not-show";
 const NEW_TOKEN: &str = "fresh-Wv53-token-that-must-not-show";
 
 /// The most bytes of a body that are read.
-const LONGEST_BODY: usize = 64 * 1024;
+const MAX_BODY_LEN: usize = 64 * 1024;
 
 /// Far longer than any answer takes: each ends with its connection, so that no bytes whatever may make a call wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -109,7 +109,7 @@ impl Answer {
             Ok(value) => {
                 let whole = bodies(bytes)
                     .into_iter()
-                    .filter(|body| body.len() <= LONGEST_BODY);
+                    .filter(|body| body.len() <= MAX_BODY_LEN);
                 assert!(
                     whole
                         .filter_map(|body| success(&body))

@@ -5,13 +5,13 @@ use std::error::Error as StdError;
 use pan123_offline::Error;
 
 /// The longest text of an error, whatever it is about: two quotations of 256 characters, each of ten when escaped.
-const LONGEST_TEXT: usize = 8 * 1024;
+const MAX_TEXT_LEN: usize = 8 * 1024;
 
 /// An error is shown and logged: that must not panic, steer a terminal, fill a disk, or give a secret away. `answer` is
 /// what it is about.
 pub fn check_error(error: &Error, answer: &[u8], secrets: &[&str]) {
     assert!(
-        error.to_string().len() <= LONGEST_TEXT,
+        error.to_string().len() <= MAX_TEXT_LEN,
         "a text of {} bytes",
         error.to_string().len()
     );
@@ -28,7 +28,7 @@ pub fn check_error(error: &Error, answer: &[u8], secrets: &[&str]) {
             "a control character in {text:?}"
         );
         assert!(
-            text.len() <= LONGEST_TEXT + 16 * answer.len(),
+            text.len() <= MAX_TEXT_LEN + 16 * answer.len(),
             "{} bytes about {}",
             text.len(),
             answer.len()

@@ -22,7 +22,7 @@ const GOOD_TOKEN: &str = "good-token";
 const BASE_URL: &str = "BASE_URL";
 
 /// Longer is no cache.
-const LONGEST_FILE: usize = 64 * 1024;
+const MAX_FILE_LEN: usize = 64 * 1024;
 
 /// A stand-in that takes no tokens but its own.
 pub struct TokenCache(Service);
@@ -119,7 +119,7 @@ impl TokenCache {
         );
         let fits =
             (1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-        (file.len() <= LONGEST_FILE && base_url == self.0.base_url() && client_id == ID && fits)
+        (file.len() <= MAX_FILE_LEN && base_url == self.0.base_url() && client_id == ID && fits)
             .then_some(token)
     }
 

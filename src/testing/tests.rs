@@ -258,7 +258,7 @@ fn malformed_request_gets_an_error_and_closes_the_connection() {
 }
 
 #[test]
-fn closes_the_connection_if_the_peer_asks_for_it() {
+fn closes_the_connection_on_connection_close() {
     let service = start();
     for request in [
         "GET / HTTP/1.1\r\nConnection: x, Close\r\n\r\n",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::certificates::{self, Identity};
 
 /// So long that only a hang meets it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 /// How often the port may be taken that was free a moment ago.
 const ATTEMPTS: usize = 10;
 
@@ -237,7 +237,7 @@ fn comes(mut done: impl FnMut() -> bool) -> bool {
         if done() {
             return true;
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > MAX_WAIT {
             return false;
         }
         std::thread::sleep(Duration::from_millis(2));

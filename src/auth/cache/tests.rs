@@ -10,7 +10,7 @@ const STOP_AT: &str = "PAN123_TEST_STOP_AT";
 const FOLDER: &str = "PAN123_TEST_FOLDER";
 
 /// Between the fork and the exec of another test's child, that child holds every lock of this process.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 const OLD: &str = "old-token-old-token-old-token";
 const NEW: &str = "new-token-new-token-new-token";
@@ -75,7 +75,7 @@ fn token(text: &str) -> AccessToken {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn reads_the_written_token() {
     let folder = Folder::new("round-trip");
     let cache = folder.cache();
     assert!(cache.read().unwrap().is_none());
@@ -86,7 +86,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_is_not_its_own_counts_as_none() {
+fn ignores_caches_of_others() {
     let folder = Folder::new("foreign");
     let cache = folder.cache();
     cache.write(&token(OLD)).unwrap();
@@ -148,7 +148,7 @@ fn killed_at_any_step() {
             file.set_modified(std::time::SystemTime::now() - MIN_STALE_AGE * 2)
                 .unwrap();
         }
-        let lock = cache.lock(PATIENCE).unwrap();
+        let lock = cache.lock(MAX_WAIT).unwrap();
         cache.write(&token("a-third-token")).unwrap();
         drop(lock);
         assert_eq!(
@@ -191,7 +191,7 @@ fn child_writes() {
         return;
     };
     let cache = cache(Path::new(&folder));
-    let _lock = cache.lock(PATIENCE).unwrap();
+    let _lock = cache.lock(MAX_WAIT).unwrap();
     cache.write(&token(NEW)).unwrap();
 }
 
@@ -199,7 +199,7 @@ fn child_writes() {
 fn a_lock_is_waited_for_and_given_up() {
     let folder = Folder::new("locked");
     let cache = folder.cache();
-    let held = cache.lock(PATIENCE).unwrap();
+    let held = cache.lock(MAX_WAIT).unwrap();
     let error = folder.cache().lock(Duration::from_millis(30)).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -209,11 +209,11 @@ fn a_lock_is_waited_for_and_given_up() {
         )
     );
     drop(held);
-    folder.cache().lock(PATIENCE).unwrap();
+    folder.cache().lock(MAX_WAIT).unwrap();
 }
 
 #[test]
-fn what_is_no_file_is_an_error() {
+fn rejects_what_is_not_a_regular_file() {
     let folder = Folder::new("no-file");
     let cache = folder.cache();
     fs::create_dir(&cache.path).unwrap();
@@ -256,7 +256,7 @@ mod unix {
         let cache = folder.cache();
         fs::write(&cache.path, "{}").unwrap();
         fs::set_permissions(&cache.path, fs::Permissions::from_mode(0o666)).unwrap();
-        let _lock = cache.lock(PATIENCE).unwrap();
+        let _lock = cache.lock(MAX_WAIT).unwrap();
         cache.write(&token(NEW)).unwrap();
         assert_eq!(
             (mode(&cache.path), mode(&cache.sibling(".lock"))),
@@ -302,7 +302,7 @@ mod unix {
 
     /// As `/dev/null` is one, which means "no cache" to whoever sets it.
     #[test]
-    fn what_is_no_file_is_not_replaced() {
+    fn replaces_only_regular_files() {
         use std::os::unix::fs::FileTypeExt;
 
         let folder = Folder::new("special");

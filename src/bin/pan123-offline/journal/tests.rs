@@ -248,7 +248,7 @@ fn a_step_that_cannot_follow_is_damage() {
 }
 
 #[test]
-fn what_is_created_depends_on_state_and_options() {
+fn state_and_options_decide_about_creation() {
     use State::{Creating, Failed, Invalid, MayExist, New, Open, Refused, Succeeded};
     // Without options, with `unknown`, with `failed`.
     for (state, expected) in [
