@@ -105,12 +105,11 @@ impl Session {
             timeout: None,
             new_connection: !is_repeatable,
         };
-        if let Some(delay) = self.rate_limit_delay()? {
-            std::thread::sleep(delay);
-            options.timeout = Some(self.timeout.saturating_sub(started.elapsed()));
-        }
         let mut attempts = Attempts::default();
         loop {
+            if self.wait_for_rate_limit(started)? {
+                options.timeout = Some(self.timeout.saturating_sub(started.elapsed()));
+            }
             let failed = match attempt(options) {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
@@ -133,14 +132,20 @@ impl Session {
         }
     }
 
-    /// Returns how long a 429 with `Retry-After` holds this call, or the 429 if that is longer than the timeout.
-    fn rate_limit_delay(&self) -> Result<Option<Duration>> {
-        let Some(RateLimit { error, .. }) = self.throttle.rate_limit(self.now()) else {
-            return Ok(None);
-        };
-        match error.retry_after() {
-            Some(delay) if delay >= self.timeout => Err(error),
-            delay => Ok(delay),
+    /// Waits while a 429 with `Retry-After` holds requests, whichever call received it. Returns
+    /// whether it waited, or the 429 if the pause is longer than the remaining time of the call.
+    fn wait_for_rate_limit(&self, started: Instant) -> Result<bool> {
+        let mut has_waited = false;
+        while let Some(RateLimit { error, .. }) = self.throttle.rate_limit(self.now()) {
+            let Some(delay) = error.retry_after() else {
+                break;
+            };
+            if delay >= self.timeout.saturating_sub(started.elapsed()) {
+                return Err(error);
+            }
+            std::thread::sleep(delay);
+            has_waited = true;
         }
+        Ok(has_waited)
     }
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,28 @@ fn calls_wait_for_the_end_of_a_pause_or_fail_at_once() {
     );
 }
 
+/// A retry is a request, too: the pause may have begun during its backoff.
+#[test]
+fn retry_waits_for_the_pause_of_another_call() {
+    let service = finished_service();
+    let client = builder(service.base_url()).retries(2).build().unwrap();
+    service.reply_next(Reply::new(503));
+    thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(client.get_process(1).unwrap(), DONE));
+        while service.request_count() == 0 {
+            thread::sleep(ms(5));
+        }
+        // The other call repeats its request after 500 ms.
+        service.reply_next(Reply::code(429, "slow down").header("Retry-After", "2"));
+        let error = client.clone().watch([2]).next_timeout(ms(50));
+        assert!(error.is_err(), "{error:?}");
+    });
+    let requests = service.requests();
+    assert_eq!(requests.len(), 3, "{requests:?}");
+    let pause = requests[2].at - requests[1].at;
+    assert!(pause >= ms(2000), "{pause:?}");
+}
+
 #[test]
 fn pause_of_more_than_a_day_ends_all_tasks() {
     let service = Service::start().unwrap();
@@ -254,22 +277,26 @@ fn slow_token_request_does_not_shorten_the_gap() {
     assert!(polls[1].at - polls[0].at >= ms(500), "{polls:?}");
 }
 
+/// The calls of a round overlap, and so do the returns of their connections to the pool.
 #[test]
 fn each_of_sixteen_threads_keeps_its_connection() {
-    let service = finished_service();
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(Reply::progress(DONE).delay(ms(50))));
     let client = builder(service.base_url()).build().unwrap();
+    let round = Barrier::new(16);
     thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                (0..100).for_each(|task_id| assert_eq!(client.get_process(task_id).unwrap(), DONE))
+        for task_id in 0..16 {
+            let (client, round) = (&client, &round);
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    round.wait();
+                    assert_eq!(client.get_process(task_id).unwrap(), DONE);
+                }
             });
         }
     });
-    assert!(
-        service.connection_count() <= 16,
-        "{} connections",
-        service.connection_count()
-    );
+    let connections = service.connection_count();
+    assert!(connections <= 16, "{connections} connections");
 }
 
 /// A token that another client has put into the cache may be refused, too.
