@@ -92,8 +92,8 @@ impl Throttle {
         }
     }
 
-    /// Returns the 429 that holds requests at this time. Its error has the remaining time as `retry_after`, if the
-    /// service named a time.
+    /// Returns the 429 that holds requests at this time. Its error is that of a request that is not
+    /// sent. It has the remaining time as `retry_after`, if the service named a time.
     pub(crate) fn rate_limit(&self, now: Duration) -> Option<RateLimit> {
         let mut state = self.lock();
         let limit = state.rate_limit.as_ref()?;
@@ -105,7 +105,7 @@ impl Throttle {
         let remaining = error.retry_after().map(|_| until - now);
         Some(RateLimit {
             until,
-            error: error.with_retry_after(remaining),
+            error: error.with_retry_after(remaining).mark_not_sent(),
         })
     }
 }
@@ -113,7 +113,8 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::HttpError;
+    use crate::error::{ApiError, HttpError};
+    use crate::error_code::ErrorCode;
 
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -163,6 +164,18 @@ mod tests {
             throttle.observe(&too_many(Some(ms(1))), ms(20));
             assert_eq!(throttle.ready_at(), until);
         }
+    }
+
+    /// HTTP 429 with code 0 may be a success, but the request that it holds is not sent.
+    #[test]
+    fn held_request_was_not_sent() {
+        let throttle = Throttle::new(Duration::ZERO);
+        let error = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
+        let error = Error::Api(error).with_retry_after(Some(ms(5000)));
+        assert!(error.may_have_been_sent());
+        throttle.observe(&error, ms(0));
+        let limit = throttle.rate_limit(ms(0)).unwrap();
+        assert!(!limit.error.may_have_been_sent());
     }
 
     #[test]

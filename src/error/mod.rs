@@ -230,12 +230,17 @@ impl Error {
         self
     }
 
+    /// Marks the error as one of a request that was not sent.
+    pub(crate) fn mark_not_sent(self) -> Self {
+        self.with_delivery(Delivery::NotSent)
+    }
+
     /// Marks the error of a token request, before which the actual request is not sent.
     pub(crate) fn of_token_request(mut self) -> Self {
         if let Self::Api(e) = &mut self {
             e.is_token_request = true;
         }
-        self.with_delivery(Delivery::NotSent)
+        self.mark_not_sent()
     }
 
     /// Marks the error of a request that creates a task, if the task may exist now.
