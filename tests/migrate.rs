@@ -170,6 +170,58 @@ fn a_ban_ends_everything_and_the_rest_is_not_taken() {
 }
 
 #[test]
+fn a_ban_of_a_poll_ends_everything_too() {
+    let service = service();
+    service.reply_with(|request| request.task_id().map(|_| Reply::code(403, "banned")));
+    let mut taken = 0;
+    let input = tasks(5).inspect(|_| taken += 1);
+    let events = events(client(&service).migrate(input).also_watch([7]));
+    let expected = ["creating 0", "created 0 as 403316", "7 None", "403316 None"];
+    assert_eq!(events, expected);
+    assert_eq!((taken, service.request_count()), (1, 2));
+}
+
+/// A clone of the client receives the 429, and the migration has no open task.
+#[test]
+fn a_pause_of_more_than_a_day_ends_the_creations() {
+    let service = service();
+    let client = client(&service);
+    let mut migration = client.migrate(tasks(5));
+    let hour = Duration::from_secs(3600);
+    let first = migration.next_timeout(hour).unwrap();
+    assert!(matches!(first, MigrationEvent::Creating { index: 0 }));
+    service.reply_next(Reply::code(429, "slow down").header("Retry-After", "90000"));
+    assert!(client.get_process(9).unwrap_err().is_rate_limited());
+    let second = migration.next_timeout(Duration::ZERO).unwrap();
+    let MigrationEvent::NotCreated { index: 0, error } = second else {
+        panic!("{second:?}")
+    };
+    assert!(error.is_rate_limited() && !error.may_have_been_sent());
+    let end = migration.next_timeout(hour).unwrap_err();
+    assert_eq!(end, NextTimeoutError::Finished);
+    assert_eq!(service.request_count(), 1);
+}
+
+#[test]
+fn a_timeout_tells_that_an_announced_task_was_not_created() {
+    let service = service();
+    let timeout = Duration::from_millis(50);
+    let mut migration = client(&service).migrate(tasks(5)).timeout(timeout);
+    assert!(matches!(
+        migration.next(),
+        Some(MigrationEvent::Creating { index: 0 })
+    ));
+    std::thread::sleep(2 * timeout);
+    let event = migration.next().unwrap();
+    let MigrationEvent::NotCreated { index: 0, error } = event else {
+        panic!("{event:?}")
+    };
+    assert!(error.is_timeout() && !error.may_have_been_sent());
+    assert!(migration.next().is_none());
+    assert_eq!(service.request_count(), 0);
+}
+
+#[test]
 fn an_invalid_task_is_not_announced() {
     let service = service();
     let input = [

@@ -104,6 +104,17 @@ pub(super) fn panicked() -> Error {
     ))
 }
 
+/// The error of a creation for which no time was left.
+pub(super) fn timed_out() -> Error {
+    let message = "the timeout of the migration elapsed before the task was created";
+    Error::Transport(TransportError::new(
+        TransportErrorKind::Timeout,
+        message,
+        Delivery::NotSent,
+        None,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

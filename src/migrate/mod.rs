@@ -156,8 +156,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
 
     fn next_event(&mut self, wake: Option<Duration>) -> Result<MigrationEvent, NextTimeoutError> {
         loop {
-            self.stop_at_deadline();
-            if let Some(event) = self.create_if_due() {
+            if let Some(event) = self.stop_at_end().or_else(|| self.create_if_due()) {
                 return Ok(event);
             }
             let creation = self.creation_time();
@@ -178,12 +177,18 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         }
     }
 
-    /// Stops creating when the timeout has elapsed.
-    fn stop_at_deadline(&mut self) {
+    /// Stops creating when an error of a poll has ended everything, or the timeout has elapsed.
+    fn stop_at_end(&mut self) -> Option<MigrationEvent> {
         let deadline = self.scheduler.deadline();
-        if deadline.is_some_and(|deadline| deadline <= self.scheduler.clock.now()) {
-            self.stop_creating();
-        }
+        let is_late = deadline.is_some_and(|deadline| deadline <= self.scheduler.clock.now());
+        let error = match self.scheduler.end_error() {
+            None if is_late => creation::timed_out(),
+            error => error?,
+        };
+        self.input = None;
+        let is_unsent = |current: &mut CurrentTask| current.state != CreationState::Sending;
+        let index = self.current.take_if(is_unsent)?.index;
+        Some(MigrationEvent::NotCreated { index, error })
     }
 
     /// The time of the next creation, if there is one.
@@ -197,17 +202,10 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
 
     /// Takes the next step of a creation, if its time has come.
     fn create_if_due(&mut self) -> Option<MigrationEvent> {
-        if let Some(index) = self
-            .current
-            .as_ref()
-            .filter(|c| c.state == CreationState::Sending)
-            .map(|c| c.index)
-        {
-            self.current = None;
-            return Some(MigrationEvent::NotCreated {
-                index,
-                error: panicked(),
-            });
+        let is_sending = |current: &mut CurrentTask| current.state == CreationState::Sending;
+        if let Some(CurrentTask { index, .. }) = self.current.take_if(is_sending) {
+            let error = panicked();
+            return Some(MigrationEvent::NotCreated { index, error });
         }
         if self.scheduler.clock.now() < self.creation_time()? {
             return None;

@@ -19,7 +19,7 @@ pub(super) struct FollowedTask {
     /// Whether the service asked for the due time, by `Retry-After`.
     pub(super) is_due_fixed: bool,
     /// Number of consecutive errors, the time of the first one in nanoseconds, and the last one.
-    pub(super) errors: u16,
+    pub(super) errors: u32,
     pub(super) errors_since: u64,
     pub(super) last_error: ErrorSlot,
     pub(super) token_replacements: u8,
@@ -70,6 +70,17 @@ pub(super) fn distinct(task_ids: Vec<u64>) -> Vec<FollowedTask> {
     tasks.sort_unstable_by_key(|task| task.interval);
     tasks.iter_mut().for_each(|task| task.interval = 0);
     tasks
+}
+
+/// Removes the tasks whose ids are in `followed`: in linear time for a few tasks.
+pub(super) fn remove_followed(new: &mut Vec<FollowedTask>, followed: impl Iterator<Item = u64>) {
+    let mut ids: Vec<u64> = new.iter().map(|task| task.id).collect();
+    ids.sort_unstable();
+    let mut known: Vec<u64> = followed
+        .filter(|id| ids.binary_search(id).is_ok())
+        .collect();
+    known.sort_unstable();
+    new.retain(|task| known.binary_search(&task.id).is_err());
 }
 
 /// A duration as nanoseconds, of which 584 years fit.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Update;
 use super::clock::Clock;
-use super::followed_task::{FollowedTask, distinct, nanoseconds};
+use super::followed_task::{FollowedTask, distinct, nanoseconds, remove_followed};
 use super::kept_errors::KeptErrors;
 use super::policy::{
     ErrorAction, FINAL_POLL_TIMEOUT, MAX_RETRY_AFTER, NextPoll, PollPolicy, PollTiming, TimeLimit,
@@ -78,15 +78,8 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     /// Adds tasks that are due now. An id that is already followed is ignored.
     pub(crate) fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
         let mut new = distinct(task_ids.into_iter().collect());
-        if new.len() > 1 || !self.queue.is_empty() {
-            let mut ids: Vec<u64> = self
-                .queue
-                .iter()
-                .map(|Reverse((_, slot))| self.tasks[*slot as usize].id)
-                .collect();
-            ids.sort_unstable();
-            new.retain(|task| ids.binary_search(&task.id).is_err());
-        }
+        let slots = self.queue.iter().map(|Reverse((_, slot))| *slot as usize);
+        remove_followed(&mut new, slots.map(|slot| self.tasks[slot].id));
         new.into_iter().for_each(|task| self.insert(task));
     }
 
@@ -137,7 +130,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             let Some(Reverse((due, slot))) = self.queue.peek().copied() else {
                 return Step::Finished;
             };
-            if let Some(error) = self.end.clone().or_else(|| self.too_long_rate_limit()) {
+            if let Some(error) = self.end_error() {
                 return Step::Update(self.finish(slot, Err(error)));
             }
             let next = self.next_poll(due, slot);
@@ -176,11 +169,17 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         }
     }
 
-    /// Returns a 429 whose `Retry-After` is too long to wait for.
-    fn too_long_rate_limit(&mut self) -> Option<Error> {
-        let now = self.clock.now();
-        let limit = self.requests.throttle().rate_limit(now)?;
-        (limit.until - now > MAX_RETRY_AFTER).then(|| self.end.insert(limit.error).clone())
+    /// Returns the error with which every open task ends. It may be a 429 of another watch whose
+    /// `Retry-After` is too long to wait for.
+    pub(crate) fn end_error(&mut self) -> Option<Error> {
+        if self.end.is_none() {
+            let now = self.clock.now();
+            let limit = self.requests.throttle().rate_limit(now)?;
+            if limit.until - now > MAX_RETRY_AFTER {
+                self.end = Some(limit.error);
+            }
+        }
+        self.end.clone()
     }
 
     fn next_poll(&mut self, due: u64, slot: u32) -> NextPoll {
@@ -286,7 +285,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         }
         task.errors = task.errors.saturating_add(1);
         let span = now.saturating_sub(Duration::from_nanos(task.errors_since));
-        let is_exhausted = self.policy.is_exhausted(task.errors.into(), span);
+        let is_exhausted = self.policy.is_exhausted(task.errors, span);
         let AttemptError { error, .. } = &failed;
         match classify(&failed) {
             ErrorAction::BackOff if !is_exhausted => {

@@ -476,6 +476,20 @@ fn gives_a_task_up_after_many_errors_in_a_long_time() {
 }
 
 #[test]
+fn counts_more_errors_than_fit_in_16_bits() {
+    let mut fixture = Fixture::new([1], |_| (Duration::ZERO, Err(http(502))));
+    fixture.scheduler.timeout = Some(20_000 * SECOND);
+    fixture.scheduler.policy = PollPolicy::new()
+        .initial_interval(Duration::ZERO)
+        .max_interval(Duration::ZERO)
+        .max_consecutive_errors(70_000)
+        .error_window(Duration::ZERO);
+    let updates = fixture.updates();
+    assert!(matches!(updates[0].result, Err(Error::Http(_))));
+    assert_eq!(fixture.times().len(), 70_000);
+}
+
+#[test]
 fn permanent_error_ends_one_task() {
     let mut fixture = Fixture::new([1, 2, 3], |id| {
         (
