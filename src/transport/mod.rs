@@ -29,6 +29,9 @@ use crate::error::{Error, Result};
 /// The longest timeout. ureq adds a timeout to the time of day, which must not overflow.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// The max number of lookups for one request.
+const MAX_LOOKUPS: u32 = 3;
+
 /// The body of most responses fits, and then needs no memory from the heap.
 const INLINE_BODY_LEN: usize = 512;
 
@@ -153,10 +156,14 @@ impl Transport {
     ) -> Result<R> {
         let mut body_taken = matches!(request, Request::Post(..)).then_some(false);
         let mut result = self.run(template, request, options, &mut body_taken);
-        if result.as_ref().is_err_and(resolver::is_lookup_needed) {
+        if self.is_lookup_needed(&result) {
             let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
-            // Again if another thread's failed connection has made the addresses expire in the meantime.
-            while result.as_ref().is_err_and(resolver::is_lookup_needed) {
+            // Again if another thread's failed connection has made the addresses expire in the
+            // meantime. Limited, because a middleware can return the same error.
+            for _ in 0..MAX_LOOKUPS {
+                if !self.is_lookup_needed(&result) {
+                    break;
+                }
                 self.resolver
                     .refresh(deadline)
                     .map_err(|error| self.error(error, body_taken))?;
@@ -181,6 +188,11 @@ impl Transport {
             headers: response.headers(),
             body: body.bytes(),
         }))
+    }
+
+    fn is_lookup_needed<T>(&self, result: &std::result::Result<T, ureq::Error>) -> bool {
+        let error = result.as_ref().err();
+        error.is_some_and(|error| self.resolver.is_lookup_needed(error))
     }
 
     /// Sends a request. Sets `body_taken` if ureq began to read its body.

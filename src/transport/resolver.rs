@@ -2,8 +2,8 @@
 //!
 //! ureq resolves the host of every request, also where a pooled connection then serves it. This resolver makes a lookup
 //! only for a new connection: while the addresses of the service are expired it returns none, so that a request finds a
-//! pooled connection or fails at once with [`is_lookup_needed`], and [`CachingResolver::refresh`] looks the name up
-//! before the request is made again.
+//! pooled connection or fails at once with an error that [`CachingResolver::is_lookup_needed`] recognises, and
+//! [`CachingResolver::refresh`] looks the name up before the request is made again.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -91,6 +91,14 @@ impl CachingResolver {
             .lock()
             .iter_mut()
             .for_each(|entry| entry.expires = None);
+    }
+
+    /// Whether a request failed because it needs a new connection and the service's addresses have
+    /// expired. ureq then has no address to try, and reports a refused connection that no system call
+    /// has refused.
+    pub(super) fn is_lookup_needed(&self, error: &Error) -> bool {
+        let is_refused = matches!(error, Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused && e.raw_os_error().is_none());
+        is_refused && self.service_address.is_none()
     }
 
     fn is_service(&self, uri: &Uri) -> bool {
@@ -293,12 +301,6 @@ fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
     host.parse::<IpAddr>()
         .ok()
         .map(|address| SocketAddr::new(address, port))
-}
-
-/// Whether a request failed because it needs a new connection and the service's addresses have expired. ureq then has no
-/// address to try, and reports a refused connection that no system call has refused.
-pub(super) fn is_lookup_needed(error: &Error) -> bool {
-    matches!(error, Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused && e.raw_os_error().is_none())
 }
 
 /// Error of the system's resolver: a type of its own, because its text depends on the system's language.
