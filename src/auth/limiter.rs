@@ -1,4 +1,4 @@
-//! How often a token may be requested. Pure: the time is an argument.
+//! Limits how often a token may be requested. Pure: the time is an argument.
 
 use std::time::{Duration, Instant};
 
