@@ -363,6 +363,16 @@ mod tests {
         );
     }
 
+    /// The old console of Windows has a code page in place of a locale.
+    #[cfg(windows)]
+    #[test]
+    fn characters_depend_on_the_terminal() {
+        for (name, expected) in [("LANG", false), ("WT_SESSION", true), ("TERM", true)] {
+            let variable = |known: &str| (known == name).then(|| "de_DE.UTF-8".to_owned());
+            assert_eq!(is_unicode(variable), expected, "{name}");
+        }
+    }
+
     #[cfg(not(windows))]
     #[test]
     fn characters_depend_on_the_locale() {
