@@ -26,6 +26,31 @@ pub fn only(json: &[u8], path: &[&str]) -> Option<Value> {
     find(json, path).ok().flatten()
 }
 
+/// Whether an object has this field more than once, whatever its values are.
+pub fn is_repeated(json: &[u8], name: &str) -> bool {
+    struct Keys<'a>(&'a str);
+
+    impl<'de> Visitor<'de> for Keys<'_> {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while let Some(key) = map.next_key::<String>()? {
+                map.next_value::<IgnoredAny>()?;
+                count += usize::from(key == self.0);
+            }
+            Ok(count)
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    Deserializer::deserialize_map(&mut deserializer, Keys(name)).is_ok_and(|count| count > 1)
+}
+
 /// The bytes without the byte-order mark that may stand before them.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
