@@ -73,7 +73,7 @@ pub fn callback(body: &[u8]) -> bool {
 }
 
 /// Compares texts, and numbers by their values: the digits come as they were sent, and the expected number went through
-/// serde_json's parser, whose last digit is not exact.
+/// `serde_json`'s parser, whose last digit is not exact.
 fn assert_same_text(seen: Option<String>, expected: Option<String>) {
     const MAX_RELATIVE_ERROR: f64 = 1e-12;
     let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<f64>().ok());

@@ -136,3 +136,13 @@ fn a_million_urls_from_a_pipe_fit_into_300_mb() {
     tool.shell(&limited(&arguments), urls).ends(4);
     assert!(service.request_count() > 100);
 }
+
+/// Wherever the timeout strikes (announced, sent, delayed), the journal reads and the exit code is the same.
+#[test]
+fn a_timeout_while_tasks_are_created_ends_with_4() {
+    for _ in 0..5 {
+        let case = Case::new(&list(20_000));
+        case.migrate("--timeout 200ms").ends(4);
+        assert!(case.counts()["new"].as_u64().unwrap() > 0);
+    }
+}

@@ -215,8 +215,10 @@ impl<V: View> Run<V> {
         };
         let outcome = outcome(error);
         self.progress.failures += 1;
-        // A line that cannot work was not announced; one that was created before keeps its state.
-        if current.is_announced || current.state == State::New {
+        // A line that cannot work was not announced; one that was created before keeps its state, and
+        // so does one whose time ran out before it was announced again.
+        let is_new_state = current.state == State::New && outcome != NotCreated::NotSent;
+        if current.is_announced || is_new_state {
             self.ledger
                 .append(&current.item, not_created(outcome, &explain(error)))?;
         }

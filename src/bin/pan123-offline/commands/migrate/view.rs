@@ -169,6 +169,10 @@ impl View for MigrateView {
         match outcome {
             // The counts tell of them.
             NotCreated::MayExist | NotCreated::Refused | NotCreated::Invalid => {}
+            // The time of the migration ran out, and the next start creates the task.
+            NotCreated::NotSent if error.is_timeout() => {
+                self.status = self.status.max(ExitStatus::TimedOut);
+            }
             NotCreated::NotSent => self.worsen(error),
         }
         self.say_error(&format!("{}: {what}", item.url().escape_debug()), error);
