@@ -131,7 +131,26 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-pub(crate) fn advice(error: &Error) -> &'static str {
+/// Composes the texts of errors. Advice is given once, not for each of ten thousand tasks.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorTexts {
+    last_advice: &'static str,
+}
+
+impl ErrorTexts {
+    /// Returns the text of an error, with advice if that differs from the last one.
+    pub(crate) fn compose(&mut self, what: &str, error: &Error) -> String {
+        let mut text = format!("{what}: {}", describe(error));
+        let advice = advice(error);
+        if advice != self.last_advice {
+            text += advice;
+            self.last_advice = advice;
+        }
+        text
+    }
+}
+
+fn advice(error: &Error) -> &'static str {
     match error {
         error if error.is_banned() => {
             "\n  The service refuses this machine's address: stop asking, and have its support lift the ban."

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args::Common;
 use crate::bars::Row;
 use crate::display::{Display, Form};
-use crate::failure::{ExitStatus, Failure, advice, describe, explain};
+use crate::failure::{ErrorTexts, ExitStatus, Failure, describe, explain};
 use crate::input::{InvalidLine, Task};
 use crate::json;
 use crate::overview::{Counts, duration};
@@ -41,8 +41,7 @@ pub(crate) struct Report {
     /// Tasks that did not end in time.
     timed_out: Option<TimedOut>,
     open: BTreeMap<u64, OpenTask>,
-    /// The advice that was printed last.
-    advice: &'static str,
+    error_texts: ErrorTexts,
 }
 
 /// A task without an end.
@@ -85,7 +84,7 @@ impl Report {
             stopped: Stopped::default(),
             timed_out: None,
             open: BTreeMap::new(),
-            advice: "",
+            error_texts: ErrorTexts::default(),
         }
     }
 
@@ -318,14 +317,8 @@ impl Report {
         Ok(())
     }
 
-    /// Prints an error. Its advice is printed once, not for each of ten thousand tasks.
     fn say_error(&mut self, what: &str, error: &Error) {
-        let mut text = format!("{what}: {}", describe(error));
-        let advice = advice(error);
-        if advice != self.advice {
-            text += advice;
-            self.advice = advice;
-        }
+        let text = self.error_texts.compose(what, error);
         self.say(&text);
     }
 

@@ -129,6 +129,10 @@ impl View for CreateView {
         self.report.not_created(item.url(), error)
     }
 
+    fn shows_progress(&self) -> bool {
+        false
+    }
+
     fn update(&mut self, _: &[Item], _: &Update) -> io::Result<()> {
         Ok(())
     }

@@ -26,6 +26,8 @@ pub(super) trait View: Send + 'static {
     /// Shows that a creation has failed, and is repeated after a delay.
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()>;
     fn not_created(&mut self, item: &Item, outcome: NotCreated, error: &Error) -> io::Result<()>;
+    /// Reports whether changes of tasks are shown, and not only their ends.
+    fn shows_progress(&self) -> bool;
     /// Shows a change of a task, which belongs to these lines of the list.
     fn update(&mut self, items: &[Item], update: &Update) -> io::Result<()>;
     /// Shows the state of the whole, if it is time to.
@@ -232,6 +234,10 @@ impl<V: View> Run<V> {
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
+        // The lines of a task are read from the journal.
+        if !update.is_end() && !self.view.shows_progress() {
+            return Ok(());
+        }
         let items = self.ledger.items_of(update.task_id)?;
         let task_id = update.task_id;
         let step = match &update.result {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{ReportArgs, StatusArgs};
 use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Entry, Item};
-use crate::journal::{Counts, Group, JournalReader, Record, Step};
+use crate::journal::{Group, JournalReader, Record, Step};
 use crate::json;
 
 /// Prints the number of lines in each group.
@@ -23,19 +23,9 @@ pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Fai
     if as_json {
         out.write_all(json::to_line(&counts).as_bytes())?;
     } else {
-        let Counts {
-            new,
-            open,
-            succeeded,
-            failed,
-            unknown,
-            invalid,
-        } = counts;
-        writeln!(out, "new\t{new}\nopen\t{open}\nsucceeded\t{succeeded}")?;
-        writeln!(
-            out,
-            "failed\t{failed}\nunknown\t{unknown}\ninvalid\t{invalid}"
-        )?;
+        for (name, count) in counts.rows() {
+            writeln!(out, "{name}\t{count}")?;
+        }
     }
     out.flush()?;
     Ok(ExitStatus::Succeeded)

@@ -146,6 +146,18 @@ impl Counts {
         }
     }
 
+    /// Returns each group's name and number of lines, in the order in which they are printed.
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 6] {
+        [
+            (Group::New.name(), self.new),
+            (Group::Open.name(), self.open),
+            (Group::Succeeded.name(), self.succeeded),
+            (Group::Failed.name(), self.failed),
+            (Group::Unknown.name(), self.unknown),
+            (Group::Invalid.name(), self.invalid),
+        ]
+    }
+
     /// Returns the number of all lines.
     pub(crate) fn total(&self) -> usize {
         self.new + self.open + self.succeeded + self.failed + self.unknown + self.invalid

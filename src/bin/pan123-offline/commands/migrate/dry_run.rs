@@ -88,26 +88,10 @@ impl Plan {
             out.write_all(json::to_line(self).as_bytes())?;
             return out.flush();
         }
-        let Counts {
-            new,
-            open,
-            succeeded,
-            failed,
-            unknown,
-            invalid,
-        } = self.counts;
-        let rows = [
-            ("lines", self.lines),
-            ("doubled", self.doubled),
-            ("new", new),
-            ("open", open),
-            ("succeeded", succeeded),
-            ("failed", failed),
-            ("unknown", unknown),
-            ("invalid", invalid),
-            ("to create", self.to_create),
-            ("to follow", self.to_follow),
-        ];
+        let before = [("lines", self.lines), ("doubled", self.doubled)];
+        let after = [("to create", self.to_create), ("to follow", self.to_follow)];
+        let counts = self.counts.rows();
+        let rows = before.into_iter().chain(counts).chain(after);
         for (name, count) in rows {
             writeln!(out, "{name}\t{count}")?;
         }

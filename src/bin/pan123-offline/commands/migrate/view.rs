@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args::Common;
 use crate::commands::engine::{self, Progress, View, ends_all};
 use crate::display::{Display, Form};
-use crate::failure::{ExitStatus, advice, describe};
+use crate::failure::{ErrorTexts, ExitStatus};
 use crate::input::{InvalidLine, Item};
 use crate::journal::{Counts, NotCreated};
 use crate::overview::{self, duration};
@@ -24,8 +24,7 @@ pub(super) struct MigrateView {
     status: ExitStatus,
     /// The number of tasks that the error of all of them has left open.
     left: usize,
-    /// The advice that was printed last.
-    advice: &'static str,
+    error_texts: ErrorTexts,
     is_quiet: bool,
     display: Display,
 }
@@ -38,7 +37,7 @@ impl MigrateView {
             journal: journal.to_owned(),
             status: ExitStatus::Succeeded,
             left: 0,
-            advice: "",
+            error_texts: ErrorTexts::default(),
             is_quiet: common.quiet,
             display: Display::new(Form::Run.within(common)),
         }
@@ -59,12 +58,7 @@ impl MigrateView {
     }
 
     fn say_error(&mut self, what: &str, error: &Error) {
-        let mut text = format!("{what}: {}", describe(error));
-        let advice = advice(error);
-        if advice != self.advice {
-            text += advice;
-            self.advice = advice;
-        }
+        let text = self.error_texts.compose(what, error);
         self.say(&text);
     }
 
@@ -181,6 +175,10 @@ impl View for MigrateView {
             Some(item),
             || json!({"outcome": name, "error": error_fields(error)}),
         )
+    }
+
+    fn shows_progress(&self) -> bool {
+        self.as_json
     }
 
     fn update(&mut self, items: &[Item], update: &Update) -> io::Result<()> {
