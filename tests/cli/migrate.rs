@@ -311,3 +311,22 @@ fn stops_after_the_maximum_number_of_failures() {
         "{counts}"
     );
 }
+
+#[test]
+fn json_lines_tell_progress_before_the_end() {
+    let service = Service::start().unwrap();
+    service.new_tasks(|_, _| vec![Progress::new(Status::InProgress, 30), SUCCEEDED]);
+    let tool = Tool::of(&service);
+    let run = tool.feed(&format!("migrate --json --journal j - {FAST}"), list(1));
+    let progress: Vec<_> = run
+        .ends(0)
+        .json()
+        .into_iter()
+        .filter(|line| line["event"] == "progress")
+        .map(|line| (line["percent"].clone(), line["end"].clone()))
+        .collect();
+    assert_eq!(
+        progress,
+        [(json!(30), json!(false)), (json!(100), json!(true))]
+    );
+}
