@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::Error;
+use crate::error::{Error, shorten};
 
 /// The shortest secret, and the shortest prefix of one, that is looked for, in characters.
 const MIN_SECRET_LEN: usize = 8;
@@ -20,7 +20,8 @@ pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
         if contains_prefix(&unescape(&text), secret) {
             None
         } else {
-            Some(text.into_owned())
+            // What replaces a prefix can be longer than it.
+            Some(shorten(text.into_owned()))
         }
     };
     error.map_excerpts(redact).map_trace_id(redact)
@@ -148,6 +149,13 @@ mod tests {
             ),
             "a [redacted]"
         );
+    }
+
+    #[test]
+    fn keeps_no_more_than_an_excerpt() {
+        let text = "x".repeat(248) + &SECRET[..MIN_SECRET_LEN];
+        let redacted = body(|error| redact_secret(error, SECRET), &text);
+        assert_eq!(redacted, "x".repeat(248) + "[redacte");
     }
 
     #[test]
