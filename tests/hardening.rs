@@ -157,6 +157,43 @@ fn refusal_of_a_token_request_shows_no_new_token() {
     assert!(!texts.contains("eyJhbGci"), "{texts}");
 }
 
+/// The cache can be read and not written: next to a name of 250 bytes there is no name for a temporary file.
+#[test]
+fn refused_token_of_an_unwritable_cache_is_sent_once() {
+    let service = Service::start().unwrap();
+    service.task(TASK, [RUNNING]);
+    service.credentials("id", "client-secret");
+    let folder = std::env::temp_dir().join(format!("pan123-unwritable-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let client = |path: &std::path::Path| {
+        let credentials = Credentials::new("id", "client-secret").cache_file(path);
+        let builder = Client::builder().credentials(credentials).retries(0);
+        builder.base_url(service.base_url()).build().unwrap()
+    };
+    let unwritable = folder.join("t".repeat(250));
+    client(&folder.join("token")).get_process(TASK).unwrap();
+    std::fs::rename(folder.join("token"), &unwritable).unwrap();
+    service.revoke_tokens();
+
+    let client = client(&unwritable);
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert!(client.token_cache_error().is_some());
+    // The token after it is refused, too, and none may be requested so soon.
+    service.revoke_tokens();
+    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
+    assert_eq!(service.tokens_issued(), 2);
+    let authorizations: Vec<_> = service
+        .requests()
+        .iter()
+        .filter_map(|request| request.header("Authorization").map(str::to_owned))
+        .collect();
+    let stale = authorizations.first().unwrap();
+    let times_sent = authorizations.iter().filter(|sent| *sent == stale).count();
+    // By the client that requested it, and by the one that found it in the cache.
+    assert_eq!(times_sent, 2, "{authorizations:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[test]
 fn texts_of_the_service_are_shortened() {
     let service = service();
