@@ -235,7 +235,11 @@ fn panic_of_a_middleware_loses_no_task() {
     };
     let builder =
         builder(service.base_url()).configure_agent(|agent| agent.middleware(panics_once));
-    let mut watch = builder.build().unwrap().watch(0..3);
+    let mut watch = builder
+        .build()
+        .unwrap()
+        .watch(0..3)
+        .timeout(Duration::from_secs(20));
     let (mut ended, mut panics) = (Vec::new(), 0);
     loop {
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| watch.next())) {
