@@ -125,217 +125,127 @@ mod tests {
         Error::Transport(TransportError::new(kind, "m", delivery, None))
     }
 
+    /// The arguments of a decision.
+    struct Case {
+        error: Error,
+        cause: AttemptCause,
+        idempotency: Idempotency,
+        attempts: Attempts,
+        remaining: Duration,
+    }
+
+    /// Returns the case of an idempotent request whose first attempt failed, with 30 s remaining.
+    fn case(error: Error) -> Case {
+        Case {
+            error,
+            cause: AttemptCause::Request,
+            idempotency: Idempotency::Idempotent,
+            attempts: Attempts::default(),
+            remaining: ms(30_000),
+        }
+    }
+
+    impl Case {
+        fn cause(mut self, cause: AttemptCause) -> Self {
+            self.cause = cause;
+            self
+        }
+
+        fn not_idempotent(mut self) -> Self {
+            self.idempotency = Idempotency::NotIdempotent;
+            self
+        }
+
+        fn retries(mut self, retries: u32) -> Self {
+            self.attempts.retries = retries;
+            self
+        }
+
+        fn replaced(mut self, token_replacements: u8) -> Self {
+            self.attempts.token_replacements = token_replacements;
+            self
+        }
+
+        fn replayed(mut self) -> Self {
+            self.attempts.replayed = true;
+            self
+        }
+
+        fn remaining(mut self, milliseconds: u64) -> Self {
+            self.remaining = ms(milliseconds);
+            self
+        }
+    }
+
     #[test]
     fn decides_by_error_and_attempts() {
-        use AttemptCause::{Request, TokenReplaced, TokenRequest};
+        use AttemptCause::{TokenReplaced, TokenRequest};
         use Delivery::{MaybeSent, NotSent};
-        use Idempotency::{Idempotent, NotIdempotent};
+        use Retry::{No, OverNewConnection, WithNewToken};
         use TransportErrorKind::{Closed, Connect, Tls};
 
-        let first = Attempts::default();
-        let retried = Attempts {
-            retries: 2,
-            ..first
-        };
-        let replayed = Attempts {
-            replayed: true,
-            ..first
-        };
-        let replaced = |token_replacements| Attempts {
-            token_replacements,
-            ..first
-        };
-        let retry_after = |delay| http(429).with_retry_after(Some(delay));
-        let closed = || transport(Closed, MaybeSent);
-        let connect = || transport(Connect, NotSent);
-        for (error, cause, idempotency, attempts, remaining, expected) in [
+        let after = |milliseconds| Retry::After(ms(milliseconds));
+        let status = |status| case(http(status));
+        let retry_after = |delay| case(http(429).with_retry_after(Some(ms(delay))));
+        let closed = || case(transport(Closed, MaybeSent));
+        let closed_unsent = || case(transport(Closed, NotSent));
+        let connect = || case(transport(Connect, NotSent));
+        let replaced = |count| status(401).cause(TokenReplaced).replaced(count);
+        for (case, expected) in [
             // Transient errors, with backoff.
-            (
-                http(503),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
-            (
-                http(503),
-                Request,
-                Idempotent,
-                Attempts {
-                    retries: 1,
-                    ..first
-                },
-                30_000,
-                Retry::After(ms(1000)),
-            ),
-            (http(503), Request, Idempotent, retried, 30_000, Retry::No),
-            (http(503), Request, Idempotent, first, 500, Retry::No),
-            (http(503), Request, Idempotent, first, 0, Retry::No),
-            (
-                http(503),
-                TokenRequest,
-                Idempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
-            (
-                connect(),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
+            (status(503), after(500)),
+            (status(503).retries(1), after(1000)),
+            (status(503).retries(2), No),
+            (status(503).remaining(500), No),
+            (status(503).remaining(0), No),
+            (status(503).cause(TokenRequest), after(500)),
+            (connect(), after(500)),
             // Permanent errors.
-            (http(401), Request, Idempotent, first, 30_000, Retry::No),
-            (http(403), Request, Idempotent, first, 30_000, Retry::No),
-            (http(404), Request, Idempotent, first, 30_000, Retry::No),
-            (
-                transport(Tls, NotSent),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::No,
-            ),
+            (status(401), No),
+            (status(403), No),
+            (status(404), No),
+            (case(transport(Tls, NotSent)), No),
             // `Retry-After`.
-            (
-                retry_after(ms(7000)),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::After(ms(7000)),
-            ),
-            (
-                retry_after(ms(0)),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::After(ms(50)),
-            ),
-            (
-                retry_after(ms(30_000)),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::No,
-            ),
+            (retry_after(7000), after(7000)),
+            (retry_after(0), after(50)),
+            (retry_after(30_000), No),
             // A closed connection is replaced once, outside the count of retries.
-            (
-                closed(),
-                Request,
-                Idempotent,
-                first,
-                30_000,
-                Retry::OverNewConnection,
-            ),
-            (
-                closed(),
-                Request,
-                Idempotent,
-                Attempts {
-                    replayed: false,
-                    ..retried
-                },
-                30_000,
-                Retry::OverNewConnection,
-            ),
-            (
-                closed(),
-                Request,
-                Idempotent,
-                replayed,
-                30_000,
-                Retry::After(ms(500)),
-            ),
+            (closed(), OverNewConnection),
+            (closed().retries(2), OverNewConnection),
+            (closed().replayed(), after(500)),
             // A refused token is replaced twice.
-            (
-                http(401),
-                TokenReplaced,
-                Idempotent,
-                first,
-                30_000,
-                Retry::WithNewToken,
-            ),
-            (
-                http(401),
-                TokenReplaced,
-                Idempotent,
-                replaced(1),
-                30_000,
-                Retry::WithNewToken,
-            ),
-            (
-                http(401),
-                TokenReplaced,
-                Idempotent,
-                replaced(2),
-                30_000,
-                Retry::No,
-            ),
-            (http(401), TokenReplaced, Idempotent, first, 0, Retry::No),
+            (replaced(0), WithNewToken),
+            (replaced(1), WithNewToken),
+            (replaced(2), No),
+            (replaced(0).remaining(0), No),
             // Not idempotent: only what was not processed.
-            (
-                http(401),
-                TokenReplaced,
-                NotIdempotent,
-                first,
-                30_000,
-                Retry::WithNewToken,
-            ),
-            (
-                http(429),
-                Request,
-                NotIdempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
-            (
-                connect(),
-                Request,
-                NotIdempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
-            (closed(), Request, NotIdempotent, first, 30_000, Retry::No),
-            (
-                transport(Closed, NotSent),
-                Request,
-                NotIdempotent,
-                first,
-                30_000,
-                Retry::After(ms(500)),
-            ),
-            (http(502), Request, NotIdempotent, first, 30_000, Retry::No),
-            (http(503), Request, NotIdempotent, first, 30_000, Retry::No),
+            (replaced(0).not_idempotent(), WithNewToken),
+            (status(429).not_idempotent(), after(500)),
+            (connect().not_idempotent(), after(500)),
+            (closed().not_idempotent(), No),
+            (closed_unsent().not_idempotent(), after(500)),
+            (status(502).not_idempotent(), No),
+            (status(503).not_idempotent(), No),
         ] {
-            let text = format!("{error} {cause:?} {idempotency:?} {attempts:?} {remaining} ms");
+            let Case {
+                error,
+                cause,
+                idempotency,
+                attempts,
+                remaining,
+            } = case;
+            let text = format!("{error} {cause:?} {idempotency:?} {attempts:?} {remaining:?}");
             let failed = AttemptError { error, cause };
-            assert_eq!(
-                decide(&failed, idempotency, attempts, 2, ms(remaining)),
-                expected,
-                "{text}"
-            );
+            let decided = decide(&failed, idempotency, attempts, 2, remaining);
+            assert_eq!(decided, expected, "{text}");
         }
     }
 
     #[test]
     fn backoff_doubles() {
-        for (retries, expected) in [
-            (0, 500),
-            (1, 1000),
-            (2, 2000),
-            (17, 65_536_000),
-            (u32::MAX, 65_536_000),
-        ] {
-            assert_eq!(backoff(retries), ms(expected));
+        let max = 65_536_000;
+        for (retries, expected) in [(0, 500), (1, 1000), (2, 2000), (17, max), (u32::MAX, max)] {
+            assert_eq!(backoff(retries), ms(expected), "{retries}");
         }
     }
 }
