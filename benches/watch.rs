@@ -1,38 +1,67 @@
-//! What the engine behind `watch` costs beside its polls: time a poll and memory a task.
+//! Costs of the scheduler behind `watch`, beside its polls: time per poll and memory per task.
 //!
-//! `cargo bench --bench watch`: tasks whose answers come from memory, by a ureq middleware, with no limit to the rate.
-//! The same calls are made one by one, too; the difference is the scheduling.
+//! `cargo bench --bench watch`: the responses come from memory, by a ureq middleware, and nothing limits the rate.
+//! The same calls are also made one by one; the difference is the scheduling. Ends with an error if a task needs more
+//! memory than [`MAX_TASK_BYTES`], or a distinct error more than [`MAX_ERROR_BYTES`].
 #![allow(missing_docs, reason = "a program")]
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pan123_offline::{Client, PollPolicy, ureq};
 
-const POLLS_A_TASK: u64 = 10;
+const POLLS_PER_TASK: u64 = 10;
 const ROUNDS: usize = 8;
 
-fn main() {
+/// Number of tasks whose memory is checked.
+const TASKS: u64 = 100_000;
+
+/// Maximum memory of a followed task, with its id.
+const MAX_TASK_BYTES: u64 = 64;
+/// Maximum memory of a distinct error, whatever the length of its message.
+const MAX_ERROR_BYTES: u64 = 1024;
+
+fn main() -> ExitCode {
     println!(
         "{:<10}{:>14}{:>14}{:>16}{:>16}{:>16}",
-        "tasks", "a call, ns", "a poll, ns", "scheduling, ns", "bytes a task", "at the peak"
+        "tasks", "call, ns", "poll, ns", "scheduling, ns", "bytes per task", "peak"
     );
     let [few, many] = [1_000, 100_000].map(report);
     println!(
-        "from 1,000 to 100,000 tasks the scheduling of a poll grows by {:.2}",
+        "from 1,000 to 100,000 tasks the scheduling of a poll grows by {:.2}\n",
         many / few
     );
-    for (name, is_distinct) in [("one message", false), ("each another message", true)] {
-        let bytes = bytes_of_errors(100_000, is_distinct);
-        println!("100,000 tasks that fail, {name} of 60 KB: {bytes:.1} bytes a task");
+    let [running, _] = InMemory::new().memory(TASKS);
+    let [same, distinct] = [false, true].map(|is_distinct| bytes_of_failing(TASKS, is_distinct));
+    let limits = [
+        ("100,000 running tasks", running, 0),
+        ("100,000 failing tasks, one message of 60 KB", same, 1),
+        (
+            "100,000 failing tasks, distinct messages of 60 KB",
+            distinct,
+            TASKS,
+        ),
+    ];
+    let mut exit = ExitCode::SUCCESS;
+    for (name, bytes, distinct_errors) in limits {
+        let limit = TASKS * MAX_TASK_BYTES + distinct_errors * MAX_ERROR_BYTES;
+        let holds = bytes <= limit;
+        let [measured, at_most] = [bytes, limit].map(|bytes| bytes as f64 / TASKS as f64);
+        let verdict = if holds { "PASS" } else { "FAIL" };
+        println!("{name}: {measured:.5} bytes per task, at most {at_most:.5}: {verdict}");
+        if !holds {
+            exit = ExitCode::FAILURE;
+        }
     }
+    exit
 }
 
-/// Prints a line, and returns the nanoseconds that scheduling takes a poll.
+/// Prints a line, and returns the nanoseconds of scheduling per poll.
 fn report(tasks: u64) -> f64 {
     let service = InMemory::new();
-    // As many polls for few tasks as for many, and in turns, so that a busy moment hits both alike.
+    // As many polls for few tasks as for many, alternately, so that a busy moment affects both.
     let repeat = 100_000 / tasks;
     let (mut calls, mut polls) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -43,61 +72,55 @@ fn report(tasks: u64) -> f64 {
             (0..repeat).for_each(|_| service.watch(tasks))
         }));
     }
-    // What a busy machine does to a round only makes it longer, so the shortest is nearest to the truth.
+    // Other load only makes a round longer, so the shortest round is the most precise.
     let [call, poll] =
         [calls, polls].map(|rounds| rounds.into_iter().fold(f64::INFINITY, f64::min));
-    let (bytes, peak) = service.memory(tasks);
+    let [bytes, peak] = service
+        .memory(tasks)
+        .map(|bytes| bytes as f64 / tasks as f64);
     println!(
-        "{tasks:<10}{call:>14.0}{poll:>14.0}{:>16.0}{bytes:>16.1}{peak:>16.1}",
+        "{tasks:<10}{call:>14.0}{poll:>14.0}{:>16.0}{bytes:>16.2}{peak:>16.2}",
         poll - call
     );
     poll - call
 }
 
-/// A client that is answered from memory: each task goes on for so many polls, then succeeds.
+/// A client whose responses come from memory: the first polls find a running task, the others a finished one.
 struct InMemory {
     client: Client,
-    asked: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     ends_after: Arc<AtomicU64>,
 }
 
 impl InMemory {
     fn new() -> Self {
-        let (asked, ends_after) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let (count, end) = (Arc::clone(&asked), Arc::clone(&ends_after));
-        let answer =
-            move |_: ureq::http::Request<ureq::SendBody>, _: ureq::middleware::MiddlewareNext| {
-                let over = count.fetch_add(1, Ordering::Relaxed) >= end.load(Ordering::Relaxed);
-                Ok(ureq::http::Response::new(ureq::Body::builder().data(if over {
-                r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"t"}"#
-            } else {
-                r#"{"code":0,"message":"ok","data":{"process":37,"status":0},"x-traceID":"t"}"#
-            })))
+        let (requests, ends_after) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (count, end) = (Arc::clone(&requests), Arc::clone(&ends_after));
+        let client = client(move || {
+            let is_finished = count.fetch_add(1, Ordering::Relaxed) >= end.load(Ordering::Relaxed);
+            let data = match is_finished {
+                true => r#"{"process":100,"status":2}"#,
+                false => r#"{"process":37,"status":0}"#,
             };
-        let client = Client::builder()
-            .access_token("token")
-            .base_url("http://127.0.0.1:9")
-            .min_poll_gap(Duration::ZERO)
-            .configure_agent(|agent| agent.middleware(answer))
-            .build()
-            .unwrap();
+            format!(r#"{{"code":0,"message":"ok","data":{data},"x-traceID":"t"}}"#)
+        });
         Self {
             client,
-            asked,
+            requests,
             ends_after,
         }
     }
 
     fn restart(&self, tasks: u64) {
-        self.asked.store(0, Ordering::Relaxed);
+        self.requests.store(0, Ordering::Relaxed);
         self.ends_after
-            .store(tasks * (POLLS_A_TASK - 1), Ordering::Relaxed);
+            .store(tasks * (POLLS_PER_TASK - 1), Ordering::Relaxed);
     }
 
-    /// The polls of a watch, as single calls.
+    /// Makes the polls of a watch as single calls.
     fn call(&self, tasks: u64) {
         self.restart(tasks);
-        for _ in 0..POLLS_A_TASK {
+        for _ in 0..POLLS_PER_TASK {
             for task in 0..tasks {
                 self.client.get_process(task).unwrap();
             }
@@ -113,19 +136,20 @@ impl InMemory {
                 .max_interval(nanosecond),
         );
         assert_eq!(watch.filter(|update| update.is_end()).count() as u64, tasks);
-        assert_eq!(self.asked.load(Ordering::Relaxed), tasks * POLLS_A_TASK);
+        let requests = self.requests.load(Ordering::Relaxed);
+        assert_eq!(requests, tasks * POLLS_PER_TASK);
     }
 
     fn time(&self, tasks: u64, work: impl FnOnce()) -> f64 {
         let started = Instant::now();
         work();
-        started.elapsed().as_nanos() as f64 / (tasks * POLLS_A_TASK) as f64
+        started.elapsed().as_nanos() as f64 / (tasks * POLLS_PER_TASK) as f64
     }
 
-    /// Bytes a task beyond its id, while all are watched and at the most while the watch was made.
-    fn memory(&self, tasks: u64) -> (f64, f64) {
+    /// Returns the bytes of a watch that follows all tasks, and the most that making it needed.
+    fn memory(&self, tasks: u64) -> [u64; 2] {
         self.restart(tasks);
-        // The list of ids is the caller's; so is a first call's buffers.
+        // Buffers that the first call allocates are not the watch's.
         self.client.get_process(0).unwrap();
         let mut watch = None;
         let counted = allocation_counter::measure(|| {
@@ -134,33 +158,36 @@ impl InMemory {
             watch = Some(started);
         });
         drop(watch);
-        let beyond_id = |bytes: f64| bytes / tasks as f64 - 8.0;
-        (
-            beyond_id(counted.bytes_current as f64),
-            beyond_id(counted.bytes_max as f64),
-        )
+        [counted.bytes_current.unsigned_abs(), counted.bytes_max]
     }
 }
 
-/// Memory of a watch after every task has failed once, in bytes a task.
-fn bytes_of_errors(tasks: u64, is_distinct: bool) -> f64 {
-    let text = "x".repeat(60_000);
-    let requests = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&requests);
-    let reply = move |_: ureq::http::Request<ureq::SendBody>,
-                      _: ureq::middleware::MiddlewareNext| {
-        let number = count.fetch_add(1, Ordering::Relaxed) * u64::from(is_distinct);
-        let body = format!(r#"{{"code":502,"message":"{number} {text}"}}"#);
-        Ok(ureq::http::Response::new(ureq::Body::builder().data(body)))
+/// Returns a client that gets its response bodies from a function.
+fn client(body: impl Fn() -> String + Send + Sync + 'static) -> Client {
+    let respond = move |_: ureq::http::Request<ureq::SendBody>,
+                        _: ureq::middleware::MiddlewareNext| {
+        let body = ureq::Body::builder().data(body());
+        Ok(ureq::http::Response::new(body))
     };
-    let client = Client::builder()
+    Client::builder()
         .access_token("token")
         .base_url("http://127.0.0.1:9")
         .min_poll_gap(Duration::ZERO)
-        .configure_agent(|agent| agent.middleware(reply))
+        .configure_agent(|agent| agent.middleware(respond))
         .build()
-        .unwrap();
-    // The list of ids is the caller's; so are a first call's buffers.
+        .unwrap()
+}
+
+/// Returns the bytes of a watch after every task has failed once.
+fn bytes_of_failing(tasks: u64, is_distinct: bool) -> u64 {
+    let text = "x".repeat(60_000);
+    let requests = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&requests);
+    let client = client(move || {
+        let number = count.fetch_add(1, Ordering::Relaxed) * u64::from(is_distinct);
+        format!(r#"{{"code":502,"message":"{number} {text}"}}"#)
+    });
+    // Buffers that the first call allocates are not the watch's.
     client.get_process(0).unwrap_err();
     let policy = PollPolicy::new().initial_interval(Duration::from_secs(600));
     let mut watch = None;
@@ -173,5 +200,5 @@ fn bytes_of_errors(tasks: u64, is_distinct: bool) -> f64 {
         watch = Some(started);
     });
     drop(watch);
-    counted.bytes_current as f64 / tasks as f64
+    counted.bytes_current.unsigned_abs()
 }
