@@ -167,10 +167,10 @@ static FATES: [Fate; 45] = [
     Fate::new("no answer", CLOSED, |_| Reply::nothing()),
     Fate::new("cut in the status line", CLOSED, |good| good.cut_at(12)),
     Fate::new("cut in the head", CLOSED, |good| {
-        cut(good.head_len() - 1, good)
+        cut(good.header_len() - 1, good)
     }),
     Fate::new("cut before the body", CLOSED, |good| {
-        cut(good.head_len(), good)
+        cut(good.header_len(), good)
     }),
     Fate::new("cut in the body", CLOSED, |good| cut(good.len() - 1, good)),
     Fate::new("cut in the chunks", CLOSED, |good| {

@@ -477,7 +477,7 @@ fn rejects_code_0_with_an_error_status() {
 #[test]
 fn a_connection_that_breaks_after_sending() {
     let whole = created(1).header("Retry-After", "0");
-    let (head, all) = (whole.head_len(), whole.len());
+    let (head, all) = (whole.header_len(), whole.len());
     fails_once("nothing", Reply::nothing(), "Closed", true);
     for at in [1, 20, head - 1, head, head + 1, all - 1] {
         fails_once(
@@ -500,7 +500,7 @@ fn a_connection_that_breaks_after_sending() {
 fn rejects_chunked_response_cut_short() {
     let whole = created(1).chunked();
     // Without the very last line break it is whole all the same.
-    for at in whole.head_len()..whole.len() - 2 {
+    for at in whole.header_len()..whole.len() - 2 {
         fails_once(
             &format!("cut at {at} of {}", whole.len()),
             whole.clone().cut_at(at),
@@ -662,7 +662,7 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn a_timeout_after_sending() {
     let whole = created(1);
-    let (head, all) = (whole.head_len(), whole.len());
+    let (head, all) = (whole.header_len(), whole.len());
     let page = html(502);
     let mut faults = vec![
         (

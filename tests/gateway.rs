@@ -521,13 +521,13 @@ fn a_body_without_a_length_must_be_whole() {
     });
     let client = client(&nginx);
     let reply = Reply::progress(RUNNING).until_close();
-    for at in reply.head_len()..reply.len() {
+    for at in reply.header_len()..reply.len() {
         service.reply_next(reply.clone().cut_at(at));
         let error = client.get_process(TASK).unwrap_err();
         let Error::Decode(decode) = &error else {
             panic!("cut at {at}: {error:?}")
         };
-        let reason = if at == reply.head_len() {
+        let reason = if at == reply.header_len() {
             "it is empty"
         } else {
             "it is incomplete"

@@ -169,7 +169,7 @@ fn a_pause_beyond_the_deadline_is_not_begun() {
 #[test]
 fn every_stall_is_bounded() {
     let whole = Reply::progress(RUNNING);
-    let (head, all) = (whole.head_len(), whole.len());
+    let (head, all) = (whole.header_len(), whole.len());
     let byte_by_byte = Duration::from_millis(40);
     for (what, reply) in [
         ("before the head", whole.clone().stall_at(0)),

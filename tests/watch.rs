@@ -70,7 +70,7 @@ struct Fault {
 /// Every kind of fault that the stand-in can make, but for what takes its time.
 fn faults() -> Vec<Fault> {
     let odd = || Reply::progress(ODD);
-    let (head, all) = (odd().head_len(), odd().len());
+    let (head, all) = (odd().header_len(), odd().len());
     let page = html(502).len();
     let twice = || [whole(ODD), whole(ODD)].concat();
     let keep = |name, reply| Fault {
@@ -733,7 +733,7 @@ fn zero_timeout_polls_once_over_a_pooled_connection() {
 #[test]
 fn a_wait_ends_although_the_server_is_silent() {
     let whole = Reply::progress(RUNNING);
-    let (head, all) = (whole.head_len(), whole.len());
+    let (head, all) = (whole.header_len(), whole.len());
     for (what, reply) in [
         ("before the head", whole.clone().stall_at(0)),
         ("in the head", whole.clone().stall_at(30)),

@@ -225,7 +225,7 @@ impl Reply {
     /// Returns the length in bytes of the status line and the headers, the blank line at their end
     /// included; 0 if the response is [raw](Self::raw).
     #[must_use]
-    pub fn head_len(&self) -> usize {
+    pub fn header_len(&self) -> usize {
         let mut headers = Vec::new();
         self.render_headers(&mut headers);
         headers.len()

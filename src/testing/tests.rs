@@ -317,8 +317,8 @@ fn reply_ends_its_connection_as_scripted() {
     for (reply, expected) in [
         (reply().close_after(), whole.as_str()),
         (
-            reply().cut_at(reply().head_len() + 3),
-            &whole[..reply().head_len() + 3],
+            reply().cut_at(reply().header_len() + 3),
+            &whole[..reply().header_len() + 3],
         ),
         (reply().cut_at(usize::MAX), &whole),
         (reply().drip(Duration::ZERO).close_after(), &whole),
@@ -369,12 +369,12 @@ fn lengths_count_the_bytes_sent() {
     let reply = Reply::json("[1]").header("Retry-After", "3");
     let text = rendered(&reply);
     assert_eq!(reply.len(), text.len());
-    assert_eq!(reply.head_len(), text.len() - 3);
-    assert!(text[..reply.head_len()].ends_with("\r\n\r\n"));
+    assert_eq!(reply.header_len(), text.len() - 3);
+    assert!(text[..reply.header_len()].ends_with("\r\n\r\n"));
     assert!(!reply.is_empty());
 
     assert_eq!(
-        (Reply::raw("abc").head_len(), Reply::raw("abc").len()),
+        (Reply::raw("abc").header_len(), Reply::raw("abc").len()),
         (0, 3)
     );
     assert!(Reply::nothing().is_empty());

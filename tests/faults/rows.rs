@@ -147,7 +147,7 @@ fn within_the_head() -> Vec<Row> {
             "cut in the status line, in a header, before the blank line",
             USUAL,
             |call| {
-                let head = call.good().head_len();
+                let head = call.good().header_len();
                 [1, 12, 30, head - 2, head - 1]
                     .map(|at| call.good().cut_at(at))
                     .into()
@@ -160,7 +160,7 @@ fn within_the_head() -> Vec<Row> {
             None
         }),
         answer(at, "stalls", IMPATIENT, |call| {
-            let head = call.good().head_len();
+            let head = call.good().header_len();
             vec![call.good().stall_at(30), call.good().stall_at(head - 1)]
         }),
         answer(at, "byte by byte, beyond the timeout", IMPATIENT, |call| {
@@ -301,7 +301,7 @@ fn within_the_body() -> Vec<Row> {
         }),
         answer(at, "stalls", IMPATIENT, |call| {
             let whole = call.good();
-            let (head, all) = (whole.head_len(), whole.len());
+            let (head, all) = (whole.header_len(), whole.len());
             vec![
                 whole.clone().stall_at(head),
                 whole.clone().stall_at(all - 1),
@@ -350,7 +350,7 @@ fn within_the_body() -> Vec<Row> {
 
 /// From the head's end to the last byte.
 fn cuts(reply: Reply) -> Vec<Reply> {
-    let (head, all) = (reply.head_len(), reply.len());
+    let (head, all) = (reply.header_len(), reply.len());
     [head, head + 1, head + 30, all - 1]
         .map(|at| reply.clone().cut_at(at))
         .into()
