@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pan123_offline::testing::Service;
+use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Client, ClientBuilder, Progress, Status};
 
 /// A token that no text contains by chance.
@@ -41,4 +41,26 @@ pub(crate) fn all_texts(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     texts
+}
+
+/// Returns the page of a gateway in front of the service.
+pub(crate) fn html(status: u16) -> Reply {
+    Reply::new(status)
+        .header("Content-Type", "text/html")
+        .body("<html><body>a gateway</body></html>")
+}
+
+/// Adds `Retry-After: 0`, so that a retry does not wait.
+pub(crate) fn retry_at_once(reply: Reply) -> Reply {
+    reply.header("Retry-After", "0")
+}
+
+/// Checks all cases at the same time, each in a thread of its own.
+pub(crate) fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let check = &check;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
 }
