@@ -185,7 +185,8 @@ fn pause_of_more_than_a_day_ends_all_tasks() {
             .iter()
             .all(|update| update.result.as_ref().is_err_and(Error::is_rate_limited))
     );
-    assert!(client.wait(11).run().unwrap_err().is_rate_limited());
+    let wait = client.wait(11).timeout(ms(20_000));
+    assert!(wait.run().unwrap_err().is_rate_limited());
     assert_eq!(
         service.request_count(),
         1,
