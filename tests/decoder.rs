@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
 
 /// How often each property is tried. Nothing is written beside the sources where one fails: proptest prints the
-/// smallest body that breaks it, and that goes into `answers.rs` as a row.
+/// smallest body that breaks it, and that goes into `responses.rs` as a row.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
