@@ -1,8 +1,8 @@
-//! Replays the seeds of the fuzz targets, through the same checks: see `fuzz/README.md`.
+//! Replays the seeds of the fuzz targets through the same checks (see `fuzz/README.md`).
 //!
-//! Where one fails, the last file that the test's output names is the one.
+//! If a check panics, the last file in the test's output is the seed that failed.
 
-// The checks have a public face for the fuzz targets.
+// The checks are `pub` for the fuzz targets.
 #[allow(unreachable_pub)]
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
@@ -27,18 +27,18 @@ fn callback() {
 
 #[test]
 fn token_cache() {
-    let token_cache = checks::TokenCache::new();
+    let token_cache = checks::TokenCacheCheck::new();
     replay("token_cache", |file| token_cache.check(file));
 }
 
 #[test]
-fn answer() {
-    let answer = checks::Answer::new();
-    replay("answer", |bytes| answer.check(bytes));
+fn response() {
+    let response = checks::ResponseCheck::new();
+    replay("response", |bytes| response.check(bytes));
 }
 
-/// Every seed of a target. By its name one is `good-…`, which is a success, or `bad-…`, which is none; what a fuzzer
-/// found has any other name, and may be either.
+/// Replays every seed of a target. A seed named `good-…` must be a success, and one named `bad-…`
+/// must not. An input that a fuzzer found has any other name, and may be either.
 fn replay(target: &str, check: impl Fn(&[u8]) -> bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
@@ -53,16 +53,19 @@ fn replay(target: &str, check: impl Fn(&[u8]) -> bool) {
         let name = seed.file_name().unwrap().to_str().unwrap();
         println!("{name}");
         let success = check(&fs::read(&seed).unwrap());
-        assert!(success || !name.starts_with("good-"), "{name} is a success");
+        assert!(
+            success || !name.starts_with("good-"),
+            "{name} should be a success"
+        );
         assert!(
             !success || !name.starts_with("bad-"),
-            "{name} is no success"
+            "{name} should not be a success"
         );
         good += usize::from(success);
         bad += usize::from(!success);
     }
     assert!(
         good > 0 && bad > 0,
-        "seeds of both kinds: {good} good, {bad} bad"
+        "there must be seeds of both kinds: {good} good, {bad} bad"
     );
 }

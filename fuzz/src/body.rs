@@ -1,13 +1,13 @@
-//! The checks of what is pure: bytes in, result out.
+//! Checks of the pure functions: bytes in, result out.
 
 use pan123_offline::{Callback, CallbackStatus, Envelope, Error, ErrorCode, Progress, Status};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::errors::check_error;
-use super::json::{find, is_repeated, only, without_mark};
+use super::json::{find, is_repeated, only, strip_bom};
 
-/// The body of an answer, decoded for a progress and for anything.
+/// Decodes a response body as a progress and as any JSON value.
 pub fn envelope(body: &[u8]) -> bool {
     let progress = decode::<Progress>(body);
     assert_eq!(progress, progress_in(body), "the progress");
@@ -16,7 +16,7 @@ pub fn envelope(body: &[u8]) -> bool {
     progress.is_some()
 }
 
-/// The `data` of an answer, on its own and in an envelope.
+/// Decodes the `data` of a response, by itself and in an envelope.
 pub fn progress(data: &[u8]) -> bool {
     let expected = progress_at(data, &[]);
     let progress = serde_json::from_slice::<Progress>(data);
@@ -27,7 +27,7 @@ pub fn progress(data: &[u8]) -> bool {
         assert_eq!(
             serde_json::from_value::<Progress>(value).ok(),
             Some(expected),
-            "by way of a tree"
+            "decoded from a `Value`"
         );
     }
     if std::str::from_utf8(data).is_ok() && serde_json::from_slice::<IgnoredAny>(data).is_ok() {
@@ -49,7 +49,7 @@ pub fn progress(data: &[u8]) -> bool {
     expected.is_some()
 }
 
-/// What the service sends on its own.
+/// Decodes the body of a callback.
 pub fn callback(body: &[u8]) -> bool {
     let expected = callback_in(body);
     match Callback::from_slice(body) {
@@ -72,8 +72,8 @@ pub fn callback(body: &[u8]) -> bool {
     expected.is_some()
 }
 
-/// Compares texts, and numbers by their values: the digits come as they were sent, and the expected number went through
-/// `serde_json`'s parser, whose last digit is not exact.
+/// Compares texts, and numbers by their values: the library keeps the digits as they were sent, and
+/// the expected number went through `serde_json`'s parser, which is not exact in the last digit.
 fn assert_same_text(seen: Option<String>, expected: Option<String>) {
     const MAX_RELATIVE_ERROR: f64 = 1e-12;
     let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse::<f64>().ok());
@@ -94,7 +94,7 @@ fn decode<T: DeserializeOwned + Clone>(body: &[u8]) -> Option<T> {
             );
             assert!(
                 matches!(code(body), None | Some(0)),
-                "a code is lost: {error:?}"
+                "the code is lost: {error:?}"
             );
             check_error(&error, body, &[]);
             return None;
@@ -103,7 +103,7 @@ fn decode<T: DeserializeOwned + Clone>(body: &[u8]) -> Option<T> {
     assert_eq!(
         code(body),
         Some(envelope.code.as_i64()),
-        "a code that is there, once"
+        "the code must be present, and not repeated"
     );
     assert!(
         envelope.data.is_none() || envelope.code.is_ok(),
@@ -132,8 +132,8 @@ fn decode<T: DeserializeOwned + Clone>(body: &[u8]) -> Option<T> {
     data
 }
 
-/// The `code` of an envelope: a whole number, or a string that holds one. A success is `0` or `"0"`. Bytes that are not
-/// UTF-8 do not hide an error's.
+/// Returns the `code` of an envelope: an integer, or a string that contains one. The code of a
+/// success is `0` or `"0"`. The code of an error is found even if the body is not UTF-8.
 fn code(body: &[u8]) -> Option<i64> {
     let value = only(&lossy(body), &["code"])?;
     let code = integer(&value).and_then(|code| i64::try_from(code).ok())?;
@@ -141,7 +141,7 @@ fn code(body: &[u8]) -> Option<i64> {
     (code != 0 || (is_plain && std::str::from_utf8(body).is_ok())).then_some(code)
 }
 
-/// A whole number in any of its forms: `2`, `2.0`, `"2"`.
+/// Returns an integer from any of its forms: `2`, `2.0`, `"2"`.
 pub fn integer(value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) => number.as_i128().or_else(|| {
@@ -157,7 +157,7 @@ pub fn integer(value: &Value) -> Option<i128> {
     }
 }
 
-/// At most 256 characters of a text.
+/// Returns the first 256 characters of a text.
 fn shorten(text: &str) -> String {
     text.chars().take(256).collect()
 }
@@ -167,24 +167,24 @@ fn text(body: &[u8], field: &str) -> Option<String> {
 }
 
 fn lossy(body: &[u8]) -> Vec<u8> {
-    String::from_utf8_lossy(without_mark(body))
+    String::from_utf8_lossy(strip_bom(body))
         .into_owned()
         .into_bytes()
 }
 
-/// A field of the `data` of a success.
+/// Returns a field of the `data` of a success.
 pub fn data(body: &[u8], path: &[&str]) -> Option<Value> {
-    let data = only(without_mark(body), &[&["data"], path].concat())?;
+    let data = only(strip_bom(body), &[&["data"], path].concat())?;
     (code(body) == Some(0) && !data.is_null()).then_some(data)
 }
 
-/// The progress in the body of a success.
+/// Returns the progress in the body of a success.
 pub fn progress_in(body: &[u8]) -> Option<Progress> {
     data(body, &["status"])?;
-    progress_at(without_mark(body), &["data"])
+    progress_at(strip_bom(body), &["data"])
 }
 
-/// The progress at this path: the status as the number says, the percentage cut and never rounded.
+/// Returns the progress at this path, with the percentage rounded down to 0–100.
 fn progress_at(json: &[u8], path: &[&str]) -> Option<Progress> {
     let number = |field| only(json, &[path, &[field]].concat());
     let status = i64::try_from(integer(&number("status")?)?).ok()?;
@@ -208,15 +208,15 @@ fn progress_at(json: &[u8], path: &[&str]) -> Option<Progress> {
     Some(Progress::new(status, percent))
 }
 
-/// What a callback says: texts and numbers count as texts, and an empty text as none.
+/// Returns the fields of a callback. A number counts as a text, and an empty text as none.
 fn callback_in(body: &[u8]) -> Option<(String, CallbackStatus, Option<String>, Option<String>)> {
-    let json = without_mark(body);
+    let json = strip_bom(body);
     let text = |field| {
         let text = match find(json, &[field]) {
             _ if is_repeated(json, field) => return None,
             Ok(Some(Value::String(text))) => text,
             Ok(Some(Value::Number(number))) => number.to_string(),
-            // Another value, also one that is too deep for a tree.
+            // Any other value, also one that is nested too deep for `Value`.
             _ => String::new(),
         };
         Some(Some(text).filter(|text| !text.is_empty()))

@@ -1,15 +1,16 @@
-//! What must hold for an error.
+//! The checks of an error.
 
 use std::error::Error as StdError;
 
 use pan123_offline::Error;
 
-/// The longest text of an error, whatever it is about: two quotations of 256 characters, each of ten when escaped.
+/// Maximum length of the text of an error: two excerpts of 256 characters, each character at most
+/// ten bytes when escaped, and the words around them.
 const MAX_TEXT_LEN: usize = 8 * 1024;
 
-/// An error is shown and logged: that must not panic, steer a terminal, fill a disk, or give a secret away. `answer` is
-/// what it is about.
-pub fn check_error(error: &Error, answer: &[u8], secrets: &[&str]) {
+/// Checks that an error can be shown and logged: its text does not panic, has no control
+/// characters, is bounded, and contains no secret. `bytes` are the bytes that caused the error.
+pub fn check_error(error: &Error, bytes: &[u8], secrets: &[&str]) {
     assert!(
         error.to_string().len() <= MAX_TEXT_LEN,
         "a text of {} bytes",
@@ -28,10 +29,10 @@ pub fn check_error(error: &Error, answer: &[u8], secrets: &[&str]) {
             "a control character in {text:?}"
         );
         assert!(
-            text.len() <= MAX_TEXT_LEN + 16 * answer.len(),
+            text.len() <= MAX_TEXT_LEN + 16 * bytes.len(),
             "{} bytes about {}",
             text.len(),
-            answer.len()
+            bytes.len()
         );
         for secret in secrets {
             assert!(!text.contains(secret), "{secret} in {text:?}");

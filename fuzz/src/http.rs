@@ -1,24 +1,25 @@
-//! HTTP answers as the checks see them.
+//! A parser of HTTP responses that is independent of the client's.
 
-/// The body of the whole answer of a success at the beginning of these bytes; more than one where its headers
-/// contradict each other, none where it is incomplete.
+/// Returns the body of the complete 2xx response at the beginning of these bytes: several
+/// candidates if its headers contradict each other, none if it is incomplete.
 pub fn bodies(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = bytes;
     loop {
-        let Some((head, body)) = split_head(rest) else {
+        let Some((headers, body)) = split_headers(rest) else {
             return Vec::new();
         };
-        match status(&head) {
-            // An interim answer: the one that counts comes behind it.
+        match status(&headers) {
+            // An interim response: the final one follows.
             Some(100..=199) => rest = body,
-            Some(200..=299) => return framed(&head, body),
+            Some(200..=299) => return framed(&headers, body),
             _ => return Vec::new(),
         }
     }
 }
 
-/// The lines of a head, and what comes behind its blank line.
-fn split_head(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
+/// Splits the bytes after the blank line that ends the headers. The lines begin with the status
+/// line.
+fn split_headers(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     let mut lines = Vec::new();
     let mut rest = bytes;
     loop {
@@ -33,15 +34,15 @@ fn split_head(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
     }
 }
 
-fn status(head: &[&[u8]]) -> Option<u16> {
-    let line = head.first()?.strip_prefix(b"HTTP/1.")?;
+fn status(headers: &[&[u8]]) -> Option<u16> {
+    let line = headers.first()?.strip_prefix(b"HTTP/1.")?;
     let digits = line.get(2..5)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn framed(head: &[&[u8]], rest: &[u8]) -> Vec<Vec<u8>> {
-    let lengths = values(head, "content-length");
-    let encodings = values(head, "transfer-encoding");
+fn framed(headers: &[&[u8]], rest: &[u8]) -> Vec<Vec<u8>> {
+    let lengths = values(headers, "content-length");
+    let encodings = values(headers, "transfer-encoding");
     if lengths.is_empty() && encodings.is_empty() {
         return vec![rest.to_vec()];
     }
@@ -53,8 +54,8 @@ fn framed(head: &[&[u8]], rest: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn values(head: &[&[u8]], name: &str) -> Vec<String> {
-    let fields = head.iter().skip(1).filter_map(|line| {
+fn values(headers: &[&[u8]], name: &str) -> Vec<String> {
+    let fields = headers.iter().skip(1).filter_map(|line| {
         let line = String::from_utf8_lossy(line);
         let (field, value) = line.split_once(':')?;
         field

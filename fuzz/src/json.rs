@@ -1,12 +1,13 @@
-//! JSON as the checks see it: by another and slower way than the crate's.
+//! A JSON reader that is independent of the library's, and slower.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// The value at this path of a JSON object, if there is one. An error where the bytes are no object, or hold a field of
-/// the path twice: a parsed tree would keep the last of them. What lies beside the path is skipped, however deep it is.
+/// Returns the value at this path of a JSON object, if there is one. Fails if the bytes are not an
+/// object, or if a field of the path is repeated: a `Value` would keep the last one. Other fields
+/// are skipped at any depth.
 pub fn find(json: &[u8], path: &[&str]) -> serde_json::Result<Option<Value>> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return Err(Error::custom("no object"));
@@ -21,12 +22,12 @@ pub fn find(json: &[u8], path: &[&str]) -> serde_json::Result<Option<Value>> {
     deserializer.end().map(|()| found)
 }
 
-/// The same where it must be there.
+/// Returns the value at this path; an error counts as none.
 pub fn only(json: &[u8], path: &[&str]) -> Option<Value> {
     find(json, path).ok().flatten()
 }
 
-/// Whether an object has this field more than once, whatever its values are.
+/// Returns whether an object has this field more than once.
 pub fn is_repeated(json: &[u8], name: &str) -> bool {
     struct Keys<'a>(&'a str);
 
@@ -51,8 +52,8 @@ pub fn is_repeated(json: &[u8], name: &str) -> bool {
     Deserializer::deserialize_map(&mut deserializer, Keys(name)).is_ok_and(|count| count > 1)
 }
 
-/// The bytes without the byte-order mark that may stand before them.
-pub fn without_mark(bytes: &[u8]) -> &[u8] {
+/// Returns the bytes without a leading byte-order mark.
+pub fn strip_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
@@ -84,7 +85,7 @@ impl<'de> Visitor<'de> for Field<'_> {
                 continue;
             }
             if std::mem::replace(&mut seen, true) {
-                return Err(Error::custom("a field is twice there"));
+                return Err(Error::custom("a field is repeated"));
             }
             match &self.path[1..] {
                 [] => *self.found = Some(map.next_value()?),

@@ -1,14 +1,16 @@
-//! What must hold for any bytes at all: the fuzz targets try it, and `tests/corpus.rs` replays the seeds through it.
+//! Checks of the library with arbitrary bytes. The fuzz targets call them, and `tests/corpus.rs`
+//! replays the seeds through them.
 //!
-//! Each check panics where something does not hold, and says whether the bytes were a success.
+//! A check panics if one of its conditions is not met, and returns whether the bytes were a
+//! success.
 
-mod answer;
 mod body;
 mod errors;
 mod http;
 mod json;
+mod response;
 mod token_cache;
 
-pub use answer::Answer;
 pub use body::{callback, envelope, progress};
-pub use token_cache::TokenCache;
+pub use response::ResponseCheck;
+pub use token_cache::TokenCacheCheck;

@@ -1,4 +1,4 @@
-//! The file that keeps a token between runs, whatever it holds.
+//! Checks of the token cache file with arbitrary content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,19 +15,19 @@ const RUNNING: Progress = Progress::new(Status::InProgress, 37);
 const ID: &str = "client-id";
 const SECRET: &str = "s3cr3t-Xy72-of-the-client-that-must-not-show";
 
-/// A token that the stand-in takes beside those it issues.
+/// A token that the stand-in accepts beside those it issues.
 const GOOD_TOKEN: &str = "good-token";
 
-/// What stands in a file for the stand-in's address, whose port is another each time.
+/// A placeholder in the seeds for the stand-in's base URL, whose port differs each time.
 const BASE_URL: &str = "BASE_URL";
 
-/// Longer is no cache.
+/// Maximum length of a cache file that the client reads.
 const MAX_FILE_LEN: usize = 64 * 1024;
 
-/// A stand-in that takes no tokens but its own.
-pub struct TokenCache(Service);
+/// A stand-in that accepts only `GOOD_TOKEN` and the tokens that it issued.
+pub struct TokenCacheCheck(Service);
 
-impl TokenCache {
+impl TokenCacheCheck {
     pub fn new() -> Self {
         let service = Service::start().expect("a port of this machine");
         service
@@ -38,7 +38,8 @@ impl TokenCache {
         Self(service)
     }
 
-    /// One call of a client that finds these bytes in its cache file. Whether the token in it was good.
+    /// Makes one call of a client that finds these bytes in its cache file. Returns whether the
+    /// token in the file was accepted.
     pub fn check(&self, template: &[u8]) -> bool {
         let file = replace(template, BASE_URL.as_bytes(), self.0.base_url().as_bytes());
         let folder = Folder::new();
@@ -48,7 +49,9 @@ impl TokenCache {
         let client = self.client(&path);
         let earlier = self.0.request_count();
         assert_eq!(
-            client.get_process(TASK).expect("a cache fails no call"),
+            client
+                .get_process(TASK)
+                .expect("no cache file may fail a call"),
             RUNNING
         );
         assert!(
@@ -60,7 +63,10 @@ impl TokenCache {
 
         let own = self.own_token(&file);
         let was_good = own.as_deref() == Some(GOOD_TOKEN);
-        assert_eq!(tokens[0], own, "its own token, and no other's");
+        assert_eq!(
+            tokens[0], own,
+            "only a token for this client and service is used"
+        );
         assert_eq!(
             tokens.len(),
             if was_good {
@@ -75,13 +81,13 @@ impl TokenCache {
         assert_eq!(
             self.own_token(&now),
             tokens[tokens.len() - 1],
-            "the token in use is kept"
+            "the token in use is stored"
         );
-        assert!(!was_good || now == file, "a good file is left alone");
+        assert!(!was_good || now == file, "a good file is not rewritten");
         assert_eq!(
             fs::read_dir(&folder.0).expect("the folder").count(),
             if was_good { 1 } else { 2 },
-            "a lock file at most"
+            "only the lock file may be added"
         );
         self.assert_shared(&path);
         was_good
@@ -99,7 +105,7 @@ impl TokenCache {
             .expect("usable settings")
     }
 
-    /// The token of each request since then; a request for one has none.
+    /// Returns the token of each new request; a request to the token endpoint has none.
     fn tokens_since(&self, earlier: usize) -> Vec<Option<String>> {
         let (requests, new) = (self.0.requests(), self.0.request_count() - earlier);
         let token = |value: &str| value.strip_prefix("Bearer ").map(str::to_owned);
@@ -109,7 +115,7 @@ impl TokenCache {
             .collect()
     }
 
-    /// The token in a file that says it is for this client and this service.
+    /// Returns the token of a file that is for this client and this service.
     fn own_token(&self, file: &[u8]) -> Option<String> {
         let field = |name| only(file, &[name])?.as_str().map(str::to_owned);
         let (base_url, client_id, token) = (
@@ -123,7 +129,7 @@ impl TokenCache {
             .then_some(token)
     }
 
-    /// The next process needs no token of its own.
+    /// Asserts that the next client takes the token from the file instead of requesting one.
     fn assert_shared(&self, path: &Path) {
         let issued = self.0.tokens_issued();
         assert_eq!(
@@ -138,7 +144,7 @@ impl TokenCache {
     }
 }
 
-impl Default for TokenCache {
+impl Default for TokenCacheCheck {
     fn default() -> Self {
         Self::new()
     }
@@ -156,7 +162,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     replaced
 }
 
-/// A new folder, removed with all that is in it.
+/// A new folder that is removed on drop with everything in it.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! Whole HTTP answers as raw bytes, from a real server through the whole client.
+//! Checks of whole HTTP responses as raw bytes, sent by a real server to the whole client.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,22 +16,24 @@ const TASK: u64 = 403_316;
 const RUNNING: Progress = Progress::new(Status::InProgress, 37);
 const TOKEN: &str = "s3cr3t-Zq81-token-that-must-not-show";
 const SECRET: &str = "s3cr3t-Xy72-of-the-client-that-must-not-show";
-/// In the answers of seeds.
+/// A token in the responses of seeds.
 const NEW_TOKEN: &str = "fresh-Wv53-token-that-must-not-show";
 
-/// The most bytes of a body that are read.
+/// Maximum length of a body that the client reads.
 const MAX_BODY_LEN: usize = 64 * 1024;
 
-/// Far longer than any answer takes: each ends with its connection, so that no bytes whatever may make a call wait.
+/// Far longer than any response takes. The server closes the connection after each response, so no
+/// bytes may make a call wait.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A server that answers each request with the same bytes and closes, or as the service does where there are none.
-pub struct Answer {
+/// A server that responds to each request with the same bytes and closes the connection. Without
+/// bytes it responds as the service does.
+pub struct ResponseCheck {
     service: Service,
     bytes: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
-impl Answer {
+impl ResponseCheck {
     pub fn new() -> Self {
         let service = Service::start().expect("a port of this machine");
         service.task(TASK, [RUNNING]).keep_requests(0);
@@ -51,12 +53,12 @@ impl Answer {
             .expect("valid settings")
     }
 
-    /// The bytes as the answer to each call that there is. Whether any of them was a success.
+    /// Sends the bytes as the response to each kind of call. Returns whether any call succeeded.
     pub fn check(&self, bytes: &[u8]) -> bool {
-        // Each with a client of its own, because a 429 with `Retry-After` holds all calls of a client.
+        // A client for each call: a 429 with `Retry-After` delays all calls of a client.
         let client = self.client();
         let progress = self.call(bytes, &[TOKEN], || client.get_process(TASK), progress_in);
-        self.assert_usual(&client);
+        self.assert_next_call_succeeds(&client);
         let client = self.client();
         let new_task = NewTask::new("https://example.org/cat.png");
         let created = self.call(
@@ -65,7 +67,7 @@ impl Answer {
             || client.create_task(&new_task),
             created_in,
         );
-        self.assert_usual(&client);
+        self.assert_next_call_succeeds(&client);
 
         let credentials = Credentials::new("client-id", SECRET);
         let client = builder(&self.service)
@@ -74,21 +76,22 @@ impl Answer {
             .expect("usable settings");
         let token = || client.access_token().map(|token| token.secret().to_owned());
         let token = self.call(bytes, &[SECRET, NEW_TOKEN], token, token_in);
-        // Who issues tokens may ask to be left alone for a while, or reject the credentials.
+        // The token endpoint may send a `Retry-After`, or reject the credentials.
         let is_rejected = matches!(token, Err(Error::Api(_)));
         if !is_rejected
             && token
                 .as_ref()
                 .err()
                 .and_then(Error::retry_after)
-                .is_none_or(|pause| pause.is_zero())
+                .is_none_or(|delay| delay.is_zero())
         {
-            self.assert_usual(&client);
+            self.assert_next_call_succeeds(&client);
         }
         progress.is_ok() || created.is_ok() || token.is_ok()
     }
 
-    /// One call that gets these bytes. `secrets` are what the client sends, and what it may be sent.
+    /// Makes one call that gets these bytes as its response. `secrets` are the secrets that the
+    /// client sends or may receive.
     fn call<T: PartialEq>(
         &self,
         bytes: &[u8],
@@ -97,13 +100,13 @@ impl Answer {
         success: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T> {
         let earlier = self.service.request_count();
-        self.answer_with(Some(bytes));
+        self.respond_with(Some(bytes));
         let result = call();
-        self.answer_with(None);
-        // The second is for a connection that ended before its answer.
+        self.respond_with(None);
+        // The second request is the resend after a connection that was closed without a response.
         assert!(
             self.service.request_count() - earlier <= 2,
-            "no answer has the client ask again and again"
+            "too many requests for one call"
         );
         match &result {
             Ok(value) => {
@@ -113,36 +116,36 @@ impl Answer {
                 assert!(
                     whole
                         .filter_map(|body| success(&body))
-                        .any(|said| said == *value),
-                    "a success of no envelope"
+                        .any(|expected| expected == *value),
+                    "a success without the envelope of one"
                 );
             }
-            Err(error) => check_failure(error, bytes, secrets),
+            Err(error) => check_call_error(error, bytes, secrets),
         }
         result
     }
 
-    /// Nothing of an answer is left for the next one.
-    fn assert_usual(&self, client: &Client) {
+    /// Asserts that no bytes of a response are taken for the next one.
+    fn assert_next_call_succeeds(&self, client: &Client) {
         match client.get_process(TASK) {
             Ok(progress) => assert_eq!(progress, RUNNING),
-            // A 429 with `Retry-After` holds the client.
+            // After a 429 with `Retry-After` the client sends nothing.
             Err(error) => assert!(error.is_rate_limited(), "{error:?}"),
         }
     }
 
-    fn answer_with(&self, bytes: Option<&[u8]>) {
+    fn respond_with(&self, bytes: Option<&[u8]>) {
         *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) = bytes.map(<[u8]>::to_vec);
     }
 }
 
-impl Default for Answer {
+impl Default for ResponseCheck {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// No retries, so that each answer shows.
+/// A builder without retries, so that each response becomes a result.
 fn builder(service: &Service) -> ClientBuilder {
     Client::builder()
         .base_url(service.base_url())
@@ -150,8 +153,8 @@ fn builder(service: &Service) -> ClientBuilder {
         .timeout(TIMEOUT)
 }
 
-fn check_failure(error: &Error, bytes: &[u8], secrets: &[&str]) {
-    // A refusal is no new token, whatever its message says.
+fn check_call_error(error: &Error, bytes: &[u8], secrets: &[&str]) {
+    // The new token is unknown to the client if the response was an error.
     let secrets = if matches!(error, Error::Api(_)) {
         &secrets[..1]
     } else {
@@ -160,7 +163,7 @@ fn check_failure(error: &Error, bytes: &[u8], secrets: &[&str]) {
     check_error(error, bytes, secrets);
     assert!(
         !error.is_timeout(),
-        "a call waited for what does not come: {error:?}"
+        "a call waited for bytes that never arrive: {error:?}"
     );
     assert!(!matches!(error, Error::Config(_)), "{error:?}");
 }
@@ -169,7 +172,7 @@ fn created_in(body: &[u8]) -> Option<u64> {
     u64::try_from(integer(&data(body, &["taskID"])?)?).ok()
 }
 
-/// A token that can stand in a header.
+/// The token of a body, if it is valid in a header.
 fn token_in(body: &[u8]) -> Option<String> {
     let token = data(body, &["accessToken"])?.as_str()?.to_owned();
     ((1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()))
