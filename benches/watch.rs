@@ -180,7 +180,7 @@ fn client(body: impl Fn() -> String + Send + Sync + 'static) -> Client {
 
 /// Returns the bytes of a watch after every task has failed once.
 fn bytes_of_failing(tasks: u64, is_distinct: bool) -> u64 {
-    let text = "x".repeat(60_000);
+    let text = "错误".repeat(10_000);
     let requests = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&requests);
     let client = client(move || {

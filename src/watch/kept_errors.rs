@@ -56,6 +56,10 @@ impl KeptErrors {
             fingerprint,
             users: 0,
         };
+        if self.entries.is_empty() {
+            // Most often all tasks fail for one reason; `push` would reserve four entries.
+            self.entries.reserve_exact(1);
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry {
                 error: None,
