@@ -1,6 +1,6 @@
-//! What one `get_process` allocates, beside the same ways as in the bench `get_process`.
+//! Allocations of one `get_process`, compared with the other ways of the bench `get_process`.
 //!
-//! `cargo bench --bench allocations`. A program of its own, because the allocator that counts costs instructions.
+//! `cargo bench --bench allocations`. A program of its own, since the counting allocator costs instructions.
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
 
 mod ways;

@@ -1,7 +1,7 @@
-//! What one `get_process` costs, beside ureq as its README uses it and beside a hand-written loop over a socket.
+//! Cost of one `get_process`, compared with ureq as its README uses it and with a hand-written loop over a socket.
 //!
 //! `cargo bench --bench get_process`: all three in one run against the stand-in, which runs in a process of its own.
-//! Instructions need valgrind, system calls need strace; what is not installed is left out, and said to be.
+//! Instructions need valgrind, system calls need strace; without the tool its row is omitted.
 //! The allocations are counted by `cargo bench --bench allocations`.
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
 
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use ways::{Server, WAYS, arguments, caller, heading, row, serve};
 
-/// Counts are differences of a long and a short run, so that what happens once does not count.
+/// Counts are differences of a long and a short run, so that setup does not count.
 const LONG: u32 = 1200;
 const SHORT: u32 = 200;
 
@@ -45,13 +45,13 @@ fn report(base: &str) {
     row("microseconds, median of runs", times(base).map(Some));
 }
 
-/// What `measure` counts for one call.
+/// Returns the count of `measure` for one call.
 fn difference(way: &str, base: &str, measure: fn(&str, u32, &str) -> Option<f64>) -> Option<f64> {
     let (long, short) = (measure(way, LONG, base)?, measure(way, SHORT, base)?);
     Some((long - short) / f64::from(LONG - SHORT))
 }
 
-/// This program's run under another one, and what that one said on standard error.
+/// Runs this program under a tool, and returns the tool's standard error.
 fn under(tool: &str, options: &[&str], way: &str, calls: u32, base: &str) -> Option<String> {
     let program = std::env::current_exe().unwrap();
     let output = Command::new(tool)
@@ -61,20 +61,20 @@ fn under(tool: &str, options: &[&str], way: &str, calls: u32, base: &str) -> Opt
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{tool}: {said}");
-    Some(said)
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{tool}: {stderr}");
+    Some(stderr)
 }
 
 fn instructions(way: &str, calls: u32, base: &str) -> Option<f64> {
-    let said = under(
+    let stderr = under(
         "valgrind",
         &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
         way,
         calls,
         base,
     )?;
-    let line = said
+    let line = stderr
         .lines()
         .find_map(|line| line.split("Collected :").nth(1))
         .unwrap();
@@ -82,7 +82,7 @@ fn instructions(way: &str, calls: u32, base: &str) -> Option<f64> {
 }
 
 fn system_calls(way: &str, calls: u32, base: &str) -> Option<f64> {
-    // A line a call, so that no table has to be read.
+    // One line for each system call.
     Some(
         under("strace", &["-f", "-qq"], way, calls, base)?
             .lines()
@@ -90,7 +90,7 @@ fn system_calls(way: &str, calls: u32, base: &str) -> Option<f64> {
     )
 }
 
-/// Medians of runs that take turns, so that a busy moment hits all alike.
+/// Returns the medians of alternating runs, so that a busy moment affects all ways.
 fn times(base: &str) -> [f64; 3] {
     const CALLS: u32 = 2000;
     const ROUNDS: usize = 7;

@@ -1,4 +1,4 @@
-//! What `pan123-offline migrate` costs beside its requests: CPU time a URL, memory of an open task, and the time and
+//! Costs of `pan123-offline migrate` beside its requests: CPU time per URL, memory per open task, and the time and
 //! memory for a journal of ended URLs. Linux only.
 //!
 //! `cargo bench --features cli --bench migrate`
@@ -25,7 +25,7 @@ const HEADER: &str =
     "{\"journal\":\"pan123-offline\",\"version\":1,\"at\":\"2026-02-16T10:00:00.000Z\"}\n";
 const FIRST_TASK: usize = 403_316;
 
-/// A process takes its CPU time in ticks of 10 ms.
+/// Unit in which Linux reports the CPU time of a process.
 const TICK_MICROSECONDS: u64 = 10_000;
 
 fn main() {
@@ -117,7 +117,7 @@ fn cpu_of(mut child: Child) -> u64 {
     let ticks = || {
         let stat = fs::read_to_string("/proc/self/stat").unwrap();
         let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
-        // Of children that have ended: in the kernel's count the fields 16 and 17.
+        // CPU time of children that have ended: fields 16 and 17 of proc(5).
         fields
             .skip(13)
             .take(2)
@@ -129,7 +129,7 @@ fn cpu_of(mut child: Child) -> u64 {
     (ticks() - before) * TICK_MICROSECONDS
 }
 
-/// CPU time of the command, less that of its requests and of writing its records.
+/// Measures the CPU time of the command without that of its requests and of writing its records.
 fn cpu_time(folder: &Path) {
     let list = list(folder, MIGRATED);
     let us = |microseconds: u64| microseconds as f64 / MIGRATED as f64;
@@ -141,7 +141,7 @@ fn cpu_time(folder: &Path) {
     let requests = own(&["requests", &service().base_url()]);
     let records = own(&["records", folder.join("records").to_str().unwrap()]);
     let rest = whole.saturating_sub(requests + records);
-    println!("{MIGRATED} URLs, created and followed to their end: CPU time a URL");
+    println!("{MIGRATED} URLs, created and followed to their end: CPU time per URL");
     println!("  {:6.1} us: the whole command", us(whole));
     println!(
         "  {:6.1} us: two requests, by the library alone",
@@ -154,7 +154,7 @@ fn cpu_time(folder: &Path) {
     println!("  {:6.1} us: the rest (limit: 30 us)", us(rest));
 }
 
-/// The same requests, by the library alone.
+/// Makes the same requests by the library alone.
 fn requests(base_url: &str) {
     let client = Client::builder()
         .access_token("token")
@@ -166,7 +166,7 @@ fn requests(base_url: &str) {
     assert!(client.migrate(tasks).create_gap(Duration::ZERO).count() >= MIGRATED);
 }
 
-/// The same writes to a file.
+/// Makes the same writes to a file.
 fn records(path: &Path) {
     let mut file = File::create(path).unwrap();
     let line = [b'x'; 150];
@@ -178,7 +178,7 @@ fn records(path: &Path) {
     }
 }
 
-/// A value of `/proc/<id>/status`, in bytes.
+/// Returns a value of `/proc/<id>/status` in bytes.
 fn memory(child: &Child, name: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status
@@ -211,12 +211,12 @@ fn until_first_request(list: &Path) -> (Service, Child, Duration) {
     (service, child, elapsed)
 }
 
-/// Memory of open tasks, beside that of a command with a single one.
+/// Measures the memory of open tasks, without that of a command with a single one.
 fn open_tasks(folder: &Path) {
     let measure = |count: usize| {
         let list = list(folder, count);
         journal(&list, count, false);
-        // The first poll comes after the list's first line, which is no new one: the list is read by then.
+        // The list has no new line, so the first poll comes after the end of the list.
         let (_service, child, _) = until_first_request(&list);
         let bytes = memory(&child, "VmRSS:");
         kill(child);
@@ -230,7 +230,7 @@ fn open_tasks(folder: &Path) {
     );
 }
 
-/// Time and memory until the first new URL of a list, after the ended ones.
+/// Measures the time and memory until the first new URL of a list, which follows the ended ones.
 fn ended_urls(folder: &Path) {
     let list = list(folder, ENDED + 1);
     journal(&list, ENDED, true);

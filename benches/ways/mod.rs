@@ -1,4 +1,4 @@
-//! The ways to make the one call that the benches compare, and the server they make it to.
+//! The ways of making a call that the benches compare, and the server that they call.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -42,7 +42,7 @@ impl Drop for Server {
     }
 }
 
-/// The stand-in itself, until standard input ends.
+/// Runs the stand-in until standard input ends.
 pub fn serve() {
     let service = Service::start().unwrap();
     service
@@ -52,14 +52,14 @@ pub fn serve() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
-/// This program with other arguments.
+/// Returns a command that runs this program with other arguments.
 pub fn this(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments);
     command
 }
 
-/// The arguments of this program, without what cargo adds.
+/// Returns the arguments of this program without those that cargo adds.
 pub fn arguments() -> Vec<String> {
     std::env::args()
         .skip(1)
@@ -67,7 +67,7 @@ pub fn arguments() -> Vec<String> {
         .collect()
 }
 
-/// A line of the table: a value for each way, and this crate's share of the plain one's.
+/// Prints a row of the table: a value for each way, and this crate's share of plain ureq's.
 pub fn row(name: &str, values: [Option<f64>; 3]) {
     let cell = |value: Option<f64>| {
         value.map_or("not installed".to_owned(), |value| format!("{value:.1}"))
@@ -88,7 +88,7 @@ pub fn heading() {
     );
 }
 
-/// A call of each kind; it returns the percentage.
+/// Returns a function that makes a call in one of the ways, and returns the percentage.
 pub fn caller(way: &str, base: &str) -> Box<dyn FnMut() -> u8> {
     let token = "t".repeat(600);
     let base = base.to_owned();
@@ -148,7 +148,7 @@ fn plain_ureq(agent: &ureq::Agent, base: &str, token: &str) -> u8 {
     envelope.data.unwrap().process
 }
 
-/// The floor: one write, one read, the length from the head, the JSON from the rest.
+/// The floor: one write, one read, the length from the header, the JSON from the rest.
 fn hand_written(stream: &mut TcpStream, request: &mut Vec<u8>, address: &str, token: &str) -> u8 {
     request.clear();
     write!(
@@ -162,16 +162,16 @@ fn hand_written(stream: &mut TcpStream, request: &mut Vec<u8>, address: &str, to
     let mut filled = 0;
     loop {
         filled += stream.read(&mut buffer[filled..]).unwrap();
-        let answer = &buffer[..filled];
-        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        let response = &buffer[..filled];
+        let Some(end) = response.windows(4).position(|window| window == b"\r\n\r\n") else {
             continue;
         };
-        let head = std::str::from_utf8(&answer[..end]).unwrap();
-        let length = head
+        let header = std::str::from_utf8(&response[..end]).unwrap();
+        let length = header
             .lines()
             .find_map(|line| line.strip_prefix("Content-Length: "))
             .unwrap();
-        let body = &answer[end + 4..];
+        let body = &response[end + 4..];
         if body.len() >= length.parse().unwrap() {
             let envelope: Envelope = serde_json::from_slice(body).unwrap();
             assert_eq!(envelope.code, 0);

@@ -11,11 +11,11 @@ use crate::results::Figures;
 use crate::server::{Scheme, Server};
 use crate::tables::{DELAYS, PEERS};
 
-/// An end for a run that hangs.
+/// Maximum duration of a run.
 const MAX_SECONDS: u32 = 1200;
 
-/// Runs this program as `by-name` inside the namespaces, and takes over its figures. Where they are
-/// not permitted, there are no such figures.
+/// Runs this program as `by-name` inside the namespaces, and adds its figures. Without
+/// permission for namespaces there are no such figures.
 pub fn measure(figures: &mut Figures, is_quick: bool) {
     let mut command = namespace::command(MAX_SECONDS, &std::env::current_exe().unwrap());
     command.arg("by-name").args(is_quick.then_some("--quick"));

@@ -1,4 +1,4 @@
-//! Measures what a call costs.
+//! Measures the cost of a call.
 
 use pan123_offline::testing::Request;
 
@@ -9,7 +9,7 @@ use crate::results::Figures;
 use crate::server::{Endpoint, Scheme, Server, stand_in};
 use crate::tables::PEERS;
 
-/// A count is the difference of a long and a short run, without what happens once.
+/// A count is the difference of a long and a short run, so that setup does not count.
 const LONG_RUN: u32 = 1200;
 const SHORT_RUN: u32 = 200;
 
@@ -18,7 +18,7 @@ pub const COUNTED_CALLS: u32 = 1000;
 
 pub type Peers = [Peer; PEERS.len()];
 
-/// How often the timed runs are repeated.
+/// Numbers of repetitions of the timed runs.
 #[derive(Clone, Copy)]
 pub struct Effort {
     pub rounds: usize,
@@ -80,7 +80,7 @@ pub fn measure(is_quick: bool) {
     figures.write(&machine::results(), "calls", about);
 }
 
-/// Checks that all clients send the same, besides headers that a client adds by itself.
+/// Checks that all clients send the same request, except for headers that a client adds itself.
 fn assert_same_requests(peers: &Peers) {
     let service = stand_in();
     let base = service.base_url();
@@ -121,7 +121,7 @@ fn count(figures: &mut Figures, peer: &Peer, endpoint: &Endpoint<'_>) {
     figures.set("system_calls", peer.name, system_calls.map(|[it]| it));
 }
 
-/// Returns what `measure` counts for one call; `None` if its tool is missing.
+/// Returns the count of `measure` for one call; `None` if its tool is missing.
 fn per_call<const N: usize>(
     peer: &Peer,
     endpoint: &Endpoint<'_>,
@@ -178,8 +178,8 @@ pub fn connections(peer: &Peer, server: &mut Server, scheme: Scheme) -> f64 {
     (server.connections(scheme) - before) as f64
 }
 
-/// Times all clients in turns, so that a busy moment of the machine concerns all alike. Figures are
-/// the medians of the rounds.
+/// Times all clients alternately, so that a busy moment of the machine affects all. Figures are the
+/// medians of the rounds.
 pub fn time(
     figures: &mut Figures,
     prefix: &str,

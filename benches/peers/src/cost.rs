@@ -1,4 +1,4 @@
-//! Measures what a program pays that depends on a client: packages, clean builds, size.
+//! Measures the cost of depending on a client: packages, clean builds, size.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::machine;
 use crate::peer;
 use crate::results::Figures;
 
-/// A program that makes one call, and how it is built.
+/// A program that makes one call, with the features of its build.
 struct Program {
     name: &'static str,
     peer: &'static str,

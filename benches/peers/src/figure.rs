@@ -40,8 +40,8 @@ impl<'a> Template<'a> {
         parts.collect()
     }
 
-    /// Finds the sentence in a text, with whatever figures it has there: the places of the figures
-    /// and what they should be.
+    /// Finds the sentence in a text, whatever figures it has there. Returns the places of the figures
+    /// with the correct values.
     pub fn find(&self, text: &str, results: &Results) -> Option<Vec<(Range<usize>, String)>> {
         let mut starts = text.char_indices().map(|(at, _)| at);
         starts.find_map(|start| self.find_at(start, text, results))
@@ -84,7 +84,7 @@ fn placeholder(text: &str, results: &Results) -> String {
     }
 }
 
-/// Returns the length of a literal at the start of a text. A line break is as good as a space.
+/// Returns the length of a literal at the start of a text. A line break matches a space.
 fn literal_len(literal: &str, text: &str) -> Option<usize> {
     let mut rest = text;
     for (at, word) in literal.split(' ').enumerate() {

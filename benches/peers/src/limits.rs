@@ -6,7 +6,7 @@ use super::tables::{OWN, PEERS};
 /// A ratio that must be below 1.
 const BELOW_ONE: f64 = 0.999;
 
-/// A limit with what was measured.
+/// A limit with its measured figure.
 pub struct Checked {
     pub name: &'static str,
     pub measured: Option<f64>,
@@ -14,7 +14,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// A figure that was not measured does not hold.
+    /// Returns whether the figure was measured and is within the limit.
     pub fn holds(&self) -> bool {
         self.measured
             .is_some_and(|measured| measured <= self.at_most)

@@ -1,5 +1,5 @@
-//! Measures what one `get_process` costs, and what a program pays that depends on it: this crate
-//! beside other clients. See `../README.md`. Linux only, since it reads `/proc`.
+//! Measures the cost of one `get_process`, and the cost of depending on the client: this crate
+//! compared with other clients. See `../README.md`. Linux only, since it reads `/proc`.
 
 mod by_name;
 mod calls;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         ["all"] => {
             cost::measure(1, &[]);
             command::measure();
-            // At last, since it keeps this process to one core.
+            // The last one, since it keeps this process to one core.
             calls::measure(false);
             plot::draw_all();
             update_readmes();
@@ -68,8 +68,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes the figures of the results files into the READMEs. Prints what the test in
-/// `tests/readme.rs` would object to.
+/// Writes the figures of the results files into the READMEs. Prints the figures that fail the test
+/// in `tests/readme.rs`.
 fn update_readmes() {
     let results = Results::read(&machine::results());
     for file in readme::FILES {
@@ -87,7 +87,7 @@ fn update_readmes() {
     }
 }
 
-/// Prints each limit with what was measured. Fails if one does not hold.
+/// Prints each limit with its measured figure. Fails if a limit is exceeded.
 fn print_limits() -> ExitCode {
     let results = Results::read(&machine::results());
     print!("{}", tables::limits(&results).to_markdown());

@@ -26,11 +26,11 @@ pub struct Peer {
     program: PathBuf,
 }
 
-/// What a run measured after its warm-up.
+/// Measurements of a run after its warm-up.
 pub struct Sample {
     /// Microseconds, the median of the calls.
     pub wall: f64,
-    /// Microseconds a call, of all threads, in user and in kernel mode.
+    /// Microseconds per call, of all threads, in user and in kernel mode.
     pub cpu: f64,
     /// KiB.
     pub peak: f64,
@@ -120,7 +120,7 @@ impl Peer {
         self.start("count", endpoint, 1).0.as_secs_f64() * 1e3
     }
 
-    /// Runs the client: the time to the first response, and the report.
+    /// Runs the client, and returns the time to its first response and its report.
     fn start(&self, mode: &str, endpoint: &Endpoint<'_>, calls: u32) -> (Duration, String) {
         let mut command = Command::new(&self.program);
         with_arguments(&mut command, mode, endpoint, calls).stdout(Stdio::piped());

@@ -22,7 +22,7 @@ struct Chart {
 
 struct Panel {
     title: String,
-    /// Name and value, the least first.
+    /// Name and value, in ascending order.
     bars: Vec<(&'static str, f64)>,
     /// Drawn as a line.
     floor: Option<f64>,
@@ -30,7 +30,7 @@ struct Panel {
 
 enum Scale {
     Linear,
-    /// From the power of ten below the least value.
+    /// Starts at the power of ten below the smallest value.
     Logarithmic,
 }
 
@@ -69,7 +69,7 @@ const FLOOR_HEIGHT: i32 = 18;
 const NAMES_WIDTH: i32 = 136;
 const VALUES_WIDTH: i32 = 90;
 
-// Readable on a white card, which also stands out well from a dark page.
+// Colours on the white background that a chart has in dark pages, too.
 const CARD: RGBColor = RGBColor(255, 255, 255);
 const BORDER: RGBColor = RGBColor(208, 215, 222);
 const TEXT: RGBColor = RGBColor(31, 35, 40);
@@ -150,7 +150,7 @@ fn charts(results: &Results) -> [Chart; 5] {
 }
 
 impl Panel {
-    /// `programs`: their names in the chart, and in the results files.
+    /// Creates a panel of `programs`: their names in the chart and in the results files.
     fn new(
         title: &str,
         figure: &str,
@@ -284,12 +284,12 @@ impl Chart {
     }
 }
 
-/// Where the bars begin.
+/// Left end of the bars.
 const LEFT: i32 = MARGIN + NAMES_WIDTH;
 
 fn x(position: f64) -> i32 {
-    let longest = f64::from(WIDTH - LEFT - VALUES_WIDTH - MARGIN);
-    LEFT + (position * longest).round() as i32
+    let max_len = f64::from(WIDTH - LEFT - VALUES_WIDTH - MARGIN);
+    LEFT + (position * max_len).round() as i32
 }
 
 impl Unit {

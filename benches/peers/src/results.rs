@@ -1,4 +1,4 @@
-//! The files with what was measured. Also part of the crate's test that compares them with the
+//! The results files. Also part of the crate's test that compares them with the
 //! READMEs, so this file uses nothing but std and `serde_json`.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl Results {
         }
     }
 
-    /// Returns what was measured of a program; `None` if it was not measured.
+    /// Returns a figure of a program; `None` if it was not measured.
     pub fn get(&self, figure: &str, program: &str) -> Option<f64> {
         let figures = self.files.values().map(|file| &file["figures"][figure]);
         figures
@@ -79,7 +79,7 @@ impl Results {
 
 impl Figures {
     pub fn set(&mut self, figure: &str, program: &str, value: Option<f64>) {
-        // More digits than that are noise, and a diff of them is harder to read.
+        // Further digits are noise.
         let rounded = value.map(|value| (value * 1000.0).round() / 1000.0);
         let programs = self.0.entry(figure).or_insert_with(|| json!({}));
         programs[program] = json!(rounded);

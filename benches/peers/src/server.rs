@@ -32,8 +32,8 @@ pub enum Scheme {
 /// This program, run again as `serve`.
 pub struct Server {
     process: Child,
-    questions: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
     bases: [String; 3],
     certificate: PathBuf,
 }
@@ -55,13 +55,13 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut answers = BufReader::new(process.stdout.take().unwrap());
-        let (http, https) = (read_line(&mut answers), read_line(&mut answers));
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let (http, https) = (read_line(&mut output), read_line(&mut output));
         let by_name = https.replace(&Ipv4Addr::LOCALHOST.to_string(), HOST);
         Self {
-            questions: process.stdin.take(),
+            input: process.stdin.take(),
             process,
-            answers,
+            output,
             bases: [http, https, by_name],
             certificate,
         }
@@ -80,12 +80,12 @@ impl Server {
 
     /// Returns the number of connections so far.
     pub fn connections(&mut self, scheme: Scheme) -> u64 {
-        self.questions
+        self.input
             .as_mut()
             .unwrap()
             .write_all(b"connections?\n")
             .unwrap();
-        let counts = read_line(&mut self.answers);
+        let counts = read_line(&mut self.output);
         let (http, https) = counts.split_once(' ').unwrap();
         let count = match scheme {
             Scheme::Http => http,
@@ -98,15 +98,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The process ends at the end of its standard input.
-        drop(self.questions.take());
+        drop(self.input.take());
         self.process.wait().unwrap();
         fs::remove_file(&self.certificate).unwrap();
     }
 }
 
-fn read_line(answers: &mut impl BufRead) -> String {
+fn read_line(output: &mut impl BufRead) -> String {
     let mut line = String::new();
-    answers.read_line(&mut line).unwrap();
+    output.read_line(&mut line).unwrap();
     line.trim().to_owned()
 }
 
@@ -180,7 +180,7 @@ impl Tls {
             for socket in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (config, response) = (Arc::clone(&config), Arc::clone(&response));
-                // A client notices by itself if its connection breaks.
+                // The client reports a broken connection itself.
                 thread::spawn(move || {
                     drop(socket.and_then(|socket| respond_to_all(socket, config, &response)))
                 });

@@ -9,7 +9,7 @@ use crate::tables::HALVES;
 const CALLS: &str = "100000";
 const SEED: &str = "42";
 
-/// Lines of its output, and the figures that they are.
+/// Lines of the output of the bench, and the names of their figures.
 const LINES: [(&str, &str); 4] = [
     ("memory at its peak, KiB", "soak_peak_kib"),
     ("descriptors at their peak", "soak_descriptors"),
@@ -17,7 +17,7 @@ const LINES: [(&str, &str); 4] = [
     ("left on the heap, bytes", "soak_kept_bytes"),
 ];
 
-/// Runs it, and writes the results file.
+/// Runs the bench, and writes the results file.
 pub fn measure() {
     let about = machine::about(false);
     eprintln!("{CALLS} calls with faults");

@@ -61,7 +61,7 @@ fn receive<'a>(stream: &mut impl Read, response: &'a mut [u8]) -> &'a [u8] {
     }
 }
 
-/// Where the body starts and ends, once all of it is there.
+/// Returns the range of the body, once it is complete.
 fn body(response: &[u8]) -> Option<(usize, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut head = httparse::Response::new(&mut headers);

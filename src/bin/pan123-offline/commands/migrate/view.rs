@@ -1,4 +1,4 @@
-//! What a migration prints: JSON lines on standard output if asked for, and the rest on standard error.
+//! The output of a migration: JSON lines on standard output if requested, everything else on standard error.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::report::{error_fields, error_object, object, status_name};
 
 pub(super) struct MigrateView {
     as_json: bool,
-    /// The number of lines of the list, if it is known.
+    /// Number of lines of the list, if it is known.
     total: Option<usize>,
     journal: PathBuf,
     status: ExitStatus,
-    /// The number of tasks that the error of all of them has left open.
+    /// Number of tasks that an error of all tasks left open.
     left: usize,
     error_texts: ErrorTexts,
     is_quiet: bool,
@@ -62,7 +62,7 @@ impl MigrateView {
         self.say(&text);
     }
 
-    /// Prints an event, if JSON lines are wanted. Only then its fields are composed.
+    /// Prints an event if JSON lines were requested. The fields are composed only then.
     fn event(
         &self,
         event: &str,
@@ -111,14 +111,14 @@ impl MigrateView {
         text
     }
 
-    /// The number of different lines of list and journal.
+    /// Returns the number of distinct lines of the list and the journal.
     fn total(&self, progress: &Progress) -> Option<usize> {
         let lines = self.total?.saturating_sub(progress.doubled);
         Some(lines.max(progress.counts.total()))
     }
 }
 
-/// The number of lines for which nothing remains to be done.
+/// Returns the number of lines for which nothing remains to be done.
 fn finished(counts: &Counts) -> usize {
     counts.succeeded + counts.failed + counts.unknown + counts.invalid
 }
@@ -161,9 +161,9 @@ impl View for MigrateView {
             NotCreated::Invalid => ("invalid", "invalid"),
         };
         match outcome {
-            // The counts tell of them.
+            // The exit status follows from the counts.
             NotCreated::MayExist | NotCreated::Refused | NotCreated::Invalid => {}
-            // The time of the migration ran out, and the next start creates the task.
+            // The migration timed out, and the next run creates the task.
             NotCreated::NotSent if error.is_timeout() => {
                 self.status = self.status.max(ExitStatus::TimedOut);
             }
@@ -193,7 +193,7 @@ impl View for MigrateView {
                     if !ends_all(error) {
                         self.say_error(&what(), error);
                     } else {
-                        // Once, and not for each of 20,000 tasks.
+                        // Printed once, not for each task.
                         if self.left == 0 {
                             self.say_error("no task is followed any longer", error);
                         }
@@ -224,7 +224,7 @@ impl View for MigrateView {
     }
 
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
-        // A list whose length is not known was read to its end, or as far as it goes.
+        // Without a known length of the list, the total is the number of lines that were read.
         self.total.get_or_insert_default();
         let text = self.text(progress);
         self.display.close();
