@@ -1,4 +1,4 @@
-//! How connections are reused, lost and replaced, against the stand-in.
+//! Reuse, loss and replacement of connections to the stand-in.
 
 mod support;
 
@@ -9,7 +9,7 @@ use pan123_offline::{Error, ErrorCode, TransportErrorKind};
 use support::{RUNNING, TASK, builder, client, service};
 
 #[test]
-fn a_hundred_calls_share_one_connection_with_errors_among_them() {
+fn a_hundred_calls_and_errors_share_one_connection() {
     let service = service();
     let client = client(&service);
     let html = "<html>".repeat(2000);
@@ -54,9 +54,9 @@ fn clones_share_the_connection() {
     assert_eq!(service.connection_count(), 1);
 }
 
-/// Every third answer is the last of its connection, and nothing says so.
+/// Every third response is the last of its connection, without `Connection: close`.
 #[test]
-fn a_server_that_closes_without_notice_costs_no_call() {
+fn no_call_fails_if_the_server_closes_without_notice() {
     let service = service();
     let client = client(&service);
     for call in 0..300 {
@@ -64,7 +64,8 @@ fn a_server_that_closes_without_notice_costs_no_call() {
             service.reply_next(Reply::progress(RUNNING).close_after());
         }
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
-        // Some closings are there before the next call looks at the pool, some arrive in the middle of it.
+        // Some connections are closed before the next call takes one from the pool, some during
+        // that call.
         match call % 4 {
             0 => {}
             1 => std::thread::sleep(Duration::from_millis(2)),
@@ -75,14 +76,15 @@ fn a_server_that_closes_without_notice_costs_no_call() {
     assert_eq!(service.connection_count(), 100);
 }
 
-/// The stand-in takes the request and closes: what a pooled connection meets whose server has just given it up.
+/// The stand-in reads the request and closes, as a server does that has just dropped an idle
+/// connection.
 #[test]
-fn a_connection_that_ends_before_its_response_is_replaced_once_beside_the_retries() {
+fn replays_once_after_a_reused_connection_was_closed_in_addition_to_retries() {
     for (what, fault) in [
         ("nothing", Reply::nothing()),
-        ("half a head", Reply::progress(RUNNING).cut_at(20)),
+        ("half of the header", Reply::progress(RUNNING).cut_at(20)),
         (
-            "half a body",
+            "half of the body",
             Reply::progress(RUNNING).cut_at(Reply::progress(RUNNING).len() - 9),
         ),
     ] {
@@ -121,10 +123,10 @@ fn a_connection_that_ends_before_its_response_is_replaced_once_beside_the_retrie
 }
 
 #[test]
-fn the_replay_goes_over_a_fresh_connection() {
+fn replays_over_a_new_connection() {
     let service = service();
     let client = client(&service);
-    // Two threads at once, so that the pool holds two connections.
+    // Two concurrent calls, so that the pool has two connections.
     service.reply_next(Reply::progress(RUNNING).delay(Duration::from_millis(300)));
     std::thread::scope(|scope| {
         scope.spawn(|| client.get_process(TASK).unwrap());
@@ -139,23 +141,23 @@ fn the_replay_goes_over_a_fresh_connection() {
     assert_eq!(
         service.connection_count(),
         3,
-        "the second pooled connection is passed over"
+        "the second pooled connection is not used"
     );
 }
 
 #[test]
-fn a_status_is_believed_although_its_body_breaks_off() {
+fn keeps_the_http_status_if_the_body_is_incomplete() {
     let service = service();
     let reply = Reply::new(403).body("<html>banned</html>");
     service.reply_next(reply.clone().cut_at(reply.len() - 7));
     let error = client(&service).get_process(TASK).unwrap_err();
     assert!(error.is_banned());
     assert!(matches!(error, Error::Http(e) if e.body() == "<html>banned"));
-    assert_eq!(service.request_count(), 1, "a ban is not asked again");
+    assert_eq!(service.request_count(), 1, "a ban is not retried");
 }
 
 #[test]
-fn an_announced_close_is_kept() {
+fn does_not_reuse_a_connection_after_connection_close() {
     let service = service();
     let client = client(&service);
     for _ in 0..5 {
@@ -169,7 +171,7 @@ fn an_announced_close_is_kept() {
 }
 
 #[test]
-fn a_body_that_ends_with_its_connection_must_be_whole() {
+fn rejects_an_incomplete_body_without_a_length() {
     let service = service();
     let client = client(&service);
     service.reply_next(Reply::progress(RUNNING).until_close());
@@ -186,7 +188,7 @@ fn a_body_that_ends_with_its_connection_must_be_whole() {
 }
 
 #[test]
-fn an_endless_body_ends_at_64_kib() {
+fn reads_at_most_64_kib_of_a_body() {
     let service = service();
     let client = client(&service);
     for status in [200, 500] {
@@ -235,7 +237,7 @@ fn non_http_response_is_a_protocol_error() {
 }
 
 #[test]
-fn a_redirect_is_not_followed() {
+fn does_not_follow_redirects() {
     let service = service();
     let elsewhere = support::service();
     let target = format!(
@@ -254,7 +256,7 @@ fn a_redirect_is_not_followed() {
         );
     }
     assert_eq!(elsewhere.request_count(), 0);
-    // Nor can a user's own settings change that.
+    // `configure_agent` cannot change that.
     service.reply_next(Reply::new(302).header("Location", target));
     let client = builder(service.base_url())
         .configure_agent(|agent| agent.max_redirects(9))
@@ -265,7 +267,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn nobody_listens() {
+fn refused_connection_is_a_connect_error() {
     let address = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -286,10 +288,10 @@ fn nobody_listens() {
     assert!(error.is_transient() && !error.may_have_been_sent());
 }
 
-/// A label of 64 letters fits no DNS name, so the look-up fails before it asks anybody.
+/// A label of 64 letters is invalid in a DNS name, so the lookup fails without a query.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
-fn a_name_that_cannot_be_looked_up() {
+fn failed_dns_lookup_is_a_dns_error() {
     let host = format!("{}.invalid", "a".repeat(64));
     let client = builder(format!("https://{host}")).build().unwrap();
     let error = client.get_process(TASK).unwrap_err();

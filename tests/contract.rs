@@ -1,6 +1,6 @@
-//! The wire contract of `get_process`: what leaves the client, byte for byte where that matters.
+//! The wire format of `get_process` requests, compared byte by byte where it matters.
 
-// A test that cannot set itself up has nothing better to do than to panic.
+// A test whose setup fails should panic.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -9,29 +9,30 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use mockito::{Matcher, Server};
 use pan123_offline::{Client, ClientBuilder, Progress, Status};
 
-/// The document's own sample.
+/// The sample of the service's documentation.
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
 const PROCESS: &str = "/api/v1/oss/offline/download/process";
 const TOKEN: &str = "eyJhbGciOi.J9-_~+/=";
 const DEFAULT_USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
 
-/// A request's head as it stood on the wire. mockito would hide its spelling, its version and doubled headers.
-struct Head {
-    line: String,
+/// The request line and the headers as they were sent. mockito hides their spelling, the HTTP
+/// version and repeated headers.
+struct RequestHeader {
+    request_line: String,
     /// Names in lower case, sorted.
     headers: Vec<(String, String)>,
 }
 
-impl Head {
+impl RequestHeader {
     #[track_caller]
     fn parse(bytes: &[u8]) -> Self {
         let text = std::str::from_utf8(bytes).expect("a request of this crate is ASCII");
-        let (head, rest) = text
+        let (header, rest) = text
             .split_once("\r\n\r\n")
-            .expect("the head ends with an empty line");
+            .expect("the header ends with a blank line");
         assert_eq!(rest, "", "a GET has no body");
-        let mut lines = head.split("\r\n");
-        let line = lines.next().unwrap().to_owned();
+        let mut lines = header.split("\r\n");
+        let request_line = lines.next().unwrap().to_owned();
         let mut headers: Vec<_> = lines
             .map(|line| {
                 let (name, value) = line.split_once(": ").expect("`name: value`");
@@ -39,13 +40,17 @@ impl Head {
             })
             .collect();
         headers.sort();
-        Self { line, headers }
+        Self {
+            request_line,
+            headers,
+        }
     }
 
-    /// Compares the whole head, so that one header more, or one twice, is an error, too.
+    /// Compares the request line and all headers, so that an additional or repeated header fails,
+    /// too.
     #[track_caller]
     fn assert(&self, target: &str, host: &str, token: &str, user_agent: &str) {
-        assert_eq!(self.line, format!("GET {target} HTTP/1.1"));
+        assert_eq!(self.request_line, format!("GET {target} HTTP/1.1"));
         let authorization = format!("Bearer {token}");
         let expected = [
             ("accept", "application/json"),
@@ -64,9 +69,13 @@ impl Head {
     }
 }
 
-/// Takes one request on a fresh port of `bind`, answers it with the sample, and gives back its head.
+/// Accepts one request on a new port of `bind`, responds with the sample, and returns the header of
+/// the request.
 #[track_caller]
-fn capture(bind: &str, call: impl FnOnce(SocketAddr) -> pan123_offline::Result<Progress>) -> Head {
+fn capture(
+    bind: &str,
+    call: impl FnOnce(SocketAddr) -> pan123_offline::Result<Progress>,
+) -> RequestHeader {
     let listener = TcpListener::bind(bind).unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
@@ -85,20 +94,20 @@ fn capture(bind: &str, call: impl FnOnce(SocketAddr) -> pan123_offline::Result<P
             SAMPLE.len()
         )
         .unwrap();
-        // Whatever the client sends behind its head would come before its end of the connection.
+        // Any bytes that the client sends after the header arrive before it closes the connection.
         drop(stream.shutdown(std::net::Shutdown::Write));
         stream.read_to_end(&mut bytes).unwrap();
         bytes
     });
     let result = call(address);
-    // Lets the server go where the call never came to it; otherwise nobody listens any more.
+    // Ends the server's thread if the call never connected; otherwise the port is closed already.
     drop(TcpStream::connect(address));
-    let bytes = server.join().expect("the server saw a whole request");
+    let bytes = server.join().expect("the server received a whole request");
     assert_eq!(
         result.expect("the sample is a success"),
         Progress::new(Status::Succeeded, 100)
     );
-    Head::parse(&bytes)
+    RequestHeader::parse(&bytes)
 }
 
 fn builder(base_url: impl Into<String>) -> ClientBuilder {
@@ -111,14 +120,14 @@ fn builder(base_url: impl Into<String>) -> ClientBuilder {
 #[test]
 fn sends_the_documented_headers_and_no_others() {
     let mut port = 0;
-    let head = capture("127.0.0.1:0", |address| {
+    let header = capture("127.0.0.1:0", |address| {
         port = address.port();
         builder(format!("http://{address}"))
             .build()?
             .get_process(403316)
     });
     let host = format!("127.0.0.1:{port}");
-    head.assert(
+    header.assert(
         "/api/v1/oss/offline/download/process?taskID=403316",
         &host,
         TOKEN,
@@ -127,7 +136,7 @@ fn sends_the_documented_headers_and_no_others() {
 }
 
 #[test]
-fn the_contract_holds_as_a_http_library_reads_it() {
+fn sends_the_documented_request_as_parsed_by_mockito() {
     let mut server = Server::new();
     let host = server.host_with_port();
     let mock = server
@@ -170,7 +179,7 @@ fn the_contract_holds_as_a_http_library_reads_it() {
 }
 
 #[test]
-fn every_task_id_is_sent_in_full() {
+fn sends_every_task_id_in_full() {
     for (task_id, query) in [
         (0, "taskID=0"),
         (403316, "taskID=403316"),
@@ -192,8 +201,8 @@ fn every_task_id_is_sent_in_full() {
 }
 
 #[test]
-fn the_base_urls_path_goes_before_the_services_own() {
-    // As long as a token may be: a request line must fit into ureq's buffer, too.
+fn prefixes_the_path_of_the_base_url() {
+    // The maximum length of a path: the request line must fit into ureq's buffer, too.
     let long = format!("/{}", "p".repeat(4095));
     for (path, prefix) in [
         ("", ""),
@@ -205,13 +214,13 @@ fn the_base_urls_path_goes_before_the_services_own() {
         (&long, &long),
     ] {
         let mut host = String::new();
-        let head = capture("127.0.0.1:0", |address| {
+        let header = capture("127.0.0.1:0", |address| {
             host = address.to_string();
             builder(format!("http://{address}{path}"))
                 .build()?
                 .get_process(1)
         });
-        head.assert(
+        header.assert(
             &format!("{prefix}{PROCESS}?taskID=1"),
             &host,
             TOKEN,
@@ -221,11 +230,11 @@ fn the_base_urls_path_goes_before_the_services_own() {
 }
 
 #[test]
-fn the_host_header_is_the_base_urls() {
+fn sends_the_host_of_the_base_url() {
     let mut host = String::new();
-    let head = capture("127.0.0.1:0", |address| {
+    let header = capture("127.0.0.1:0", |address| {
         host = format!("localhost:{}", address.port());
-        // Its look-up may give ::1 first, where nobody listens.
+        // The DNS lookup may return ::1 first, on which no server listens.
         builder(format!("http://{host}"))
             .configure_agent(|agent| {
                 agent.ip_family(pan123_offline::ureq::config::IpFamily::Ipv4Only)
@@ -233,21 +242,21 @@ fn the_host_header_is_the_base_urls() {
             .build()?
             .get_process(1)
     });
-    head.assert(
+    header.assert(
         &format!("{PROCESS}?taskID=1"),
         &host,
         TOKEN,
         DEFAULT_USER_AGENT,
     );
 
-    // Not every machine has IPv6, and a container often has none.
+    // Skipped without IPv6, which containers often lack.
     if TcpListener::bind("[::1]:0").is_ok() {
-        let head = capture("[::1]:0", |address| {
+        let header = capture("[::1]:0", |address| {
             host = address.to_string();
             builder(format!("http://{address}")).build()?.get_process(1)
         });
         assert!(host.starts_with("[::1]:"));
-        head.assert(
+        header.assert(
             &format!("{PROCESS}?taskID=1"),
             &host,
             TOKEN,
@@ -257,16 +266,16 @@ fn the_host_header_is_the_base_urls() {
 }
 
 #[test]
-fn the_user_agent_can_be_set() {
+fn sends_the_configured_user_agent() {
     let mut host = String::new();
-    let head = capture("127.0.0.1:0", |address| {
+    let header = capture("127.0.0.1:0", |address| {
         host = address.to_string();
         builder(format!("http://{address}"))
             .user_agent("album-mover/2.1 (nightly build)")
             .build()?
             .get_process(1)
     });
-    head.assert(
+    header.assert(
         &format!("{PROCESS}?taskID=1"),
         &host,
         TOKEN,
@@ -277,7 +286,7 @@ fn the_user_agent_can_be_set() {
 #[test]
 fn configure_agent_adds_no_header() {
     let mut host = String::new();
-    let head = capture("127.0.0.1:0", |address| {
+    let header = capture("127.0.0.1:0", |address| {
         host = address.to_string();
         builder(format!("http://{address}"))
             .configure_agent(|agent| {
@@ -289,7 +298,7 @@ fn configure_agent_adds_no_header() {
             .build()?
             .get_process(1)
     });
-    head.assert(
+    header.assert(
         &format!("{PROCESS}?taskID=1"),
         &host,
         TOKEN,
@@ -298,12 +307,13 @@ fn configure_agent_adds_no_header() {
 }
 
 #[test]
-fn the_longest_headers_arrive_whole() {
-    // Every byte that a token may hold, and not one letter over and over, so that a lost or moved piece shows.
+fn headers_of_maximum_length_arrive_whole() {
+    // All bytes that are valid in a token instead of one repeated letter, so that a lost or moved
+    // part is detected.
     let token: String = ('!'..='~').cycle().take(4096).collect();
     let user_agent: String = ('a'..='z').cycle().take(4096).collect();
     let mut host = String::new();
-    let head = capture("127.0.0.1:0", |address| {
+    let header = capture("127.0.0.1:0", |address| {
         host = address.to_string();
         builder(format!("http://{address}"))
             .access_token(token.as_str())
@@ -311,7 +321,7 @@ fn the_longest_headers_arrive_whole() {
             .build()?
             .get_process(u64::MAX)
     });
-    head.assert(
+    header.assert(
         &format!("{PROCESS}?taskID={}", u64::MAX),
         &host,
         &token,

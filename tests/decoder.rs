@@ -1,6 +1,7 @@
-//! Properties of the decoder: no body whatever makes it panic, or makes a success of what is none.
+//! Properties of the decoder: no body makes it panic, and only the envelope of a success is a
+//! success.
 
-// A test that cannot set itself up has nothing better to do than to panic.
+// A test whose setup fails should panic.
 #![allow(clippy::unwrap_used)]
 
 use pan123_offline::{Envelope, Error, ErrorCode, Progress};
@@ -11,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
 
-/// How often each property is tried. Nothing is written beside the sources where one fails: proptest prints the
-/// smallest body that breaks it, and that goes into `responses.rs` as a row.
+/// The configuration of a property with this number of cases. No file is written if one fails:
+/// proptest prints the smallest body that fails, which becomes a row in `responses.rs`.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -25,9 +26,10 @@ fn decode(body: &[u8]) -> pan123_offline::Result<Progress> {
     Envelope::<Progress>::from_slice(body)?.into_result()
 }
 
-/// Whether this is an envelope of a success, by another and slower way than the crate's: the document's words, applied
-/// to a parsed tree. (The tree keeps the last of doubled fields; a success has none. Bytes that are not UTF-8 are
-/// replaced first: they do no harm in a field that nobody reads.)
+/// Returns whether this is the envelope of a success. Independent of the library and slower: it
+/// applies the documentation to a `Value`. (A `Value` keeps the last of repeated fields, and a
+/// success has none. Bytes that are not UTF-8 are replaced first, because they are allowed in
+/// fields that are not decoded.)
 fn is_success(body: &[u8]) -> bool {
     let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Ok(Value::Object(fields)) = serde_json::from_str(&String::from_utf8_lossy(json)) else {
@@ -50,7 +52,7 @@ fn is_success(body: &[u8]) -> bool {
     code_is_zero && data_is_progress
 }
 
-/// What holds for any body at all; that nothing panics is in it.
+/// Checks the properties of any body, and that decoding it does not panic.
 fn check(body: &[u8]) -> Result<(), TestCaseError> {
     match decode(body) {
         Ok(progress) => {
@@ -61,7 +63,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
             );
             prop_assert!(progress.percent <= 100);
         }
-        // An error is shown sooner or later, so its text must not panic either, nor be endless.
+        // The text of an error must not panic either, and must be bounded.
         Err(error) => {
             prop_assert!(
                 matches!(error, Error::Api(_) | Error::Decode(_)),
@@ -74,7 +76,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Any JSON value: small, since what is odd about it shows at once or not at all.
+/// Any JSON value. Small, because larger values find no further defects.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -117,7 +119,7 @@ fn field_name() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// An object as text, which unlike a tree can hold a field twice.
+/// Writes an object as text, in which a field can be repeated, unlike in a `Value`.
 fn object(fields: &[(String, String)]) -> String {
     let fields: Vec<_> = fields
         .iter()
@@ -190,7 +192,7 @@ proptest! {
         check(value.to_string().as_bytes())?;
     }
 
-    /// Every field of the envelope is there, but any of them may be anything.
+    /// Every field of the envelope is present with any value.
     #[test]
     fn any_fields(code in any_json(), message in any_json(), data in any_json(), trace_id in any_json(), bom: bool) {
         let body = json!({"code": code, "message": message, "data": data, "x-traceID": trace_id}).to_string();
@@ -235,7 +237,7 @@ proptest! {
         check(object(&fields).as_bytes())?;
     }
 
-    /// Whatever stands beside the code of an error, the code comes through.
+    /// The code of an error is kept for any value of the other fields.
     #[test]
     fn an_error_keeps_its_code(
         code in any::<i64>().prop_filter("0 is no error", |code| *code != 0),
@@ -254,7 +256,7 @@ proptest! {
         let error = decode(envelope.to_string().as_bytes()).unwrap_err();
         let Error::Api(api) = &error else { panic!("{envelope} became {error:?}") };
         prop_assert_eq!(api.code(), ErrorCode(code));
-        // Texts come through, anything else counts as none.
+        // A text is kept, and any other value counts as none.
         let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
         prop_assert_eq!(&api.message(), &text(&message).unwrap_or_default());
         let trace_id = text(&trace_id);
@@ -262,7 +264,7 @@ proptest! {
         prop_assert_eq!((api.http_status(), api.retry_after()), (None, None));
     }
 
-    /// The other direction, so that a decoder which refuses everything does not pass.
+    /// A valid success is decoded; a decoder that rejects everything fails here.
     #[test]
     fn a_success_comes_through(
         status: i64,
@@ -277,7 +279,7 @@ proptest! {
         prop_assert_eq!(&envelope.trace_id, &trace_id);
         let progress = envelope.into_result().unwrap();
         prop_assert_eq!(progress.status.as_i64(), status);
-        // Written the slow way: cut, never rounded.
+        // The expected percentage is rounded down.
         let expected = (0..=100).rev().find(|percent| f64::from(*percent) <= process).unwrap_or(0);
         prop_assert_eq!(i32::from(progress.percent), expected);
     }

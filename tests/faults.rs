@@ -1,6 +1,7 @@
-//! The fault table: `src/docs/faults.md` says what a caller sees, and this makes each fault strike each call.
+//! Tests of the fault table `src/docs/faults.md`: injects each fault into each call, and compares
+//! the results with the table.
 //!
-//! Only on Linux: some faults are made by what its sockets do, a reset and a full backlog among them.
+//! Linux only: some faults depend on its sockets, for example a reset and a full backlog.
 #![cfg(all(feature = "rustls", target_os = "linux"))]
 
 #[path = "faults/call.rs"]
@@ -22,7 +23,7 @@ use scenario::Row;
 
 const TABLE: &str = include_str!("../src/docs/faults.md");
 
-/// Most of them wait for a time limit most of the time.
+/// More than there are cores, because most cells wait for a timeout.
 const THREADS: usize = 16;
 
 #[test]
@@ -48,12 +49,12 @@ fn results_are_those_of_the_table() {
     .join("\n");
     assert!(
         expected == seen,
-        "the table should be:\n\n{}\n\nand differs so:\n\n{differences}\n",
+        "the table should be:\n\n{}\n\ndifferences:\n\n{differences}\n",
         seen.join("\n")
     );
 }
 
-/// Runs each row for each call, and gives the table's lines.
+/// Runs each row for each call, and returns the lines of the table.
 fn run_all(rows: &[Row]) -> Vec<String> {
     let cells: Vec<_> = rows
         .iter()

@@ -1,6 +1,7 @@
-//! What `get_process` makes of each answer: one row an answer, over a real connection.
+//! Results of `get_process` for each kind of response, over a real connection: one row for each
+//! response.
 
-// A test that cannot set itself up has nothing better to do than to panic.
+// A test whose setup fails should panic.
 #![allow(clippy::unwrap_used)]
 
 use std::error::Error as _;
@@ -9,26 +10,26 @@ use std::time::Duration;
 use mockito::{Matcher, Server};
 use pan123_offline::{Client, Envelope, Error, ErrorCode, Progress, Result, Status};
 
-/// The document's own sample.
+/// The sample of the service's documentation.
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
-/// As seen from the vendor's load balancer.
+/// As sent by the vendor's load balancer.
 const BANNED: &str =
     r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
 const HTML: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
 const MAX_BODY_LEN: usize = 64 * 1024;
-/// Nothing that an answer here holds by chance: it would be blotted out.
+/// A token that no response here contains by chance: it would be redacted there.
 const TOKEN: &str = "eyJhbGciOi.secret";
 
-// What `Decode` says is wrong.
+// The reasons of `Error::Decode`.
 const EMPTY: &str = "it is empty";
-const BREAKS_OFF: &str = "it is incomplete";
+const INCOMPLETE: &str = "it is incomplete";
 const FIELD: &str = "a field is missing, duplicate or of another type";
 const NO_DATA: &str = "its `code` is 0 and its `data` is missing";
 const NOT_JSON: &str = "it is not JSON";
 const NOT_UTF8: &str = "it is not UTF-8";
 const TOO_LONG: &str = "its body is longer than 64 KiB";
 
-/// An answer, and what must come of it.
+/// A response, and the expected result.
 struct Row {
     name: &'static str,
     status: u16,
@@ -37,7 +38,7 @@ struct Row {
     expected: Expected,
 }
 
-/// What must come of an answer. Whatever a row does not name must be absent: flags are false, options are `None`.
+/// The expected result of a response. Flags that a row does not set are false, options are `None`.
 struct Expected {
     outcome: Outcome,
     transient: bool,
@@ -45,7 +46,7 @@ struct Expected {
     banned: bool,
     trace_id: Option<&'static str>,
     retry_after: Option<Duration>,
-    /// The exact text of `Display`, where the row gives it.
+    /// The exact text of `Display`, if the row sets it.
     text: Option<&'static str>,
 }
 
@@ -56,7 +57,7 @@ enum Outcome {
         message: &'static str,
     },
     Http,
-    /// With what is wrong, and whether `serde_json` has more to say in `source()`.
+    /// The reason, and whether `source()` is an error of `serde_json`.
     Decode(&'static str, bool),
 }
 
@@ -117,7 +118,7 @@ impl Row {
         self
     }
 
-    fn ask(&self) -> Result<Progress> {
+    fn request(&self) -> Result<Progress> {
         let mut server = Server::new();
         let mut mock = server
             .mock("GET", Matcher::Any)
@@ -138,7 +139,7 @@ impl Row {
         result
     }
 
-    /// Panics with what differs.
+    /// Panics if the result differs from the expected one.
     fn check(&self, result: Result<Progress>) {
         let expected = &self.expected;
         let error = match (&expected.outcome, result) {
@@ -196,7 +197,7 @@ impl Row {
                 );
                 assert!(
                     !error.to_string().contains(&source.to_string()),
-                    "the cause is in Display, too: {error}"
+                    "Display repeats the cause: {error}"
                 );
             }
             None => assert!(!cause, "source() is missing"),
@@ -206,7 +207,7 @@ impl Row {
         }
     }
 
-    /// How the body begins, as an error quotes it.
+    /// The first 256 characters of the body, as an error quotes them.
     fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body)
             .chars()
@@ -215,13 +216,14 @@ impl Row {
     }
 }
 
-/// Asks for every row before it complains, so that one run names every row that fails.
+/// Checks every row before it panics, so that one run names every row that fails.
 #[track_caller]
 fn check(rows: Vec<Row>) {
     let failed: Vec<_> = rows
         .iter()
         .filter(|row| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| row.check(row.ask()))).is_err()
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| row.check(row.request())))
+                .is_err()
         })
         .map(|row| row.name)
         .collect();
@@ -241,18 +243,18 @@ fn api(code: i64, message: &'static str) -> Outcome {
     Api { code, message }
 }
 
-/// An answer whose cause `serde_json` knows.
+/// A decode error whose `source()` is an error of `serde_json`.
 fn decode(reason: &'static str) -> Outcome {
     Decode(reason, true)
 }
 
-/// A body padded with blanks to a length.
+/// Pads a body with blanks to a length.
 fn padded(body: &str, length: usize) -> String {
     body.to_owned() + &" ".repeat(length - body.len())
 }
 
 #[test]
-fn successes() {
+fn decodes_successes() {
     use Status::{Failed, InProgress, Retrying, Succeeded, Unknown};
 
     let with = |data: &str| format!(r#"{{"code":0,"message":"ok","data":{data},"x-traceID":"t"}}"#);
@@ -366,13 +368,13 @@ fn successes() {
             progress(InProgress, 0),
         ),
         row(
-            "fields unknown today",
+            "unknown fields",
             200,
             with(r#"{"process":1,"status":0,"reason":[{}]}"#),
             progress(InProgress, 1),
         ),
         row(
-            "only what is needed",
+            "required fields only",
             200,
             r#"{"code":0,"data":{"process":1,"status":0}}"#,
             progress(InProgress, 1),
@@ -417,7 +419,7 @@ fn successes() {
         row("labelled as a text", 200, SAMPLE, progress(Succeeded, 100))
             .header("content-type", "text/plain"),
         row(
-            "a Retry-After of no concern",
+            "a Retry-After in a success",
             200,
             SAMPLE,
             progress(Succeeded, 100),
@@ -445,7 +447,7 @@ fn successes() {
 }
 
 #[test]
-fn no_envelope_in_a_2xx() {
+fn rejects_2xx_without_a_valid_envelope() {
     let data = r#"{"process":100,"status":2}"#;
     let code = |code: &str| format!(r#"{{"code":{code},"message":"ok","data":{data}}}"#);
     let with = |data: &str| format!(r#"{{"code":0,"message":"ok","data":{data}}}"#);
@@ -453,19 +455,19 @@ fn no_envelope_in_a_2xx() {
         row("empty", 200, "", decode(EMPTY)).text("the response is not the documented one: it is empty"),
         row("204", 204, "", decode(EMPTY)),
         row("only a byte-order mark", 200, "\u{feff}", decode(EMPTY)),
-        row("blanks", 200, "  \n", decode(BREAKS_OFF)),
+        row("blanks", 200, "  \n", decode(INCOMPLETE)),
         row("HTML", 200, HTML, decode(NOT_JSON)).text(
             "the response is not the documented one: it is not JSON; \
              received: <html><body><h1>502 Bad Gateway</h1></body></html>",
         ),
         row("control characters", 200, "\u{1b}[2J\r\n\0", decode(NOT_JSON))
             .text("the response is not the documented one: it is not JSON; received: \\u{1b}[2J\\r\\n\\u{0}"),
-        row("truncated", 200, &SAMPLE[..59], decode(BREAKS_OFF)).text(
+        row("truncated", 200, &SAMPLE[..59], decode(INCOMPLETE)).text(
             "the response is not the documented one: it is incomplete; \
              received: {\"code\":0,\"message\":\"ok\",\"data\":{\"process\":100,\"status\":2},",
         ),
-        row("truncated by one byte", 200, &SAMPLE[..SAMPLE.len() - 1], decode(BREAKS_OFF)),
-        row("an error, truncated", 200, &BANNED[..30], decode(BREAKS_OFF)),
+        row("truncated by one byte", 200, &SAMPLE[..SAMPLE.len() - 1], decode(INCOMPLETE)),
+        row("an error, truncated", 200, &BANNED[..30], decode(INCOMPLETE)),
         row("followed by garbage", 200, format!("{SAMPLE}x"), decode(NOT_JSON)),
         row("twice", 200, format!("{SAMPLE}{SAMPLE}"), decode(NOT_JSON)),
         row("two byte-order marks", 200, format!("\u{feff}\u{feff}{SAMPLE}"), decode(NOT_JSON)),
@@ -480,7 +482,7 @@ fn no_envelope_in_a_2xx() {
                  received: {\"code\":0,\"message\":\"\u{fffd}\",\"data\":{\"process\":1,\"status\":0}}",
         ),
         row("UTF-16", 200, SAMPLE.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>(), decode(NOT_JSON)),
-        // An empty object has no code and is thus no success.
+        // An empty object has no code, so it is not a success.
         row("an empty object", 200, "{}", decode(FIELD)).text(
             "the response is not the documented one: a field is missing, duplicate or of another type; received: {}",
         ),
@@ -491,7 +493,7 @@ fn no_envelope_in_a_2xx() {
         row("an array of the fields of an error", 200, r#"[401,"no",null,null]"#, decode(FIELD)),
         row("data alone", 200, data, decode(FIELD)),
         row("no code", 200, format!(r#"{{"message":"ok","data":{data},"x-traceID":"t"}}"#), decode(FIELD)),
-        row("another spelling of code", 200, format!(r#"{{"Code":0,"data":{data}}}"#), decode(FIELD)),
+        row("`Code` instead of `code`", 200, format!(r#"{{"Code":0,"data":{data}}}"#), decode(FIELD)),
         row("code null", 200, code("null"), decode(FIELD)),
         row("code true", 200, code("true"), decode(FIELD)),
         row("code false", 200, code("false"), decode(FIELD)),
@@ -530,7 +532,7 @@ fn no_envelope_in_a_2xx() {
 }
 
 #[test]
-fn codes() {
+fn error_codes_become_api_errors() {
     const TRACE: &str = "4b_kong-db-5898fdd8c6-t5pvc";
 
     let with =
@@ -581,14 +583,14 @@ fn codes() {
         row("-1", 200, with(-1), api(-1, "m")).trace_id(TRACE),
         row("i64::MIN", 200, with(i64::MIN), api(i64::MIN, "m")).trace_id(TRACE),
         row("i64::MAX", 200, with(i64::MAX), api(i64::MAX, "m")).trace_id(TRACE),
-        row("nothing but the code", 200, r#"{"code":5066}"#, api(5066, ""))
+        row("only the code", 200, r#"{"code":5066}"#, api(5066, ""))
             .text("the service returned code 5066: the file was not found"),
-        row("a message that would steer a terminal", 200, r#"{"code":987654,"message":"\u001b[2J\nx"}"#, {
+        row("a message with terminal control characters", 200, r#"{"code":987654,"message":"\u001b[2J\nx"}"#, {
             api(987654, "\u{1b}[2J\nx")
         })
         .text("the service returned code 987654; received: \\u{1b}[2J\\nx"),
         row(
-            "a message that would turn the writing direction",
+            "a message with bidirectional control characters",
             200,
             r#"{"code":987654,"message":"a\u202eb\u2066c"}"#,
             api(987654, "a\u{202e}b\u{2066}c"),
@@ -600,7 +602,7 @@ fn codes() {
 }
 
 #[test]
-fn odd_fields_beside_the_code_hide_no_error() {
+fn keeps_the_code_if_other_fields_are_invalid() {
     let data =
         |data: &str| format!(r#"{{"code":401,"message":"no","data":{data},"x-traceID":"t"}}"#);
     let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -628,7 +630,7 @@ fn odd_fields_beside_the_code_hide_no_error() {
         refused("data a number beyond f64", data("1e999")),
         refused("data half a surrogate pair", data(r#""\ud83d""#)),
         refused("data twice", data(r#"null,"data":1"#)),
-        // The rest is as it should be, so it is not lost either.
+        // The valid fields are kept.
         row(
             "a number as message",
             200,
@@ -673,7 +675,7 @@ fn odd_fields_beside_the_code_hide_no_error() {
         )
         .transient(),
         row(
-            "everything odd",
+            "all fields invalid",
             200,
             r#"{"code":"403","message":1,"data":2,"x-traceID":3}"#,
             api(403, ""),
@@ -693,15 +695,16 @@ fn odd_fields_beside_the_code_hide_no_error() {
             api(429, "no"),
         )
         .transient(),
-        // Which one counts does not matter, as long as it is no success and no lost ban.
+        // Whether it becomes `Api` or `Http` matters less than that it is an error, and that a ban
+        // is kept.
         row(
-            "odd data in HTTP 500",
+            "invalid data in HTTP 500",
             500,
             r#"{"code":1,"message":"no","data":[0]}"#,
             api(1, "no"),
         ),
         row(
-            "odd message in HTTP 429",
+            "invalid message in HTTP 429",
             429,
             r#"{"code":429,"message":[]}"#,
             api(429, ""),
@@ -710,22 +713,22 @@ fn odd_fields_beside_the_code_hide_no_error() {
     ]);
 }
 
-/// What such a text becomes is open; that the code comes through is not.
+/// Only the code is asserted: the text of such a message is not specified.
 #[test]
-fn a_text_that_cannot_be_read_hides_no_error() {
+fn keeps_the_code_if_the_message_cannot_be_decoded() {
     let deep = format!(
         r#"{{"code":429,"message":{}{}}}"#,
         "[".repeat(1000),
         "]".repeat(1000)
     );
     for body in [
-        // A message that was cut within an emoji.
+        // A message that was cut in the middle of an emoji.
         r#"{"code":429,"message":"too many requests \ud83d"}"#,
         r#"{"code":429,"message":"no","x-traceID":"\ude00"}"#,
         r#"{"code":429,"message":1e999}"#,
         &deep,
     ] {
-        let error = row("", 200, body, Http).ask().unwrap_err();
+        let error = row("", 200, body, Http).request().unwrap_err();
         assert_eq!(
             error.code(),
             Some(ErrorCode::RATE_LIMITED),
@@ -736,7 +739,7 @@ fn a_text_that_cannot_be_read_hides_no_error() {
 }
 
 #[test]
-fn http_statuses_without_an_envelope() {
+fn http_statuses_without_an_envelope_become_http_errors() {
     check(vec![
         row("HTML with 502", 502, HTML, Http).transient().text(
             "HTTP 502 without the service's envelope: the service or a gateway before it failed, try again \
@@ -776,16 +779,16 @@ fn http_statuses_without_an_envelope() {
         row("429, Retry-After negative", 429, "", Http).header("Retry-After", "-5").transient(),
         row("429, Retry-After with a sign", 429, "", Http).header("Retry-After", "+5").transient(),
         row("429, Retry-After a fraction", 429, "", Http).header("Retry-After", "1.5").transient(),
-        row("429, Retry-After without end", 429, "", Http)
+        row("429, Retry-After too large for u64", 429, "", Http)
             .header("Retry-After", "99999999999999999999999")
             .transient()
             .retry_after(u64::MAX),
-        // JSON is not yet an envelope.
+        // JSON that is not an envelope.
         row("401 with JSON and no code", 401, r#"{"message":"Unauthorized"}"#, Http).unauthorized(),
-        row("429 with JSON and a code that is none", 429, r#"{"code":"x"}"#, Http).transient(),
+        row("429 with JSON and an invalid code", 429, r#"{"code":"x"}"#, Http).transient(),
         row("500 with an array", 500, "[401,null,null,null]", Http).transient(),
         row("500 with half an envelope", 500, &BANNED[..30], Http).transient(),
-        row("a body without end", 502, "x".repeat(3 * MAX_BODY_LEN), Http).transient(),
+        row("a body longer than the limit", 502, "x".repeat(3 * MAX_BODY_LEN), Http).transient(),
         row("a body that is not UTF-8", 502, b"\xff\xfe", Http).transient().text(
             "HTTP 502 without the service's envelope: the service or a gateway before it failed, try again \
              later; received: \u{fffd}\u{fffd}",
@@ -795,7 +798,7 @@ fn http_statuses_without_an_envelope() {
 }
 
 #[test]
-fn http_statuses_with_an_envelope() {
+fn http_statuses_with_an_envelope_become_api_errors() {
     let with =
         |code: &str| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"t"}}"#);
     check(vec![
@@ -808,7 +811,7 @@ fn http_statuses_with_an_envelope() {
             .unauthorized()
             .trace_id("1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"),
         row("401 around code \"0\"", 401, r#"{"code":"0"}"#, api(0, "")).unauthorized(),
-        // Never transient, whatever the other one says.
+        // 401 and 403 in either place make the error permanent.
         row("401 around 429", 401, with("429"), api(429, "m")).unauthorized().trace_id("t"),
         row("429 around 401", 429, with("401"), api(401, "m")).unauthorized().trace_id("t"),
         row("429 around 403", 429, with("403"), api(403, "m")).banned().trace_id("t"),
@@ -832,12 +835,12 @@ fn http_statuses_with_an_envelope() {
             .header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT")
             .transient()
             .trace_id("t"),
-        row("429, Retry-After without end", 429, with("429"), api(429, "m"))
+        row("429, Retry-After too large for u64", 429, with("429"), api(429, "m"))
             .header("Retry-After", "99999999999999999999999")
             .transient()
             .trace_id("t")
             .retry_after(u64::MAX),
-        // The envelope is the service's own word: with one, a 5xx is as permanent as its code.
+        // With an envelope, the code decides whether a 5xx is transient.
         row("500 around 1", 500, with("1"), api(1, "m")).trace_id("t").text(
             "the service returned code 1 with HTTP 500: the request was rejected, check the task id and what was \
              sent; received: m (trace id t)",
@@ -853,7 +856,7 @@ fn http_statuses_with_an_envelope() {
 }
 
 #[test]
-fn redirects_are_not_followed() {
+fn does_not_follow_redirects() {
     for status in [301, 302, 303, 307, 308] {
         let mut elsewhere = Server::new();
         let followed = elsewhere
@@ -896,7 +899,7 @@ fn redirects_are_not_followed() {
 
 #[test]
 fn redacts_the_token_in_responses() {
-    // An excerpt ends within the token here, and half a token is no less a secret.
+    // The excerpt ends within the token here: a part of a token must be redacted, too.
     let cut = format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() + 1));
     let cut_in_json = format!(
         r#"{{"code":0,"data":{{}},"x":"{}{TOKEN}"}}"#,
@@ -938,7 +941,7 @@ fn redacts_the_token_in_responses() {
     }
 }
 
-// ---- The envelope by itself ----
+// ---- `Envelope` ----
 
 #[track_caller]
 fn envelope(body: impl AsRef<[u8]>) -> Envelope<Progress> {
@@ -946,7 +949,7 @@ fn envelope(body: impl AsRef<[u8]>) -> Envelope<Progress> {
 }
 
 #[test]
-fn an_envelope_shows_its_parts() {
+fn envelope_fields_are_public() {
     let success = envelope(SAMPLE);
     assert_eq!(success.code, ErrorCode::OK);
     assert_eq!(success.message, "ok");
@@ -973,7 +976,7 @@ fn an_envelope_shows_its_parts() {
     let Error::Api(api) = &error else {
         panic!("{error:?}")
     };
-    // It came from no HTTP answer.
+    // There was no HTTP response.
     assert_eq!((api.http_status(), api.retry_after()), (None, None));
     assert_eq!(
         error.to_string(),
@@ -983,7 +986,7 @@ fn an_envelope_shows_its_parts() {
 }
 
 #[test]
-fn an_envelope_drops_the_data_of_an_error() {
+fn envelope_drops_the_data_of_an_error() {
     let refused = envelope(r#"{"code":5113,"message":"no","data":{"process":100,"status":2}}"#);
     assert_eq!(refused.data, None);
     assert_eq!(
@@ -991,14 +994,14 @@ fn an_envelope_drops_the_data_of_an_error() {
         Some(ErrorCode::QUOTA_EXHAUSTED)
     );
 
-    // Data put in by hand makes no success of an error either.
+    // An error with data set by the caller is still an error.
     let mut refused = envelope(SAMPLE);
     refused.code = ErrorCode::RATE_LIMITED;
     assert!(refused.into_result().unwrap_err().is_transient());
 }
 
 #[test]
-fn an_envelope_without_data_is_no_success() {
+fn envelope_without_data_is_an_error() {
     for body in [
         r#"{"code":0}"#,
         r#"{"code":0,"data":null}"#,
@@ -1024,14 +1027,14 @@ fn an_envelope_without_data_is_no_success() {
 }
 
 #[test]
-fn an_envelope_is_an_object_with_a_code() {
+fn envelope_must_be_an_object_with_a_code() {
     for (body, reason) in [
         ("", EMPTY),
         ("{}", FIELD),
         ("[0]", FIELD),
         ("nonsense", NOT_JSON),
         (r#"{"code":0,"data":[2,100]}"#, FIELD),
-        (r#"{"code":0"#, BREAKS_OFF),
+        (r#"{"code":0"#, INCOMPLETE),
         (
             r#"{"message":"ok","data":{"process":100,"status":2}}"#,
             FIELD,
@@ -1053,7 +1056,7 @@ fn an_envelope_is_an_object_with_a_code() {
 }
 
 #[test]
-fn an_envelope_may_hold_anything() {
+fn envelope_decodes_any_data_type() {
     let numbers = Envelope::<Vec<u64>>::from_slice(br#"{"code":0,"data":[1,2]}"#).unwrap();
     assert_eq!(numbers.into_result().unwrap(), [1, 2]);
     let tree = Envelope::<serde_json::Value>::from_slice(SAMPLE.as_bytes()).unwrap();

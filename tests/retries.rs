@@ -1,4 +1,4 @@
-//! What is asked again, how often, in which order, and for how long.
+//! Retries: of which errors, how many, in which order and within which time.
 
 mod support;
 
@@ -8,16 +8,16 @@ use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Error, ErrorCode, TransportErrorKind};
 use support::{RUNNING, TASK, builder, service};
 
-/// An answer that passes, with a pause so short that tests need not wait.
-fn passing(reply: Reply) -> Reply {
+/// Adds `Retry-After: 0`, so that a retry does not wait.
+fn retry_at_once(reply: Reply) -> Reply {
     reply.header("Retry-After", "0")
 }
 
 #[test]
-fn retries_transient_errors_as_often_as_set() {
+fn retries_a_transient_error_up_to_the_configured_number() {
     for retries in 0..4 {
         let service = service();
-        service.reply_with(|_| Some(passing(Reply::code(429, "too many requests"))));
+        service.reply_with(|_| Some(retry_at_once(Reply::code(429, "too many requests"))));
         let client = builder(service.base_url())
             .retries(retries)
             .build()
@@ -42,7 +42,8 @@ fn a_retry_gets_the_remaining_time() {
         .unwrap();
     let started = Instant::now();
     assert!(client.get_process(TASK).unwrap_err().is_timeout());
-    // Of the three seconds one was left, half of it for the head. Five would be four and a half altogether.
+    // One of the three seconds remained, half of it for the header. With the whole timeout for the
+    // retry it would take four and a half.
     assert!(
         (2..4).contains(&started.elapsed().as_secs()),
         "{:?}",
@@ -51,9 +52,9 @@ fn a_retry_gets_the_remaining_time() {
 }
 
 #[test]
-fn two_retries_are_the_default() {
+fn retries_twice_by_default() {
     let service = service();
-    service.reply_with(|_| Some(passing(Reply::new(503))));
+    service.reply_with(|_| Some(retry_at_once(Reply::new(503))));
     let client = pan123_offline::Client::builder()
         .access_token("t")
         .base_url(service.base_url())
@@ -79,22 +80,26 @@ fn retries_only_transient_errors() {
         (Reply::new(404), false),
         (Reply::json("no JSON"), false),
     ];
-    for (reply, again) in cases {
+    for (reply, is_retried) in cases {
         let service = service();
-        service.reply_next(passing(reply.clone()));
+        service.reply_next(retry_at_once(reply.clone()));
         let client = builder(service.base_url()).retries(1).build().unwrap();
-        assert_eq!(client.get_process(TASK).is_ok(), again, "{reply:?}");
-        assert_eq!(service.request_count(), 1 + usize::from(again), "{reply:?}");
+        assert_eq!(client.get_process(TASK).is_ok(), is_retried, "{reply:?}");
+        assert_eq!(
+            service.request_count(),
+            1 + usize::from(is_retried),
+            "{reply:?}"
+        );
     }
 }
 
-/// One faulty connection and one 503 within a call: the replay does not use up the retry.
+/// A closed connection and a 503 within one call: the replay does not count as the retry.
 #[test]
-fn a_replay_is_no_retry() {
+fn a_replay_does_not_count_as_a_retry() {
     let service = service();
     service
         .reply_next(Reply::nothing())
-        .reply_next(passing(Reply::new(503)));
+        .reply_next(retry_at_once(Reply::new(503)));
     let client = builder(service.base_url()).retries(1).build().unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     assert_eq!(
@@ -104,11 +109,11 @@ fn a_replay_is_no_retry() {
 }
 
 #[test]
-fn the_last_error_is_the_one_returned() {
+fn returns_the_last_error() {
     let service = service();
     service
-        .reply_next(passing(Reply::new(503)))
-        .reply_next(passing(Reply::code(429, "slow down")));
+        .reply_next(retry_at_once(Reply::new(503)))
+        .reply_next(retry_at_once(Reply::code(429, "slow down")));
     let error = builder(service.base_url())
         .retries(1)
         .build()
@@ -123,7 +128,7 @@ fn the_last_error_is_the_one_returned() {
 }
 
 #[test]
-fn the_pauses_double_and_retry_after_replaces_them() {
+fn retry_delays_double_and_retry_after_replaces_them() {
     let service = service();
     service
         .reply_next(Reply::new(503))
@@ -140,15 +145,15 @@ fn the_pauses_double_and_retry_after_replaces_them() {
         .iter()
         .map(|request| request.at)
         .collect();
-    let pauses: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    // Never shorter than said. How much longer is up to the machine.
-    assert!(pauses[0] >= Duration::from_millis(500), "{pauses:?}");
-    assert!(pauses[1] >= Duration::from_millis(1000), "{pauses:?}");
-    assert!(pauses[2] >= Duration::from_millis(1000), "{pauses:?}");
+    let delays: Vec<Duration> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Lower bounds only: a slow machine makes them longer.
+    assert!(delays[0] >= Duration::from_millis(500), "{delays:?}");
+    assert!(delays[1] >= Duration::from_millis(1000), "{delays:?}");
+    assert!(delays[2] >= Duration::from_millis(1000), "{delays:?}");
 }
 
 #[test]
-fn a_pause_beyond_the_deadline_is_not_begun() {
+fn does_not_wait_for_a_retry_beyond_the_deadline() {
     let service = service();
     for seconds in ["20", "3600", "99999999999999999999999"] {
         let before = service.request_count();
@@ -165,23 +170,29 @@ fn a_pause_beyond_the_deadline_is_not_begun() {
     }
 }
 
-/// Where a stand-in can fall silent: `timeout` bounds each of them with the retries in it.
+/// `timeout` bounds a call with its retries, wherever the server stops sending.
 #[test]
-fn every_stall_is_bounded() {
+fn a_stall_in_a_response_is_bounded() {
     let whole = Reply::progress(RUNNING);
-    let (head, all) = (whole.header_len(), whole.len());
+    let (header_len, len) = (whole.header_len(), whole.len());
     let byte_by_byte = Duration::from_millis(40);
     for (what, reply) in [
-        ("before the head", whole.clone().stall_at(0)),
-        ("in the head", whole.clone().stall_at(30)),
-        ("before the head's end", whole.clone().stall_at(head - 1)),
-        ("between head and body", whole.clone().stall_at(head)),
-        ("in the body", whole.clone().stall_at(head + 10)),
-        ("before the last byte", whole.clone().stall_at(all - 1)),
+        ("before the header", whole.clone().stall_at(0)),
+        ("in the header", whole.clone().stall_at(30)),
+        (
+            "before the end of the header",
+            whole.clone().stall_at(header_len - 1),
+        ),
+        (
+            "between header and body",
+            whole.clone().stall_at(header_len),
+        ),
+        ("in the body", whole.clone().stall_at(header_len + 10)),
+        ("before the last byte", whole.clone().stall_at(len - 1)),
         ("byte by byte", whole.clone().drip(byte_by_byte)),
         (
             "in a chunked body",
-            whole.clone().chunked().stall_at(head + 30),
+            whole.clone().chunked().stall_at(header_len + 30),
         ),
     ] {
         let service = service();
@@ -190,7 +201,7 @@ fn every_stall_is_bounded() {
     }
 }
 
-/// A backlog that is full: the system answers no further connection.
+/// The backlog of the listener is full: the system responds to no further connection.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stall_while_connecting_is_bounded() {
@@ -204,7 +215,7 @@ fn a_stall_while_connecting_is_bounded() {
     assert!(!error.may_have_been_sent());
 }
 
-/// TLS to a server that speaks none.
+/// TLS to a server that never responds.
 #[cfg(feature = "rustls")]
 #[test]
 fn a_stall_in_the_handshake_is_bounded() {
@@ -221,7 +232,8 @@ fn a_stall_in_the_handshake_is_bounded() {
     );
 }
 
-/// Not a measurement: a stall that is not bounded would last for ever, and the test with it.
+/// Asserts that the call times out. The bound is generous: a stall that is not bounded would never
+/// end.
 #[track_caller]
 fn bounded(what: &str, service: &Service, base: &str) -> Error {
     let timeout = Duration::from_secs(2);
@@ -234,7 +246,7 @@ fn bounded(what: &str, service: &Service, base: &str) -> Error {
         "{what}: {error:?}"
     );
     assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout));
-    // Three whole timeouts and the pauses between them would be 7.5 s; all below that is left to slow machines.
+    // Three whole timeouts and the retry delays would be 7.5 s.
     assert!(
         elapsed < Duration::from_secs(7),
         "{what}: {elapsed:?}, {} requests",

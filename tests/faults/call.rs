@@ -1,4 +1,4 @@
-//! The three calls, and what their caller sees, in the notation of `src/docs/faults.md`.
+//! The three calls, and their results in the notation of `src/docs/faults.md`.
 
 use pan123_offline::testing::{Reply, Request};
 use pan123_offline::{
@@ -9,7 +9,7 @@ use crate::support::{RUNNING, TASK, TOKEN, all_texts, builder};
 
 pub(crate) const SECRET: &str = "s3cr3t-Xk47-client-secret-that-must-not-show";
 
-/// What no answer to a call of these tests says.
+/// A progress that is in no response to a call of these tests.
 const STRAY: Progress = Progress::new(Status::InProgress, 99);
 const STRAY_TASK: u64 = 999;
 
@@ -17,14 +17,14 @@ const STRAY_TASK: u64 = 999;
 pub(crate) enum Call {
     GetProcess,
     CreateTask,
-    /// The request that a first `get_process` with credentials needs before its own.
+    /// The token request of the first `get_process` with credentials.
     Token,
 }
 
 impl Call {
     pub(crate) const ALL: [Self; 3] = [Self::GetProcess, Self::CreateTask, Self::Token];
 
-    pub(crate) fn is_asked_by(self, request: &Request) -> bool {
+    pub(crate) fn is_sent_as(self, request: &Request) -> bool {
         request.path
             == match self {
                 Self::GetProcess => "/api/v1/oss/offline/download/process",
@@ -33,8 +33,8 @@ impl Call {
             }
     }
 
-    /// The answer that the call hopes for.
-    pub(crate) fn good(self) -> Reply {
+    /// The response of a success.
+    pub(crate) fn success(self) -> Reply {
         Reply::json(match self {
             Self::GetProcess => envelope(&process(RUNNING)),
             Self::CreateTask => envelope(&format!(r#"{{"taskID":{TASK}}}"#)),
@@ -42,7 +42,7 @@ impl Call {
         })
     }
 
-    /// An answer of the same form that is not for this call.
+    /// A response of the same format that is not for this call.
     pub(crate) fn stray(self) -> String {
         match self {
             Self::GetProcess => envelope(&process(STRAY)),
@@ -58,7 +58,8 @@ impl Call {
         }
     }
 
-    /// Makes the call; true if what it returns is right. `padding` makes the request longer where that is possible.
+    /// Makes the call. Returns whether its value is the expected one. `padding` makes the request
+    /// longer by that many bytes, if the call allows it.
     pub(crate) fn make(self, client: &Client, padding: usize) -> Result<bool> {
         match self {
             Self::GetProcess | Self::Token => {
@@ -86,11 +87,12 @@ fn process(
     format!(r#"{{"status":{},"process":{percent}}}"#, status.as_i64())
 }
 
-/// A cell of the table: what the call returned, and how often the service was asked. What may never be is in capitals.
-pub(crate) fn notation(result: &Result<bool>, times: usize) -> String {
+/// Returns a cell of the table: the result, and the number of requests. Results that must never
+/// occur are in capitals.
+pub(crate) fn notation(result: &Result<bool>, requests: usize) -> String {
     let error = match result {
-        Ok(true) => return format!("ok, {times}×"),
-        Ok(false) => return format!("A WRONG RESPONSE, {times}×"),
+        Ok(true) => return format!("ok, {requests}×"),
+        Ok(false) => return format!("A WRONG RESPONSE, {requests}×"),
         Err(error) => error,
     };
     let layer = layer(error);
@@ -110,17 +112,17 @@ pub(crate) fn notation(result: &Result<bool>, times: usize) -> String {
             texts.contains(TOKEN) || texts.contains(SECRET),
             "WITH A SECRET IN IT",
         ),
-        (true, &format!("{times}×")),
+        (true, &format!("{requests}×")),
     ];
     words
         .iter()
-        .filter(|(holds, _)| *holds)
+        .filter(|(applies, _)| *applies)
         .map(|(_, word)| *word)
         .collect::<Vec<_>>()
         .join(", ")
 }
 
-/// The layer an error is of, and what it says there.
+/// Returns the layer of an error, with its status or code.
 fn layer(error: &Error) -> String {
     match error {
         Error::Transport(e) => format!("{:?}", e.kind()),

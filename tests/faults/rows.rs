@@ -1,4 +1,4 @@
-//! The rows of the table: every fault, at every place it can strike.
+//! The rows of the table: every fault in every phase of a call.
 
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use pan123_offline::testing::Reply;
 use crate::call::{Call, SECRET, envelope};
 use crate::front::{http, read_most, reset, write};
 use crate::scenario::{
-    How, IMPATIENT, Row, USUAL, answer, connection, full_backlog, idle, idle_tls, nobody_listens,
-    untrusted,
+    DEFAULT, Row, SHORT_TIMEOUT, Settings, connection, full_backlog, idle, idle_tls,
+    nobody_listens, response, untrusted,
 };
 use crate::support::TOKEN;
 
@@ -19,10 +19,10 @@ pub(crate) fn all() -> Vec<Row> {
         tls_handshake(),
         sending(),
         waiting(),
-        within_the_head(),
+        within_the_header(),
         within_the_body(),
-        whole_but_wrong(),
-        refusals(),
+        invalid_bodies(),
+        error_responses(),
         between_calls(),
         with_retries(),
     ]
@@ -31,18 +31,21 @@ pub(crate) fn all() -> Vec<Row> {
     .collect()
 }
 
-const ONCE: How = How {
+const ONCE: Settings = Settings {
     once: true,
-    ..USUAL
+    ..DEFAULT
 };
-const TLS: How = How { tls: true, ..USUAL };
+const TLS: Settings = Settings {
+    tls: true,
+    ..DEFAULT
+};
 
 fn connecting() -> Vec<Row> {
     let at = "connecting";
     vec![
         nobody_listens(at, "no listener"),
         full_backlog(at, "no response to the attempt"),
-        connection(at, "accepted, and closed at once", USUAL, |_, _| None),
+        connection(at, "accepted, and closed at once", DEFAULT, |_, _| None),
     ]
 }
 
@@ -50,15 +53,15 @@ fn tls_handshake() -> Vec<Row> {
     let at = "TLS handshake";
     vec![
         connection(at, "the server closes", TLS, |_, mut stream| {
-            read_greeting(&mut stream);
+            read_client_hello(&mut stream);
             None
         }),
         connection(
             at,
             "the server sends nothing",
-            How {
+            Settings {
                 tls: true,
-                ..IMPATIENT
+                ..SHORT_TIMEOUT
             },
             |_, stream| Some(stream),
         ),
@@ -67,7 +70,7 @@ fn tls_handshake() -> Vec<Row> {
             "the server responds in plain HTTP",
             TLS,
             |_, mut stream| {
-                read_greeting(&mut stream);
+                read_client_hello(&mut stream);
                 write(&stream, http("400 Bad Request", "", ""));
                 None
             },
@@ -76,7 +79,7 @@ fn tls_handshake() -> Vec<Row> {
     ]
 }
 
-fn read_greeting(stream: &mut TcpStream) {
+fn read_client_hello(stream: &mut TcpStream) {
     use std::io::Read;
 
     assert_ne!(stream.read(&mut [0; 16 * 1024]).unwrap(), 0);
@@ -84,15 +87,16 @@ fn read_greeting(stream: &mut TcpStream) {
 
 fn sending() -> Vec<Row> {
     let at = "sending";
-    // Of the three only a task can be long. More than the sockets of both sides hold.
-    let (long, endless) = (60_000, 16 << 20);
+    // Only `create_task` can send a long request. The second is longer than the socket buffers of
+    // both sides.
+    let (long, very_long) = (60_000, 16 << 20);
     vec![
         connection(
             at,
             "a long request is not read, and the connection reset",
-            How {
+            Settings {
                 padding: long,
-                ..USUAL
+                ..DEFAULT
             },
             |_, stream| {
                 reset(stream);
@@ -102,9 +106,9 @@ fn sending() -> Vec<Row> {
         connection(
             at,
             "a very long request is not read",
-            How {
-                padding: endless,
-                ..IMPATIENT
+            Settings {
+                padding: very_long,
+                ..SHORT_TIMEOUT
             },
             |_, stream| Some(stream),
         ),
@@ -114,132 +118,149 @@ fn sending() -> Vec<Row> {
 fn waiting() -> Vec<Row> {
     let at = "waiting for the response";
     vec![
-        answer(at, "the connection ends", USUAL, |_| vec![Reply::nothing()]),
-        answer(at, "the connection ends, once", ONCE, |_| {
+        response(at, "the connection ends", DEFAULT, |_| {
             vec![Reply::nothing()]
         }),
-        connection(at, "the connection is reset", USUAL, |_, mut stream| {
+        response(at, "the connection ends, once", ONCE, |_| {
+            vec![Reply::nothing()]
+        }),
+        connection(at, "the connection is reset", DEFAULT, |_, mut stream| {
             read_most(&mut stream);
             reset(stream);
             None
         }),
-        answer(at, "nothing arrives", IMPATIENT, |_| {
-            vec![Reply::nothing().stall_at(0), Reply::nothing().delay(AGES)]
+        response(at, "nothing arrives", SHORT_TIMEOUT, |_| {
+            vec![Reply::nothing().stall_at(0), Reply::nothing().delay(NEVER)]
         }),
-        answer(
+        response(
             at,
             "the response arrives late, but in time",
-            USUAL,
-            |call| vec![call.good().delay(Duration::from_millis(300))],
+            DEFAULT,
+            |call| vec![call.success().delay(Duration::from_millis(300))],
         ),
     ]
 }
 
-const AGES: Duration = Duration::from_secs(600);
-/// Beyond any time limit in here for the bytes of one answer.
+/// Beyond every timeout of the scenarios.
+const NEVER: Duration = Duration::from_secs(600);
+/// Time between two bytes. A whole response takes longer than every timeout of the scenarios.
 const DRIP: Duration = Duration::from_millis(150);
 
-fn within_the_head() -> Vec<Row> {
+fn within_the_header() -> Vec<Row> {
     let at = "in the header";
     vec![
-        answer(
+        response(
             at,
             "cut in the status line, in a header, before the blank line",
-            USUAL,
+            DEFAULT,
             |call| {
-                let head = call.good().header_len();
-                [1, 12, 30, head - 2, head - 1]
-                    .map(|at| call.good().cut_at(at))
+                let header_len = call.success().header_len();
+                [1, 12, 30, header_len - 2, header_len - 1]
+                    .map(|at| call.success().cut_at(at))
                     .into()
             },
         ),
-        connection(at, "reset", USUAL, |_, mut stream| {
+        connection(at, "reset", DEFAULT, |_, mut stream| {
             read_most(&mut stream);
             write(&stream, "HTTP/1.1 200 OK\r\nContent-");
             reset(stream);
             None
         }),
-        answer(at, "stalls", IMPATIENT, |call| {
-            let head = call.good().header_len();
-            vec![call.good().stall_at(30), call.good().stall_at(head - 1)]
+        response(at, "stalls", SHORT_TIMEOUT, |call| {
+            let header_len = call.success().header_len();
+            vec![
+                call.success().stall_at(30),
+                call.success().stall_at(header_len - 1),
+            ]
         }),
-        answer(at, "byte by byte, beyond the timeout", IMPATIENT, |call| {
-            vec![call.good().drip(DRIP)]
-        }),
-        answer(at, "longer than 8 KiB", USUAL, |call| {
+        response(
+            at,
+            "byte by byte, beyond the timeout",
+            SHORT_TIMEOUT,
+            |call| vec![call.success().drip(DRIP)],
+        ),
+        response(at, "longer than 8 KiB", DEFAULT, |call| {
             let endless = format!("HTTP/1.1 200 OK\r\nX-Long: {}", "x".repeat(1 << 20));
             vec![
-                call.good().header("X-Long", "x".repeat(8 * 1024)),
+                call.success().header("X-Long", "x".repeat(8 * 1024)),
                 Reply::raw(endless),
             ]
         }),
-        answer(at, "more than 128 headers", USUAL, |call| {
-            vec![(0..200).fold(call.good(), |reply, n| reply.header(format!("X-{n}"), "x"))]
+        response(at, "more than 128 headers", DEFAULT, |call| {
+            vec![(0..200).fold(call.success(), |reply, n| {
+                reply.header(format!("X-{n}"), "x")
+            })]
         }),
-        answer(at, "not HTTP: SSH, binary, HTTP/0.9, HTTP/2", USUAL, |_| {
-            let settings = b"\0\0\0\x04\0\0\0\0\0";
-            let others = [
-                "SSH-2.0-OpenSSH_9.2\r\n",
-                "\x15\x03\x01\0\x02\x02",
-                "HTTP/0.9 200 OK\r\n\r\n",
-                "HTTP/2 200 OK\r\n\r\n",
-            ];
-            others
-                .map(Reply::raw)
-                .into_iter()
-                .chain([Reply::raw(settings)])
-                .collect()
-        }),
-        answer(
+        response(
+            at,
+            "not HTTP: SSH, binary, HTTP/0.9, HTTP/2",
+            DEFAULT,
+            |_| {
+                let settings = b"\0\0\0\x04\0\0\0\0\0";
+                let others = [
+                    "SSH-2.0-OpenSSH_9.2\r\n",
+                    "\x15\x03\x01\0\x02\x02",
+                    "HTTP/0.9 200 OK\r\n\r\n",
+                    "HTTP/2 200 OK\r\n\r\n",
+                ];
+                others
+                    .map(Reply::raw)
+                    .into_iter()
+                    .chain([Reply::raw(settings)])
+                    .collect()
+            },
+        ),
+        response(
             at,
             "a `Content-Length` that is not a number",
-            USUAL,
+            DEFAULT,
             |call| {
                 ["x", "-1", "99999999999999999999", ""]
-                    .map(|length| call.good().header("Content-Length", length))
+                    .map(|length| call.success().header("Content-Length", length))
                     .into()
             },
         ),
-        answer(at, "two different `Content-Length`s", USUAL, |call| {
+        response(at, "two different `Content-Length`s", DEFAULT, |call| {
             vec![
-                call.good()
+                call.success()
                     .header("Content-Length", "7")
                     .header("Content-Length", "70"),
             ]
         }),
-        answer(
+        response(
             at,
             "`Content-Length` beside `Transfer-Encoding`",
-            USUAL,
+            DEFAULT,
             |call| {
                 vec![
-                    call.good()
+                    call.success()
                         .chunked()
                         .header("Content-Length", "7")
                         .header("Transfer-Encoding", "chunked"),
                 ]
             },
         ),
-        answer(
+        response(
             at,
             "HTTP/1.0, and the body ends with the connection",
-            USUAL,
+            DEFAULT,
             |call| {
                 vec![
-                    Reply::raw(format!("HTTP/1.0 200 OK\r\n\r\n{}", good_body(call))).close_after(),
+                    Reply::raw(format!("HTTP/1.0 200 OK\r\n\r\n{}", success_body(call)))
+                        .close_after(),
                 ]
             },
         ),
-        answer(at, "HTTP 100 or 103 before the response", USUAL, |call| {
-            let good = http("200 OK", "", &good_body(call));
+        response(at, "HTTP 100 or 103 before the response", DEFAULT, |call| {
+            let success = http("200 OK", "", &success_body(call));
             ["100 Continue", "103 Early Hints"]
-                .map(|early| Reply::raw(format!("HTTP/1.1 {early}\r\n\r\n{good}")))
+                .map(|early| Reply::raw(format!("HTTP/1.1 {early}\r\n\r\n{success}")))
                 .into()
         }),
     ]
 }
 
-fn good_body(call: Call) -> String {
+fn success_body(call: Call) -> String {
     match call {
         Call::GetProcess => envelope(r#"{"status":0,"process":37}"#),
         Call::CreateTask => envelope(r#"{"taskID":403316}"#),
@@ -250,97 +271,120 @@ fn good_body(call: Call) -> String {
 fn within_the_body() -> Vec<Row> {
     let at = "in the body";
     vec![
-        answer(at, "cut, with a `Content-Length`", USUAL, |call| {
-            cuts(call.good())
+        response(at, "cut, with a `Content-Length`", DEFAULT, |call| {
+            cuts(call.success())
         }),
-        answer(at, "cut, in chunks", USUAL, |call| {
-            cuts(call.good().chunked())
+        response(at, "cut, in chunks", DEFAULT, |call| {
+            cuts(call.success().chunked())
         }),
-        answer(at, "cut after the size of the last chunk", USUAL, |call| {
-            // Its line is whole, and only the blank line behind it is missing.
-            let reply = call.good().chunked();
-            let all = reply.len();
-            vec![reply.cut_at(all - 2)]
+        response(
+            at,
+            "cut after the size of the last chunk",
+            DEFAULT,
+            |call| {
+                // Only the blank line after it is missing.
+                let reply = call.success().chunked();
+                let len = reply.len();
+                vec![reply.cut_at(len - 2)]
+            },
+        ),
+        response(at, "cut, with no length", DEFAULT, |call| {
+            cuts(call.success().until_close())
         }),
-        answer(at, "cut, with no length", USUAL, |call| {
-            cuts(call.good().until_close())
-        }),
-        answer(
+        response(
             at,
             "cut, with no length, over TLS and without `close_notify`",
             TLS,
-            |call| cuts(call.good().until_close()),
+            |call| cuts(call.success().until_close()),
         ),
-        answer(
+        response(
             at,
             "cut, with no length, after the JSON's end",
-            USUAL,
+            DEFAULT,
             |call| {
-                let whole = call.good().body(good_body(call) + "\r\n\r\n").until_close();
-                let all = whole.len();
+                let whole = call
+                    .success()
+                    .body(success_body(call) + "\r\n\r\n")
+                    .until_close();
+                let len = whole.len();
                 (1..4)
-                    .map(|missing| whole.clone().cut_at(all - missing))
+                    .map(|missing| whole.clone().cut_at(len - missing))
                     .collect()
             },
         ),
         connection(
             at,
             "reset, with a `Content-Length`",
-            USUAL,
+            DEFAULT,
             |call, stream| {
-                let answer = http("200 OK", "", &good_body(call));
-                reset_within(stream, &answer[..answer.len() - 1])
+                let response = http("200 OK", "", &success_body(call));
+                reset_within(stream, &response[..response.len() - 1])
             },
         ),
-        connection(at, "reset, with no length", USUAL, |call, stream| {
-            let body = good_body(call);
+        connection(at, "reset, with no length", DEFAULT, |call, stream| {
+            let body = success_body(call);
             reset_within(
                 stream,
                 &format!("HTTP/1.1 200 OK\r\n\r\n{}", &body[..body.len() - 1]),
             )
         }),
-        answer(at, "stalls", IMPATIENT, |call| {
-            let whole = call.good();
-            let (head, all) = (whole.header_len(), whole.len());
+        response(at, "stalls", SHORT_TIMEOUT, |call| {
+            let whole = call.success();
+            let (header_len, len) = (whole.header_len(), whole.len());
             vec![
-                whole.clone().stall_at(head),
-                whole.clone().stall_at(all - 1),
-                whole.chunked().stall_at(head + 20),
+                whole.clone().stall_at(header_len),
+                whole.clone().stall_at(len - 1),
+                whole.chunked().stall_at(header_len + 20),
             ]
         }),
-        answer(at, "byte by byte, beyond the timeout", IMPATIENT, |call| {
-            // A head of 19 bytes, for which there is time.
-            let reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{}", good_body(call)));
-            vec![reply.close_after().drip(Duration::from_millis(200))]
+        response(
+            at,
+            "byte by byte, beyond the timeout",
+            SHORT_TIMEOUT,
+            |call| {
+                // A header of 19 bytes, which arrives within the timeout.
+                let reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n\r\n{}", success_body(call)));
+                vec![reply.close_after().drip(Duration::from_millis(200))]
+            },
+        ),
+        response(at, "endless", DEFAULT, |call| {
+            vec![call.success().endless()]
         }),
-        answer(at, "endless", USUAL, |call| vec![call.good().endless()]),
-        answer(at, "longer than 64 KiB", USUAL, |call| {
-            let body = good_body(call) + &" ".repeat(64 * 1024);
+        response(at, "longer than 64 KiB", DEFAULT, |call| {
+            let body = success_body(call) + &" ".repeat(64 * 1024);
             vec![
-                call.good().body(body.clone()),
-                call.good().body(body).chunked(),
+                call.success().body(body.clone()),
+                call.success().body(body).chunked(),
             ]
         }),
-        answer(at, "a `Content-Length` too small", USUAL, |call| {
+        response(at, "a `Content-Length` too small", DEFAULT, |call| {
             let less = |by: usize| {
-                call.good()
-                    .header("Content-Length", (good_body(call).len() - by).to_string())
+                call.success().header(
+                    "Content-Length",
+                    (success_body(call).len() - by).to_string(),
+                )
             };
             vec![less(1), less(20)]
         }),
-        answer(
+        response(
             at,
             "a `Content-Length` too large, then the end",
-            USUAL,
-            |call| vec![call.good().header("Content-Length", "1000").close_after()],
+            DEFAULT,
+            |call| {
+                vec![
+                    call.success()
+                        .header("Content-Length", "1000")
+                        .close_after(),
+                ]
+            },
         ),
-        answer(
+        response(
             at,
             "a `Content-Length` too large, then nothing",
-            IMPATIENT,
-            |call| vec![call.good().header("Content-Length", "1000")],
+            SHORT_TIMEOUT,
+            |call| vec![call.success().header("Content-Length", "1000")],
         ),
-        answer(at, "an invalid chunk size", USUAL, |call| {
+        response(at, "an invalid chunk size", DEFAULT, |call| {
             ["xyz", "-5", "ffffffffffffffffff"]
                 .map(|size| broken_chunk(size, call))
                 .into()
@@ -348,17 +392,17 @@ fn within_the_body() -> Vec<Row> {
     ]
 }
 
-/// From the head's end to the last byte.
+/// The reply, cut at several bytes from the end of the header to the last byte.
 fn cuts(reply: Reply) -> Vec<Reply> {
-    let (head, all) = (reply.header_len(), reply.len());
-    [head, head + 1, head + 30, all - 1]
+    let (header_len, len) = (reply.header_len(), reply.len());
+    [header_len, header_len + 1, header_len + 30, len - 1]
         .map(|at| reply.clone().cut_at(at))
         .into()
 }
 
-fn reset_within(mut stream: TcpStream, answer: &str) -> Option<TcpStream> {
+fn reset_within(mut stream: TcpStream, response: &str) -> Option<TcpStream> {
     read_most(&mut stream);
-    write(&stream, answer);
+    write(&stream, response);
     reset(stream);
     None
 }
@@ -366,20 +410,20 @@ fn reset_within(mut stream: TcpStream, answer: &str) -> Option<TcpStream> {
 fn broken_chunk(size: &str, call: Call) -> Reply {
     Reply::raw(format!(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{}\r\n0\r\n\r\n",
-        good_body(call)
+        success_body(call)
     ))
 }
 
-fn whole_but_wrong() -> Vec<Row> {
+fn invalid_bodies() -> Vec<Row> {
     let at = "a complete body";
     vec![
-        answer(at, "empty", USUAL, |_| {
+        response(at, "empty", DEFAULT, |_| {
             vec![Reply::json(""), Reply::new(204)]
         }),
-        answer(
+        response(
             at,
             "not JSON: a page, white space, compressed",
-            USUAL,
+            DEFAULT,
             |_| {
                 vec![
                     Reply::json(PAGE),
@@ -388,46 +432,47 @@ fn whole_but_wrong() -> Vec<Row> {
                 ]
             },
         ),
-        answer(at, "not UTF-8", USUAL, |_| {
+        response(at, "not UTF-8", DEFAULT, |_| {
             vec![Reply::json(
                 b"{\"code\":0,\"message\":\"\xff\xfe\"}".as_slice(),
             )]
         }),
-        answer(at, "more after the envelope", USUAL, |call| {
-            vec![call.good().body(good_body(call) + "{}")]
+        response(at, "more after the envelope", DEFAULT, |call| {
+            vec![call.success().body(success_body(call) + "{}")]
         }),
-        answer(at, "no `code`", USUAL, |_| {
+        response(at, "no `code`", DEFAULT, |_| {
             vec![
                 Reply::json("{}"),
                 Reply::json(r#"{"data":{"status":0,"process":37,"taskID":7,"accessToken":"x"}}"#),
             ]
         }),
-        answer(at, "code 0 without `data`", USUAL, |_| {
+        response(at, "code 0 without `data`", DEFAULT, |_| {
             vec![
                 Reply::json(r#"{"code":0}"#),
                 Reply::json(r#"{"code":0,"data":null}"#),
             ]
         }),
-        answer(at, "code 0 with other `data`", USUAL, |call| {
+        response(at, "code 0 with other `data`", DEFAULT, |call| {
             let others = Call::ALL.into_iter().filter(|other| *other != call);
-            let odd = ["[]", "7", &format!(r#""{TOKEN}""#)].map(|data| Reply::json(envelope(data)));
-            others.map(Call::good).chain(odd).collect()
+            let invalid =
+                ["[]", "7", &format!(r#""{TOKEN}""#)].map(|data| Reply::json(envelope(data)));
+            others.map(Call::success).chain(invalid).collect()
         }),
     ]
 }
 
 const PAGE: &str = "<html><body>no</body></html>";
 
-fn refusals() -> Vec<Row> {
+fn error_responses() -> Vec<Row> {
     let at = "an error response";
-    let code = |fault, code| answer(at, fault, USUAL, move |_| vec![Reply::code(code, "no")]);
+    let code = |fault, code| response(at, fault, DEFAULT, move |_| vec![Reply::code(code, "no")]);
     let status = |fault, status| {
-        answer(at, fault, USUAL, move |_| {
+        response(at, fault, DEFAULT, move |_| {
             vec![Reply::new(status), Reply::new(status).body(PAGE)]
         })
     };
     let redirect = |fault, status| {
-        answer(at, fault, USUAL, move |_| {
+        response(at, fault, DEFAULT, move |_| {
             vec![Reply::new(status).header("Location", "http://127.0.0.1:9/")]
         })
     };
@@ -435,29 +480,29 @@ fn refusals() -> Vec<Row> {
         code("code 1", 1),
         code("code 401", 401),
         code("code 403", 403),
-        answer(at, r#"code `"403"` of the load balancer"#, USUAL, |_| {
+        response(at, r#"code `"403"` of the load balancer"#, DEFAULT, |_| {
             vec![Reply::json(
                 r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#,
             )]
         }),
         code("code 429", 429),
-        answer(at, "code 1 in HTTP 500", USUAL, |_| {
+        response(at, "code 1 in HTTP 500", DEFAULT, |_| {
             vec![Reply::code(1, "no").status(500)]
         }),
-        answer(at, "code 0 in HTTP 502", USUAL, |call| {
-            vec![call.good().status(502)]
+        response(at, "code 0 in HTTP 502", DEFAULT, |call| {
+            vec![call.success().status(502)]
         }),
-        answer(at, "code 429 in HTTP 429", USUAL, |_| {
+        response(at, "code 429 in HTTP 429", DEFAULT, |_| {
             vec![Reply::code(429, "no").status(429)]
         }),
         redirect("HTTP 301 to another address", 301),
         redirect("HTTP 307 to another address", 307),
         status("HTTP 401", 401),
         status("HTTP 403", 403),
-        answer(at, "HTTP 403, and its page is cut", USUAL, |_| {
+        response(at, "HTTP 403, and its page is cut", DEFAULT, |_| {
             let page = Reply::new(403).body(PAGE);
-            let all = page.len();
-            vec![page.cut_at(all - 7)]
+            let len = page.len();
+            vec![page.cut_at(len - 7)]
         }),
         status("HTTP 404", 404),
         status("HTTP 429", 429),
@@ -465,16 +510,16 @@ fn refusals() -> Vec<Row> {
         status("HTTP 502", 502),
         status("HTTP 503", 503),
         status("HTTP 504", 504),
-        answer(
+        response(
             at,
             "HTTP 502, and its page quotes request or response",
-            USUAL,
+            DEFAULT,
             |call| {
                 let secret = if call == Call::Token { SECRET } else { TOKEN };
-                let answer = good_body(call) + "and more";
+                let body = success_body(call) + "and more";
                 vec![
                     Reply::new(502).body(format!("you sent: {secret}")),
-                    Reply::new(502).body(answer),
+                    Reply::new(502).body(body),
                 ]
             },
         ),
@@ -483,29 +528,39 @@ fn refusals() -> Vec<Row> {
 
 fn between_calls() -> Vec<Row> {
     let at = "between two calls";
-    let pooled = How {
+    let pooled = Settings {
         pooled: true,
-        ..USUAL
+        ..DEFAULT
     };
     vec![
-        idle(at, "the idle connection is closed", warm, |_, stream| {
-            stream.shutdown(Shutdown::Write).unwrap();
-            Some(stream)
-        }),
-        idle(at, "the idle connection is reset", warm, |_, stream| {
-            reset(stream);
-            None
-        }),
+        idle(
+            at,
+            "the idle connection is closed",
+            first_response,
+            |_, stream| {
+                stream.shutdown(Shutdown::Write).unwrap();
+                Some(stream)
+            },
+        ),
+        idle(
+            at,
+            "the idle connection is reset",
+            first_response,
+            |_, stream| {
+                reset(stream);
+                None
+            },
+        ),
         idle(
             at,
             "its end was announced with the previous response",
-            |call| warm(call).replacen("\r\n", "\r\nConnection: close\r\n", 1),
+            |call| first_response(call).replacen("\r\n", "\r\nConnection: close\r\n", 1),
             |_, stream| Some(stream),
         ),
-        answer(
+        response(
             at,
             "it ends as the next request arrives",
-            How {
+            Settings {
                 once: true,
                 ..pooled
             },
@@ -514,67 +569,81 @@ fn between_calls() -> Vec<Row> {
         idle(
             at,
             "an unsolicited HTTP 408, then the end",
-            warm,
+            first_response,
             |_, stream| {
                 write(&stream, http("408 Request Timeout", "", PAGE));
                 stream.shutdown(Shutdown::Write).unwrap();
                 Some(stream)
             },
         ),
-        idle(at, "an unsolicited response", warm, |call, stream| {
-            write(&stream, http("200 OK", "", &call.stray()));
-            Some(stream)
-        }),
+        idle(
+            at,
+            "an unsolicited response",
+            first_response,
+            |call, stream| {
+                write(&stream, http("200 OK", "", &call.stray()));
+                Some(stream)
+            },
+        ),
         idle(
             at,
             "an unsolicited response, in one piece with the previous one",
-            |call| warm(call) + &http("200 OK", "", &call.stray()),
+            |call| first_response(call) + &http("200 OK", "", &call.stray()),
             |_, stream| Some(stream),
         ),
-        idle_tls(at, "the same over TLS, short", warm, |call| {
+        idle_tls(at, "the same over TLS, short", first_response, |call| {
             http("200 OK", "", &call.stray())
         }),
-        idle_tls(at, "the same over TLS, longer than 4 KiB", warm, |call| {
-            http(
-                "200 OK",
-                &format!("X-Long: {}\r\n", "x".repeat(5000)),
-                &call.stray(),
-            )
-        }),
+        idle_tls(
+            at,
+            "the same over TLS, longer than 4 KiB",
+            first_response,
+            |call| {
+                http(
+                    "200 OK",
+                    &format!("X-Long: {}\r\n", "x".repeat(5000)),
+                    &call.stray(),
+                )
+            },
+        ),
     ]
 }
 
-/// What puts a connection into the pool: an answer, or for a client without a token a failure.
-fn warm(call: Call) -> String {
+/// The response that leaves a connection in the pool; an error for a client without a token.
+fn first_response(call: Call) -> String {
     match call {
         Call::Token => http("503 Service Unavailable", "", PAGE),
-        _ => http("200 OK", "", &good_body(Call::GetProcess)),
+        _ => http("200 OK", "", &success_body(Call::GetProcess)),
     }
 }
 
 fn with_retries() -> Vec<Row> {
     let at = "with `retries(2)`";
-    let retrying = How {
+    let retrying = Settings {
         retries: 2,
-        ..USUAL
+        ..DEFAULT
     };
-    let again = |reply: Reply| vec![reply.header("Retry-After", "0")];
+    let retry_at_once = |reply: Reply| vec![reply.header("Retry-After", "0")];
     vec![
-        answer(at, "HTTP 503", retrying, move |_| again(Reply::new(503))),
-        answer(
+        response(at, "HTTP 503", retrying, move |_| {
+            retry_at_once(Reply::new(503))
+        }),
+        response(
             at,
             "HTTP 503, once",
-            How {
+            Settings {
                 once: true,
                 ..retrying
             },
-            move |_| again(Reply::new(503)),
+            move |_| retry_at_once(Reply::new(503)),
         ),
-        answer(at, "code 429", retrying, move |_| {
-            again(Reply::code(429, "no"))
+        response(at, "code 429", retrying, move |_| {
+            retry_at_once(Reply::code(429, "no"))
         }),
-        answer(at, "code 1", retrying, move |_| again(Reply::code(1, "no"))),
-        answer(at, "the connection ends, each time", retrying, |_| {
+        response(at, "code 1", retrying, move |_| {
+            retry_at_once(Reply::code(1, "no"))
+        }),
+        response(at, "the connection ends, each time", retrying, |_| {
             vec![Reply::nothing()]
         }),
     ]

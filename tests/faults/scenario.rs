@@ -1,4 +1,4 @@
-//! How a fault is set up, struck by a call, lifted, and followed by the same call.
+//! Scenarios: set up a fault, make a call, remove the fault, and make the same call again.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,21 +38,21 @@ impl Row {
     }
 }
 
-/// What is different about a scenario.
+/// The settings of a scenario.
 #[derive(Clone, Copy)]
-pub(crate) struct How {
+pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) retries: u32,
-    /// The fault strikes one request only.
+    /// Whether the fault affects one request only.
     pub(crate) once: bool,
-    /// The client has made a call before.
+    /// Whether the client has made a call before, and has a connection in its pool.
     pub(crate) pooled: bool,
     pub(crate) tls: bool,
-    /// How much longer than usual the request is, where it can be.
+    /// Number of additional bytes in the request, if the call allows them.
     pub(crate) padding: usize,
 }
 
-pub(crate) const USUAL: How = How {
+pub(crate) const DEFAULT: Settings = Settings {
     timeout: Duration::from_secs(20),
     retries: 0,
     once: false,
@@ -61,13 +61,14 @@ pub(crate) const USUAL: How = How {
     padding: 0,
 };
 
-/// For faults that only the time limit ends: no shorter, since a part of it is all the time that sending may take.
-pub(crate) const IMPATIENT: How = How {
+/// For faults that only the timeout ends. Not shorter, because sending gets only a part of the
+/// timeout.
+pub(crate) const SHORT_TIMEOUT: Settings = Settings {
     timeout: Duration::from_secs(6),
-    ..USUAL
+    ..DEFAULT
 };
 
-impl How {
+impl Settings {
     fn client(self, call: Call, base_url: &str, trust: Option<TlsConfig>) -> Client {
         let builder = call
             .builder(base_url)
@@ -83,7 +84,7 @@ impl How {
     }
 }
 
-/// A stand-in that takes the one token there is, and those that it issues.
+/// A stand-in that accepts `TOKEN` and the tokens that it issues.
 fn backend() -> Service {
     let service = service();
     service.require_token(TOKEN);
@@ -94,36 +95,36 @@ fn free_port() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-fn asked(service: &Service, call: Call) -> usize {
+fn request_count(service: &Service, call: Call) -> usize {
     service
         .requests()
         .iter()
-        .filter(|request| call.is_asked_by(request))
+        .filter(|request| call.is_sent_as(request))
         .count()
 }
 
-/// Makes the call under the fault, and once more without it, since no fault may spoil the client.
+/// Makes the call with the fault, and again without it: the second call must succeed.
 fn cell(
     call: Call,
     client: &Client,
     padding: usize,
-    times: impl Fn() -> usize,
+    count: impl Fn() -> usize,
     lift: impl FnOnce(),
 ) -> String {
-    let before = times();
+    let before = count();
     let result = call.make(client, padding);
-    let times = times() - before;
+    let requests = count() - before;
     lift();
     let next = call.make(client, 0);
-    let spoilt = if matches!(next, Ok(true)) {
+    let note = if matches!(next, Ok(true)) {
         ""
     } else {
         ", and the next call fails"
     };
-    notation(&result, times) + spoilt
+    notation(&result, requests) + note
 }
 
-/// Leaves a connection in the client's pool. One without a token gets there by a failure.
+/// Leaves a connection in the client's pool. Without a token that takes a failed call.
 fn fill_pool(call: Call, client: &Client, service: &Service) {
     if call == Call::Token {
         service.reply_next(Reply::new(503));
@@ -139,17 +140,17 @@ fn address(front: &TlsFront) -> SocketAddr {
         .unwrap()
 }
 
-/// Faults that an answer makes. Several that come to the same share a row.
-pub(crate) fn answer(
+/// A row of faults in a response. Replies with the same result share the row.
+pub(crate) fn response(
     place: &'static str,
     fault: &'static str,
-    how: How,
+    settings: Settings,
     replies: impl Fn(Call) -> Vec<Reply> + Send + Sync + 'static,
 ) -> Row {
     let cell = move |call: Call| {
         let mut cells: Vec<_> = replies(call)
             .into_iter()
-            .map(|reply| answer_cell(call, how, reply))
+            .map(|reply| response_cell(call, settings, reply))
             .collect();
         cells.dedup();
         cells.join(" OR ")
@@ -157,21 +158,23 @@ pub(crate) fn answer(
     Row::new(place, fault, cell)
 }
 
-fn answer_cell(call: Call, how: How, reply: Reply) -> String {
+fn response_cell(call: Call, settings: Settings, reply: Reply) -> String {
     let service = backend();
-    let front = how.tls.then(|| TlsFront::start(service.address(), |_| {}));
+    let front = settings
+        .tls
+        .then(|| TlsFront::start(service.address(), |_| {}));
     let client = match &front {
-        Some(front) => how.client(call, &front.base_url(), Some(front.trust())),
-        None => how.client(call, &service.base_url(), None),
+        Some(front) => settings.client(call, &front.base_url(), Some(front.trust())),
+        None => settings.client(call, &service.base_url(), None),
     };
-    if how.pooled {
+    if settings.pooled {
         fill_pool(call, &client, &service);
     }
     let armed = Arc::new(AtomicBool::new(true));
     let strikes = Arc::clone(&armed);
     service.reply_with(move |request| {
-        let strike = call.is_asked_by(request)
-            && if how.once {
+        let strike = call.is_sent_as(request)
+            && if settings.once {
                 strikes.swap(false, Ordering::SeqCst)
             } else {
                 strikes.load(Ordering::SeqCst)
@@ -181,8 +184,8 @@ fn answer_cell(call: Call, how: How, reply: Reply) -> String {
     let cell = cell(
         call,
         &client,
-        how.padding,
-        || asked(&service, call),
+        settings.padding,
+        || request_count(&service, call),
         || armed.store(false, Ordering::SeqCst),
     );
     assert!(
@@ -192,31 +195,33 @@ fn answer_cell(call: Call, how: How, reply: Reply) -> String {
     cell
 }
 
-/// Faults of whole connections, each of which counts as one time asked.
+/// A row of faults of whole connections. Each connection counts as one request.
 pub(crate) fn connection(
     place: &'static str,
     fault: &'static str,
-    how: How,
+    settings: Settings,
     strike: fn(Call, TcpStream) -> Option<TcpStream>,
 ) -> Row {
     let cell = move |call: Call| {
         let service = backend();
-        let tls = how.tls.then(|| TlsFront::start(service.address(), |_| {}));
+        let tls = settings
+            .tls
+            .then(|| TlsFront::start(service.address(), |_| {}));
         let backend = tls.as_ref().map_or(service.address(), address);
         let strike: Strike = Arc::new(move |stream| strike(call, stream));
         let front = Front::start(free_port(), backend, strike);
         let client = match &tls {
-            Some(tls) => how.client(
+            Some(tls) => settings.client(
                 call,
                 &format!("https://{}", front.address()),
                 Some(tls.trust()),
             ),
-            None => how.client(call, &format!("http://{}", front.address()), None),
+            None => settings.client(call, &format!("http://{}", front.address()), None),
         };
         cell(
             call,
             &client,
-            how.padding,
+            settings.padding,
             || front.connections(),
             || front.lift(),
         )
@@ -224,12 +229,12 @@ pub(crate) fn connection(
     Row::new(place, fault, cell)
 }
 
-/// The port is free during the call, and a service's after it.
+/// A row in which no server listens during the call, and one listens after it.
 pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
         let address = free_port().local_addr().unwrap();
-        let client = USUAL.client(call, &format!("http://{address}"), None);
+        let client = DEFAULT.client(call, &format!("http://{address}"), None);
         let mut front = None;
         let lift = || {
             front = Some(passing(
@@ -242,12 +247,12 @@ pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
     Row::new(place, fault, cell)
 }
 
-/// The backlog is full during the call, and emptied after it.
+/// A row in which the backlog is full during the call, and emptied after it.
 pub(crate) fn full_backlog(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
         let (listener, queued) = full_listener("127.0.0.1:0");
-        let client = IMPATIENT.client(
+        let client = SHORT_TIMEOUT.client(
             call,
             &format!("http://{}", listener.local_addr().unwrap()),
             None,
@@ -269,30 +274,30 @@ fn passing(listener: TcpListener, backend: SocketAddr) -> Front {
     front
 }
 
-/// The certificate is a stranger's during the call, and the right one after it.
+/// A row in which the certificate is untrusted during the call, and trusted after it.
 pub(crate) fn untrusted(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
         let start = || TlsFront::start(service.address(), |_| {});
-        let (stranger, right) = (start(), start());
-        let to_stranger = address(&stranger);
+        let (untrusted, trusted) = (start(), start());
+        let untrusted_address = address(&untrusted);
         let strike: Strike = Arc::new(move |stream| {
-            let _ = pass(stream, to_stranger);
+            let _ = pass(stream, untrusted_address);
             None
         });
-        let front = Front::start(free_port(), address(&right), strike);
-        let client = USUAL.client(
+        let front = Front::start(free_port(), address(&trusted), strike);
+        let client = DEFAULT.client(
             call,
             &format!("https://{}", front.address()),
-            Some(right.trust()),
+            Some(trusted.trust()),
         );
         cell(call, &client, 0, || front.connections(), || front.lift())
     };
     Row::new(place, fault, cell)
 }
 
-/// Faults of an idle connection in the client's pool: `first` is what the server says to the call that put it there,
-/// `then` what it does before the next one.
+/// A row of faults of an idle connection in the client's pool. `first` is the response to the call
+/// that put it there, and `then` is run before the next call.
 pub(crate) fn idle(
     place: &'static str,
     fault: &'static str,
@@ -308,29 +313,29 @@ pub(crate) fn idle(
             read_most(&mut stream);
             write(&stream, first(call));
             wait_for_go.lock().unwrap().recv().unwrap();
-            let held = then(call, stream);
+            let kept = then(call, stream);
             done.send(()).unwrap();
-            held
+            kept
         });
         let front = Front::start(free_port(), service.address(), strike);
-        let client = USUAL.client(call, &format!("http://{}", front.address()), None);
+        let client = DEFAULT.client(call, &format!("http://{}", front.address()), None);
         assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
         front.lift();
         go.send(()).unwrap();
         wait_for_done.recv().unwrap();
-        // What was written is at the other socket by now, or nearly.
+        // Gives the written bytes time to arrive at the other socket.
         std::thread::sleep(Duration::from_millis(20));
-        cell(call, &client, 0, || asked(&service, call), || ())
+        cell(call, &client, 0, || request_count(&service, call), || ())
     };
     Row::new(place, fault, cell)
 }
 
-/// The same over TLS: each answer in a TLS record of its own, both in one piece of the stream.
+/// A row like [`idle`] over TLS: two responses, each in its own TLS record, written at once.
 pub(crate) fn idle_tls(
     place: &'static str,
     fault: &'static str,
     first: fn(Call) -> String,
-    behind: fn(Call) -> String,
+    second: fn(Call) -> String,
 ) -> Row {
     let cell = move |call: Call| {
         let service = backend();
@@ -340,32 +345,32 @@ pub(crate) fn idle_tls(
             let mut tls =
                 StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
             assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
-            for answer in [first(call), behind(call)] {
-                tls.conn.writer().write_all(answer.as_bytes()).unwrap();
+            for response in [first(call), second(call)] {
+                tls.conn.writer().write_all(response.as_bytes()).unwrap();
             }
             let mut records = Vec::new();
             while tls.conn.wants_write() {
                 tls.conn.write_tls(&mut records).unwrap();
             }
             write(&tls.sock, records);
-            // Nobody answers a further request, but it finds its end.
+            // A further request gets no response, and then the end of the connection.
             let _ = tls.sock.read(&mut [0; 4096]);
             None
         });
         let front = Front::start(free_port(), address(&right), strike);
-        let client = USUAL.client(
+        let client = DEFAULT.client(
             call,
             &format!("https://{}", front.address()),
             Some(both(&right.trust(), certificate)),
         );
         assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
         front.lift();
-        cell(call, &client, 0, || asked(&service, call), || ())
+        cell(call, &client, 0, || request_count(&service, call), || ())
     };
     Row::new(place, fault, cell)
 }
 
-/// What a TLS server of one's own needs, and what makes a client trust it.
+/// Returns the configuration of a TLS server, and its certificate for the client's roots.
 fn own_tls() -> (Arc<ServerConfig>, Certificate<'static>) {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
