@@ -1,10 +1,10 @@
-//! What the service POSTs when a task ends: [`Callback::from_slice`].
+//! Decoding of callbacks, which the service POSTs when a task ends: [`Callback::from_slice`].
 
 use pan123_offline::{Callback, CallbackStatus, Error, Status};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The document's own sample.
+/// The sample of the service's documentation.
 const SAMPLE: &[u8] =
     br#"{"url": "https://example.org/cat.png", "status": 0, "failReason": "", "fileID": 100}"#;
 
@@ -14,7 +14,7 @@ fn decode(json: &Value) -> Callback {
         .unwrap_or_else(|error| panic!("{json}: {error:?}"))
 }
 
-/// With what `change` adds or replaces.
+/// Decodes a callback with added or replaced fields.
 #[track_caller]
 fn decode_with(change: &Value) -> Callback {
     let mut callback = json!({"url": "u", "status": 1});
@@ -25,7 +25,7 @@ fn decode_with(change: &Value) -> Callback {
 }
 
 #[track_caller]
-fn refused(body: &[u8]) -> Error {
+fn rejection(body: &[u8]) -> Error {
     let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
     let error = Callback::from_slice(body).expect_err(&shown);
     let Error::Decode(decode) = &error else {
@@ -42,16 +42,16 @@ fn refused(body: &[u8]) -> Error {
 }
 
 #[test]
-fn the_documents_sample() {
+fn decodes_the_documented_sample() {
     let callback = Callback::from_slice(SAMPLE).unwrap();
     assert_eq!(callback.url, "https://example.org/cat.png");
     assert_eq!(callback.status, CallbackStatus::Succeeded);
-    assert_eq!(callback.fail_reason, None, "an empty reason is none");
+    assert_eq!(callback.fail_reason, None, "an empty reason counts as none");
     assert_eq!(callback.file_id.as_deref(), Some("100"));
 }
 
 #[test]
-fn the_reason_in_either_spelling() {
+fn reads_the_reason_in_either_spelling() {
     for (change, expected) in [
         (json!({"failReason": "not an image"}), Some("not an image")),
         (json!({"fileReason": "not an image"}), Some("not an image")),
@@ -78,7 +78,7 @@ fn the_reason_in_either_spelling() {
 }
 
 #[test]
-fn the_file_id_in_every_form() {
+fn reads_the_file_id_in_every_type() {
     for (file_id, expected) in [
         (json!(100), Some("100")),
         (json!(0), Some("0")),
@@ -104,13 +104,13 @@ fn the_file_id_in_every_form() {
     assert_eq!(
         decode_with(&json!({"fileId": 100, "file_id": 100})).file_id,
         None,
-        "another name is another field"
+        "fields with other names are ignored"
     );
 }
 
-/// What became of the task must not be lost over an odd id.
+/// An unusual id must not make the callback invalid.
 #[test]
-fn a_file_id_beyond_63_bits() {
+fn accepts_a_file_id_beyond_63_bits() {
     assert_eq!(
         decode_with(&json!({"fileID": u64::MAX})).file_id.as_deref(),
         Some("18446744073709551615")
@@ -118,7 +118,7 @@ fn a_file_id_beyond_63_bits() {
 }
 
 #[test]
-fn its_status_is_another_enumeration_than_a_tasks() {
+fn callback_status_differs_from_task_status() {
     for (number, callback, status) in [
         (0, CallbackStatus::Succeeded, Status::InProgress),
         (1, CallbackStatus::Failed, Status::Failed),
@@ -148,7 +148,7 @@ fn its_status_is_another_enumeration_than_a_tasks() {
 }
 
 #[test]
-fn a_status_that_is_no_whole_number() {
+fn rejects_a_status_that_is_not_an_integer() {
     for status in [
         "\"\"",
         "\"one\"",
@@ -161,20 +161,20 @@ fn a_status_that_is_no_whole_number() {
         "{}",
         "9223372036854775808",
     ] {
-        refused(format!(r#"{{"url":"u","status":{status}}}"#).as_bytes());
+        rejection(format!(r#"{{"url":"u","status":{status}}}"#).as_bytes());
     }
 }
 
 #[test]
-fn a_callback_needs_url_and_status() {
-    refused(br#"{"url":"u"}"#);
-    refused(br#"{"status":0}"#);
-    refused(br#"{"url":null,"status":0}"#);
-    refused(br#"{"url":7,"status":0}"#);
-    refused(b"{}");
-    // Which of the two would count?
-    refused(br#"{"url":"u","status":1,"status":0}"#);
-    // Nothing else is needed, and what is there beside it does no harm.
+fn requires_url_and_status_only() {
+    rejection(br#"{"url":"u"}"#);
+    rejection(br#"{"status":0}"#);
+    rejection(br#"{"url":null,"status":0}"#);
+    rejection(br#"{"url":7,"status":0}"#);
+    rejection(b"{}");
+    // A repeated status is ambiguous.
+    rejection(br#"{"url":"u","status":1,"status":0}"#);
+    // Other fields are optional, and unknown ones are ignored.
     let callback =
         Callback::from_slice(br#"{"more":[{"status":7}],"status":0,"x":null,"url":""}"#).unwrap();
     assert_eq!(
@@ -185,7 +185,7 @@ fn a_callback_needs_url_and_status() {
 }
 
 #[test]
-fn rejects_what_is_not_a_callback() {
+fn rejects_other_bodies() {
     for body in [
         "",
         " ",
@@ -203,10 +203,10 @@ fn rejects_what_is_not_a_callback() {
         r#"{"url":"u","status":0}{"url":"u","status":0}"#,
         r#"{"url":"u","status":0,}"#,
         r#"{'url':'u','status':0}"#,
-        // Wrapped as the service's answers are: its callbacks are not.
+        // In the envelope of responses, which callbacks do not have.
         r#"{"code":0,"message":"ok","data":{"url":"u","status":0}}"#,
     ] {
-        refused(body.as_bytes());
+        rejection(body.as_bytes());
     }
     for body in [
         &b"\xff\xfe{\0}\0"[..],
@@ -214,13 +214,13 @@ fn rejects_what_is_not_a_callback() {
         &SAMPLE[1..],
         b"\0",
     ] {
-        refused(body);
+        rejection(body);
     }
 }
 
 #[test]
-fn its_error_shows_how_the_body_begins() {
-    let error = refused(b"<html>\x1b[31m");
+fn error_quotes_the_beginning_of_the_body() {
+    let error = rejection(b"<html>\x1b[31m");
     assert_eq!(
         error.to_string(),
         "the callback is not the documented one: it must be an object with `url` and `status`; \
@@ -229,25 +229,25 @@ fn its_error_shows_how_the_body_begins() {
     assert!(!error.is_transient());
 }
 
-/// No request was made, so none can have been sent.
+/// Decoding a callback sends no request.
 #[test]
-fn its_error_is_of_no_request() {
-    assert!(!refused(b"<html>").may_have_been_sent());
+fn error_reports_that_nothing_was_sent() {
+    assert!(!rejection(b"<html>").may_have_been_sent());
 }
 
 #[test]
-fn a_byte_order_mark_is_skipped() {
+fn skips_a_byte_order_mark() {
     let marked = [b"\xef\xbb\xbf", SAMPLE].concat();
     assert_eq!(
         Callback::from_slice(&marked).unwrap(),
         Callback::from_slice(SAMPLE).unwrap()
     );
-    refused(&[b"\xef\xbb\xbf\xef\xbb\xbf", SAMPLE].concat());
-    refused(&[b"\xef\xbb", SAMPLE].concat());
+    rejection(&[b"\xef\xbb\xbf\xef\xbb\xbf", SAMPLE].concat());
+    rejection(&[b"\xef\xbb", SAMPLE].concat());
 }
 
 #[test]
-fn blanks_around_it_are_skipped() {
+fn skips_white_space_around_the_object() {
     let blanks = [b" \r\n\t", SAMPLE, b"\r\n "].concat();
     assert_eq!(
         Callback::from_slice(&blanks).unwrap(),
@@ -256,16 +256,16 @@ fn blanks_around_it_are_skipped() {
 }
 
 #[test]
-fn a_huge_body() {
+fn decodes_or_rejects_very_large_bodies() {
     let reason = "x".repeat(8 << 20);
     let callback = decode_with(&json!({"failReason": &reason}));
     assert_eq!(callback.fail_reason.as_deref(), Some(reason.as_str()));
-    refused(reason.as_bytes());
-    refused(&vec![0xff; 8 << 20]);
-    // Deep, where a careless decoder runs out of stack.
+    rejection(reason.as_bytes());
+    rejection(&vec![0xff; 8 << 20]);
+    // Nested so deep that a recursive decoder without a limit overflows the stack.
     let deep = 1 << 20;
-    refused("[".repeat(deep).as_bytes());
-    refused(format!(r#"{{"url":"u","status":0,"fileID":{}"#, "[".repeat(deep)).as_bytes());
+    rejection("[".repeat(deep).as_bytes());
+    rejection(format!(r#"{{"url":"u","status":0,"fileID":{}"#, "[".repeat(deep)).as_bytes());
     let nested = format!(
         r#"{{"url":"u","status":0,"fileID":{}{}}}"#,
         "[".repeat(deep),
@@ -307,12 +307,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_do_no_harm(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_do_not_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         drop(Callback::from_slice(&body));
     }
 
     #[test]
-    fn a_damaged_sample_does_no_harm(at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
+    fn a_damaged_sample_is_a_success_only_with_status_0(at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
         let mut body = SAMPLE.to_vec();
         let (at, cut) = (at.index(body.len()), cut.index(body.len() + 1));
         body[at] = byte;
@@ -323,9 +323,9 @@ proptest! {
         }
     }
 
-    /// Whatever stands in its fields, and however often: only a whole number 0, once, is a success.
+    /// For any values and repetitions of the fields, only a single status 0 is a success.
     #[test]
-    fn nothing_but_0_is_a_success(fields in proptest::collection::vec((any_name(), any_json()), 0..8)) {
+    fn only_a_single_status_0_is_a_success(fields in proptest::collection::vec((any_name(), any_json()), 0..8)) {
         let inner: Vec<_> =
             fields.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
         let body = format!("{{{}}}", inner.join(","));
@@ -338,7 +338,7 @@ proptest! {
     }
 
     #[test]
-    fn a_failure_stays_one(
+    fn other_statuses_are_not_a_success(
         status in any::<i64>().prop_filter("0 is success", |status| *status != 0),
         url: String,
         reason in proptest::option::of(any::<String>()),

@@ -1,7 +1,7 @@
-//! Calls to a service by its host name: DNS lookups, and the time limit of each part of a call.
+//! Calls to a service by its host name: DNS lookups, and the timeout of each phase of a call.
 //!
 //! `cargo test --test dns -- --ignored`, as root on Linux, with iproute2 and util-linux. Each test
-//! runs in namespaces of its own, with a name server at 127.0.0.1 and the service at other loopback
+//! runs in its own namespaces, with a name server at 127.0.0.1 and the service at other loopback
 //! addresses.
 #![cfg(all(feature = "rustls", target_os = "linux"))]
 
@@ -61,7 +61,7 @@ impl Site {
         }
     }
 
-    /// Accepts connections at an address of its own.
+    /// Accepts connections at this address.
     fn listen(&self, address: &str) -> TlsFront {
         self.listen_before(self.service.address(), address)
     }
@@ -119,7 +119,7 @@ fn transport_kind(error: &Error) -> TransportErrorKind {
     error.kind()
 }
 
-// ---- Number of lookups.
+// ---- Number of lookups
 
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
@@ -226,7 +226,7 @@ fn proxy_name_alone_is_looked_up() {
     });
 }
 
-// ---- Changes of the service's addresses.
+// ---- Changes of the service's addresses
 
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
@@ -299,7 +299,7 @@ fn tries_next_address_after_one_that_drops_packets() {
     });
 }
 
-// ---- Failed lookups.
+// ---- Failed lookups
 
 /// The open connection is idle for 61 s, which is too long to use it again.
 #[test]
@@ -463,14 +463,14 @@ fn failed_lookup_is_not_cached() {
     });
 }
 
-// ---- Threads.
+// ---- Threads
 
 /// Number of threads of this process.
 fn thread_count() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Id of a new thread. In a process namespace of their own, threads have consecutive ids.
+/// Id of a new thread. In a separate process namespace, threads have consecutive ids.
 fn new_thread_id() -> u32 {
     let read_id = || fs::read_link("/proc/thread-self").unwrap();
     let path = thread::spawn(read_id).join().unwrap();
@@ -550,7 +550,7 @@ fn read_header(stream: &mut TcpStream) -> bool {
     true
 }
 
-// ---- Time limit of each phase.
+// ---- Timeout of each phase
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// `TIMEOUT` and a margin for a slow machine.
@@ -670,7 +670,7 @@ fn loopback() -> SocketAddr {
 /// A relay that sends what the server sends byte by byte, once `start` has been sent.
 fn send_slowly(address: SocketAddr, server: SocketAddr, start: &'static [u8]) -> Front {
     let relay = move |client: TcpStream| {
-        // A connection that breaks is the client's affair.
+        // The client reports a broken connection.
         drop(relay_slowly(&client, server, start));
         None
     };

@@ -1,10 +1,12 @@
-//! Through a real gateway: nginx with TLS in front of the stand-in, as the service's own gateway, Kong, is built on it.
+//! Tests through a real gateway: nginx with TLS in front of the stand-in. The service's own
+//! gateway, Kong, is based on nginx.
 //!
-//! What nginx does by itself is what no stand-in can be trusted to imitate: when it closes a kept-alive connection, how
-//! it refuses, what it says when the service behind it is gone, what it makes of a body that breaks off.
+//! They cover behaviour of nginx that the stand-in does not imitate: when it closes a kept-alive
+//! connection, its rate limits, its responses if the service behind it is down, and how it forwards
+//! an incomplete body.
 //!
-//! `cargo test --test gateway -- --ignored`, with nginx and openssl installed, as any user. Each test runs an nginx of
-//! its own on a free port of 127.0.0.1. Nothing leaves the machine.
+//! Run them with `cargo test --test gateway -- --ignored` as any user; they need nginx and openssl.
+//! Each test runs its own nginx on a free port of 127.0.0.1. Nothing leaves the machine.
 #![cfg(feature = "rustls")]
 
 #[path = "gateway/certificates.rs"]
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nginx::{Entry, Folder, Nginx, Setup, until};
+use nginx::{Entry, Folder, Nginx, Setup, wait_until};
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
     Client, ClientBuilder, Error, NewTask, PollPolicy, Progress, Status, TransportErrorKind,
@@ -33,16 +35,16 @@ use support::{RUNNING, TASK, TOKEN, service};
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
 const URL: &str = "https://example.org/cat.png";
 
-const TOO_MANY: &str = "too many requests, wait and try again";
-const TROUBLE: &str = "the service or a gateway before it failed, try again later";
-const TROUBLE_WITH_A_TASK: &str = "the service or a gateway before it failed, try again later; the task may \
+const RATE_LIMITED: &str = "too many requests, wait and try again";
+const UNAVAILABLE: &str = "the service or a gateway before it failed, try again later";
+const UNAVAILABLE_TASK_MAY_EXIST: &str = "the service or a gateway before it failed, try again later; the task may \
     exist, check before you create it again";
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Trusts the authority of these tests.
+/// The settings of a client that trusts the authority of these tests.
 fn builder(base_url: impl Into<String>) -> ClientBuilder {
     let trust = certificates::trust(certificates::root());
     support::builder(base_url).configure_agent(|agent| agent.tls_config(trust))
@@ -57,12 +59,12 @@ const FAST: PollPolicy = PollPolicy::new()
     .max_interval(ms(20))
     .error_window(Duration::ZERO);
 
-/// In short intervals, so that tests need not wait.
-fn brisk(watch: Watch) -> Watch {
+/// Sets short intervals, so that tests need not wait.
+fn with_short_intervals(watch: Watch) -> Watch {
     watch.policy(FAST)
 }
 
-/// The page that nginx itself answers with.
+/// Returns nginx's own error page.
 fn page(title: &str) -> String {
     format!(
         "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
@@ -70,7 +72,7 @@ fn page(title: &str) -> String {
     )
 }
 
-/// That an answer is nginx's own page.
+/// Asserts that an error is nginx's own error page.
 #[track_caller]
 fn assert_page(error: &Error, status: u16, title: &str, advice: &str) {
     let Error::Http(http) = error else {
@@ -78,9 +80,9 @@ fn assert_page(error: &Error, status: u16, title: &str, advice: &str) {
     };
     assert_eq!((http.status(), http.body()), (status, page(title).as_str()));
     let quoted = page(title).replace('\r', "\\r").replace('\n', "\\n");
-    let said =
+    let expected =
         format!("HTTP {status} without the service's envelope: {advice}; received: {quoted}");
-    assert_eq!(error.to_string(), said);
+    assert_eq!(error.to_string(), expected);
     assert!(error.is_transient() && !error.is_timeout());
 }
 
@@ -88,7 +90,7 @@ fn count(log: &[Entry], status: u16) -> usize {
     log.iter().filter(|entry| entry.status == status).count()
 }
 
-/// How many requests each connection served, in the order of the connections.
+/// Returns the number of requests of each connection, in the order of the connections.
 fn by_connection(log: &[Entry]) -> Vec<usize> {
     let mut counts = BTreeMap::new();
     for entry in log {
@@ -97,7 +99,7 @@ fn by_connection(log: &[Entry]) -> Vec<usize> {
     counts.into_values().collect()
 }
 
-/// That each task has one end, and that it succeeded; and that nothing before it was an error.
+/// Asserts that each task ends once, with a success, and that no update is an error.
 #[track_caller]
 fn assert_all_succeed(updates: &[Update], tasks: impl IntoIterator<Item = u64>) {
     let mut ends = BTreeMap::new();
@@ -113,16 +115,16 @@ fn assert_all_succeed(updates: &[Update], tasks: impl IntoIterator<Item = u64>) 
             );
         }
     }
-    assert!(ends.into_keys().eq(tasks), "a task has no end");
+    assert!(ends.into_keys().eq(tasks), "a task has not ended");
 }
 
-// ---- Connections.
+// ---- Connections
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
 fn two_hundred_calls_share_one_tls_connection() {
     let service = service();
-    let nginx = Nginx::start(&Setup::usual(service.address()));
+    let nginx = Nginx::start(&Setup::new(service.address()));
     let client = client(&nginx);
     for _ in 0..200 {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
@@ -131,14 +133,14 @@ fn two_hundred_calls_share_one_tls_connection() {
     assert_eq!(service.request_count(), 200);
 }
 
-/// A gateway that would rather speak HTTP/2 speaks HTTP/1.1, because the client offers nothing else.
+/// A gateway that prefers HTTP/2 uses HTTP/1.1, because the client offers no other protocol.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn http_2_is_not_offered() {
+fn does_not_offer_http_2() {
     let service = service();
     let nginx = Nginx::start(&Setup {
         listen: "http2",
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let offer = [
         "s_client",
@@ -169,14 +171,15 @@ fn http_2_is_not_offered() {
     assert_eq!(protocols, ["HTTP/1.1", "HTTP/1.1"]);
 }
 
-/// Each third answer is the last of its connection. nginx says so, as it always does.
+/// Every third response is the last of its connection, with `Connection: close`, as nginx always
+/// sends it.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn few_requests_to_a_connection_cost_no_call() {
+fn no_call_fails_if_nginx_limits_the_requests_of_a_connection() {
     let service = service();
     let nginx = Nginx::start(&Setup {
         server: "keepalive_requests 3;",
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let client = client(&nginx);
     for call in 0..300 {
@@ -186,17 +189,18 @@ fn few_requests_to_a_connection_cost_no_call() {
     assert_eq!(service.request_count(), 300);
 }
 
-/// Idle connections that nginx closes, without a word, at about the moment when the next call takes them.
+/// nginx closes idle connections without notice at about the time at which the next call takes
+/// them.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_short_idle_time_costs_no_call_and_makes_no_task_twice() {
+fn no_call_fails_and_no_task_is_duplicated_with_a_short_idle_timeout() {
     const THREADS: usize = 8;
     const CALLS: usize = 40;
 
     let service = service();
     let nginx = Nginx::start(&Setup {
         server: "keepalive_timeout 50ms;",
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let tasks: Vec<u64> = std::thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| {
@@ -232,7 +236,7 @@ fn a_short_idle_time_costs_no_call_and_makes_no_task_twice() {
         .iter()
         .filter(|request| request.method == "POST")
         .count();
-    // What nginx closes before it has read a request, it has not passed on.
+    // A request that nginx has not read before it closes is not forwarded.
     assert_eq!(
         (creations, requests.len()),
         (tasks.len(), THREADS * CALLS + tasks.len())
@@ -244,11 +248,11 @@ fn a_short_idle_time_costs_no_call_and_makes_no_task_twice() {
     );
 }
 
-/// nginx is told to start afresh time and again, while a watch of five tasks keeps its connection busy. The old worker
-/// closes the connection as soon as it is idle: some of these times the next poll is on its way already.
+/// nginx is reloaded repeatedly while a watch polls five tasks. The old worker closes the
+/// connection as soon as it is idle, sometimes when the next poll has been sent already.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_reload_in_the_middle_of_a_watch_is_not_noticed() {
+fn a_watch_continues_across_reloads_without_errors() {
     const RELOADS: usize = 20;
     const NO_TIME: Duration = Duration::from_nanos(1);
 
@@ -257,10 +261,10 @@ fn a_reload_in_the_middle_of_a_watch_is_not_noticed() {
     for task in tasks.clone() {
         service.task(task, [DONE]);
     }
-    // No task ends before.
+    // No task ends before the last reload.
     let ends = Arc::clone(&reloaded);
     service.reply_with(move |_| (!ends.load(Ordering::SeqCst)).then(|| Reply::progress(RUNNING)));
-    let nginx = Nginx::start(&Setup::usual(service.address()));
+    let nginx = Nginx::start(&Setup::new(service.address()));
     let workers = || {
         let mut workers: Vec<_> = nginx.log().iter().map(|entry| entry.worker).collect();
         workers.dedup();
@@ -268,18 +272,18 @@ fn a_reload_in_the_middle_of_a_watch_is_not_noticed() {
     };
     let client = client(&nginx);
     let updates: Vec<_> = std::thread::scope(|scope| {
-        // A single failed poll would be the end of its task.
-        let watch = brisk(client.watch(tasks.clone())).policy(
+        // A single failed poll would end its task.
+        let watch = with_short_intervals(client.watch(tasks.clone())).policy(
             FAST.initial_interval(NO_TIME)
                 .max_interval(NO_TIME)
                 .max_consecutive_errors(1),
         );
         let watch = scope.spawn(move || watch.collect());
         for reload in 1..=RELOADS {
-            until("the watch is under way", || workers() == reload);
+            wait_until("the watch is under way", || workers() == reload);
             nginx.reload();
         }
-        until("the last worker serves the watch", || {
+        wait_until("the last worker serves the watch", || {
             workers() == RELOADS + 1
         });
         reloaded.store(true, Ordering::SeqCst);
@@ -290,32 +294,32 @@ fn a_reload_in_the_middle_of_a_watch_is_not_noticed() {
     assert_eq!(count(&log, 200), log.len());
 }
 
-// ---- Refusals, and a service that is gone.
+// ---- Rate limits, and an unavailable service
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_rate_limit_is_said_and_waited_for() {
+fn retries_after_a_rate_limit() {
     let http = "limit_req_zone $binary_remote_addr zone=calls:1m rate=20r/m;";
     let server = "limit_req zone=calls; limit_req_status 429;";
     let service = service();
     let nginx = Nginx::start(&Setup {
         http,
         server,
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
-    let hasty = client(&nginx);
-    hasty.get_process(TASK).unwrap();
+    let not_retrying = client(&nginx);
+    not_retrying.get_process(TASK).unwrap();
     for error in [
-        hasty.get_process(TASK).unwrap_err(),
-        hasty.create_task(&NewTask::new(URL)).unwrap_err(),
+        not_retrying.get_process(TASK).unwrap_err(),
+        not_retrying.create_task(&NewTask::new(URL)).unwrap_err(),
     ] {
-        assert_page(&error, 429, "429 Too Many Requests", TOO_MANY);
+        assert_page(&error, 429, "429 Too Many Requests", RATE_LIMITED);
         assert!(!error.may_have_been_sent() && error.retry_after().is_none());
     }
 
-    let patient = builder(nginx.base_url()).retries(5).build().unwrap();
-    assert_eq!(patient.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!(patient.create_task(&NewTask::new(URL)).unwrap(), TASK + 1);
+    let retrying = builder(nginx.base_url()).retries(5).build().unwrap();
+    assert_eq!(retrying.get_process(TASK).unwrap(), RUNNING);
+    assert_eq!(retrying.create_task(&NewTask::new(URL)).unwrap(), TASK + 1);
     let log = nginx.stop();
     assert_eq!((count(&log, 200), service.request_count()), (3, 3));
     assert!(count(&log, 429) >= 4, "{log:?}");
@@ -323,31 +327,31 @@ fn a_rate_limit_is_said_and_waited_for() {
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_rate_limit_that_says_how_long_is_obeyed() {
+fn waits_for_the_retry_after_of_a_rate_limit() {
     let http = "limit_req_zone $binary_remote_addr zone=calls:1m rate=30r/m;";
     let server = "limit_req zone=calls; limit_req_status 429; add_header Retry-After 3 always;";
     let service = service();
     let nginx = Nginx::start(&Setup {
         http,
         server,
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     client(&nginx).get_process(TASK).unwrap();
     assert_eq!(
         client(&nginx).get_process(TASK).unwrap_err().retry_after(),
         Some(Duration::from_secs(3))
     );
-    // The usual pause before the only retry, half a second, would not do.
-    let patient = builder(nginx.base_url()).retries(1).build().unwrap();
-    assert_eq!(patient.get_process(TASK).unwrap(), RUNNING);
+    // The default retry delay of half a second is too short for the only retry to succeed.
+    let retrying = builder(nginx.base_url()).retries(1).build().unwrap();
+    assert_eq!(retrying.get_process(TASK).unwrap(), RUNNING);
     let statuses: Vec<_> = nginx.stop().iter().map(|entry| entry.status).collect();
     assert_eq!(statuses, [200, 429, 429, 200]);
 }
 
-/// The watch asks faster than nginx lets through.
+/// The watch polls faster than the limit of nginx allows.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_watch_gets_through_a_rate_limit() {
+fn a_watch_finishes_under_a_rate_limit() {
     let http = "limit_req_zone $binary_remote_addr zone=calls:1m rate=2r/s;";
     let server = "limit_req zone=calls burst=3 nodelay; limit_req_status 429;";
     let service = Service::start().unwrap();
@@ -358,29 +362,29 @@ fn a_watch_gets_through_a_rate_limit() {
     let nginx = Nginx::start(&Setup {
         http,
         server,
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let client = client(&nginx);
-    let updates: Vec<_> = brisk(client.watch(tasks.clone())).collect();
+    let updates: Vec<_> = with_short_intervals(client.watch(tasks.clone())).collect();
     assert_all_succeed(&updates, tasks);
     let log = nginx.stop();
     assert_eq!((count(&log, 200), service.request_count()), (12, 12));
     assert!(count(&log, 429) > 0, "{log:?}");
 }
 
-/// A task may exist after a 502, since nginx does not say whether the service had read the request: it says so too
-/// where the service has broken off its answer.
+/// A task may exist after a 502: nginx also sends it if the service has read the request and closed
+/// the connection before the end of its response.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_service_that_is_gone_is_a_502() {
+fn an_unavailable_service_is_http_502() {
     let service = service();
-    let nginx = Nginx::start(&Setup::usual(service.address()));
+    let nginx = Nginx::start(&Setup::new(service.address()));
     let client = builder(nginx.base_url()).retries(1).build().unwrap();
     let calls = || {
         let error = client.get_process(TASK).unwrap_err();
-        assert_page(&error, 502, "502 Bad Gateway", TROUBLE);
+        assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
-        assert_page(&error, 502, "502 Bad Gateway", TROUBLE_WITH_A_TASK);
+        assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE_TASK_MAY_EXIST);
         assert!(error.may_have_been_sent());
     };
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
@@ -403,17 +407,17 @@ fn a_service_that_is_gone_is_a_502() {
     assert_eq!(
         log.iter().filter(|entry| entry.method == "POST").count(),
         2,
-        "a creation is not sent again"
+        "creating a task is not retried"
     );
 }
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_service_that_stalls_is_a_504() {
+fn a_stalled_service_is_http_504() {
     let service = service();
     let nginx = Nginx::start(&Setup {
         server: "proxy_read_timeout 1s;",
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let stalled = Reply::progress(RUNNING).stall_at(0);
     service
@@ -421,13 +425,18 @@ fn a_service_that_stalls_is_a_504() {
         .reply_next(stalled.clone())
         .reply_next(stalled);
     let error = client(&nginx).get_process(TASK).unwrap_err();
-    assert_page(&error, 504, "504 Gateway Time-out", TROUBLE);
+    assert_page(&error, 504, "504 Gateway Time-out", UNAVAILABLE);
 
-    let patient = builder(nginx.base_url()).retries(1).build().unwrap();
-    let error = patient.create_task(&NewTask::new(URL)).unwrap_err();
-    assert_page(&error, 504, "504 Gateway Time-out", TROUBLE_WITH_A_TASK);
+    let retrying = builder(nginx.base_url()).retries(1).build().unwrap();
+    let error = retrying.create_task(&NewTask::new(URL)).unwrap_err();
+    assert_page(
+        &error,
+        504,
+        "504 Gateway Time-out",
+        UNAVAILABLE_TASK_MAY_EXIST,
+    );
     assert!(error.may_have_been_sent());
-    assert_eq!(patient.get_process(TASK).unwrap(), RUNNING);
+    assert_eq!(retrying.get_process(TASK).unwrap(), RUNNING);
     let requests: Vec<_> = service
         .requests()
         .into_iter()
@@ -437,10 +446,10 @@ fn a_service_that_stalls_is_a_504() {
     drop(nginx);
 }
 
-/// The service dies under a watch, and another one takes its place.
+/// The service stops during a watch, and another one replaces it.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_watch_outlives_the_service() {
+fn a_watch_continues_after_a_restart_of_the_service() {
     let tasks = 1..=5;
     let service = |progress| {
         let service = Service::start().unwrap();
@@ -450,34 +459,34 @@ fn a_watch_outlives_the_service() {
         service
     };
     let first = service(RUNNING);
-    let nginx = Nginx::start(&Setup::usual(first.address()));
+    let nginx = Nginx::start(&Setup::new(first.address()));
     let client = client(&nginx);
     let updates: Vec<_> = std::thread::scope(|scope| {
-        let watch =
-            brisk(client.watch(tasks.clone())).policy(FAST.max_consecutive_errors(u32::MAX));
+        let watch = with_short_intervals(client.watch(tasks.clone()))
+            .policy(FAST.max_consecutive_errors(u32::MAX));
         let watch = scope.spawn(move || watch.collect());
-        until("the watch is under way", || first.request_count() >= 20);
+        wait_until("the watch is under way", || first.request_count() >= 20);
         drop(first);
-        until("the service is missed", || count(&nginx.log(), 502) >= 20);
+        wait_until("polls fail", || count(&nginx.log(), 502) >= 20);
         let second = service(DONE);
-        nginx.reload_as(&Setup::usual(second.address()));
+        nginx.reload_as(&Setup::new(second.address()));
         watch.join().unwrap()
     });
     assert_all_succeed(&updates, tasks);
-    assert_eq!(updates.len(), 10, "a failed poll is no update");
+    assert_eq!(updates.len(), 10, "a failed poll makes no update");
 }
 
-// ---- What nginx makes of a body.
+// ---- Bodies
 
-/// nginx compresses for whoever asks for it, which the client does not.
+/// nginx compresses if the request accepts it, and the client's requests do not.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn nothing_is_compressed_unasked() {
+fn does_not_request_compression() {
     let service = service();
     let server = "gzip on; gzip_types *; gzip_min_length 1;";
     let nginx = Nginx::start(&Setup {
         server,
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let path = format!(
         "{}/api/v1/oss/offline/download/process?taskID={TASK}",
@@ -488,13 +497,13 @@ fn nothing_is_compressed_unasked() {
         .tls_config(trust)
         .build()
         .into();
-    let asked = agent
+    let compressed = agent
         .get(path)
         .header("Accept-Encoding", "gzip")
         .call()
         .unwrap();
     assert_eq!(
-        asked.headers()["Content-Encoding"],
+        compressed.headers()["Content-Encoding"],
         "gzip",
         "this nginx does not compress"
     );
@@ -510,14 +519,15 @@ fn nothing_is_compressed_unasked() {
     assert_eq!(encodings, [Some("gzip".to_owned()), None, None]);
 }
 
-/// A body that ends with its connection reaches the client in chunks, whole to all appearances even where it is not.
+/// nginx forwards a body that ends with its connection in chunks, which look complete even if the
+/// body is not.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_body_without_a_length_must_be_whole() {
+fn rejects_an_incomplete_body_without_a_length() {
     let service = service();
     let nginx = Nginx::start(&Setup {
         server: "proxy_http_version 1.0;",
-        ..Setup::usual(service.address())
+        ..Setup::new(service.address())
     });
     let client = client(&nginx);
     let reply = Reply::progress(RUNNING).until_close();
@@ -540,16 +550,16 @@ fn a_body_without_a_length_must_be_whole() {
     assert_eq!(
         by_connection(&nginx.stop()).len(),
         1,
-        "the connection to nginx is as good as before"
+        "the connection to nginx is kept"
     );
 }
 
-/// Here nginx notices, and closes its own connection too early.
+/// nginx detects the incomplete body, and closes its own connection early.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
 fn rejects_body_cut_short_by_the_gateway() {
     let service = service();
-    let nginx = Nginx::start(&Setup::usual(service.address()));
+    let nginx = Nginx::start(&Setup::new(service.address()));
     let client = client(&nginx);
     for reply in [Reply::progress(RUNNING), Reply::progress(RUNNING).chunked()] {
         let cut = reply.clone().cut_at(reply.len() - 8);
@@ -557,7 +567,7 @@ fn rejects_body_cut_short_by_the_gateway() {
         assert_eq!(
             client.get_process(TASK).unwrap(),
             RUNNING,
-            "replayed over a fresh connection"
+            "replayed over a new connection"
         );
         service.reply_next(cut.clone()).reply_next(cut.clone());
         let error = client.get_process(TASK).unwrap_err();
@@ -583,12 +593,12 @@ fn rejects_body_cut_short_by_the_gateway() {
     assert_eq!(service.request_count(), 10);
 }
 
-// ---- Certificates.
+// ---- Certificates
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
 fn rejects_untrusted_certificates_with_the_reason() {
-    const WHY: [&str; 3] = ["certificate expired", "not valid for name", "UnknownIssuer"];
+    const REASONS: [&str; 3] = ["certificate expired", "not valid for name", "UnknownIssuer"];
 
     let service = service();
     let expired = certificates::issued("127.0.0.1", |it| {
@@ -596,8 +606,8 @@ fn rejects_untrusted_certificates_with_the_reason() {
     });
     let other_name = certificates::issued("gateway.test", |_| {});
     let self_signed = certificates::self_signed("127.0.0.1");
-    for (identity, why) in [expired, other_name, self_signed].iter().zip(WHY) {
-        let nginx = Nginx::start_as(identity, &Setup::usual(service.address()));
+    for (identity, why) in [expired, other_name, self_signed].iter().zip(REASONS) {
+        let nginx = Nginx::start_as(identity, &Setup::new(service.address()));
         let client = client(&nginx);
         for error in [
             client.get_process(TASK).unwrap_err(),
@@ -611,36 +621,39 @@ fn rejects_untrusted_certificates_with_the_reason() {
                 !error.is_transient() && !error.may_have_been_sent(),
                 "{why}"
             );
-            let trouble = format!("no trusted TLS connection with {}", nginx.address());
+            let problem = format!("no trusted TLS connection with {}", nginx.address());
             assert_eq!(
                 error.to_string(),
-                format!("{trouble}; check its certificate and the clock")
+                format!("{problem}; check its certificate and the clock")
             );
             let cause = std::error::Error::source(&error).unwrap().to_string();
-            let said: Vec<_> = WHY.into_iter().filter(|why| cause.contains(why)).collect();
-            assert_eq!(said, [why], "{cause}");
+            let found: Vec<_> = REASONS
+                .into_iter()
+                .filter(|reason| cause.contains(reason))
+                .collect();
+            assert_eq!(found, [why], "{cause}");
         }
         assert_eq!(nginx.stop(), []);
     }
     assert_eq!(service.request_count(), 0);
 }
 
-// ---- Through a proxy.
+// ---- Proxies
 //
-// Which one, the environment says. It is the whole process's, and may not be changed while other threads run; so each
-// case is a process of its own: this very test binary, told to run one test.
+// The proxy is set by environment variables, which must not be changed while other threads run.
+// Each case is therefore a child process: this test binary, run with a single test.
 
-/// A name that is kept free for tests, so only the proxy knows where it leads.
+/// A name of the domain reserved for tests, so only the proxy can connect to it.
 const HOST: &str = "gateway.test";
-/// Set for a child: the file with the root certificate that it shall trust.
+/// Set for a child: the path of the root certificate that it trusts.
 const ROOT: &str = "GATEWAY_TEST_ROOT";
 const BASE_URL: &str = "GATEWAY_TEST_BASE_URL";
-/// How often a child asks for progress, before it creates a task.
+/// Number of `get_process` calls of a child, before it creates a task.
 const CALLS: usize = 20;
 
-/// What the calls of a child say that has this proxy in its environment.
+/// Runs a child with this proxy in its environment, and returns the results of its calls.
 #[track_caller]
-fn through(proxy: &Proxy, base_url: &str) -> Vec<String> {
+fn results_through(proxy: &Proxy, base_url: &str) -> Vec<String> {
     let folder = Folder::new();
     let mut command = Command::new(std::env::current_exe().unwrap());
     for name in ["https_proxy", "http_proxy", "all_proxy", "no_proxy"] {
@@ -656,10 +669,14 @@ fn through(proxy: &Proxy, base_url: &str) -> Vec<String> {
         )
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(!said.contains("hunter2") && !said.contains(TOKEN), "{said}");
-    said.lines()
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        !stderr.contains("hunter2") && !stderr.contains(TOKEN),
+        "{stderr}"
+    );
+    stderr
+        .lines()
         .filter_map(|line| line.strip_prefix("outcome: "))
         .map(str::to_owned)
         .collect()
@@ -680,17 +697,17 @@ fn child_calls() {
     for _ in 0..CALLS {
         match client.get_process(TASK) {
             Ok(progress) => eprintln!("outcome: {progress}"),
-            Err(error) => eprintln!("outcome: {}", told(&error)),
+            Err(error) => eprintln!("outcome: {}", describe(&error)),
         }
     }
     match client.create_task(&NewTask::new(URL)) {
         Ok(task_id) => eprintln!("outcome: task {task_id}"),
-        Err(error) => eprintln!("outcome: {}", told(&error)),
+        Err(error) => eprintln!("outcome: {}", describe(&error)),
     }
 }
 
-/// All that there is to know about an error.
-fn told(error: &Error) -> String {
+/// Returns the properties and texts of an error.
+fn describe(error: &Error) -> String {
     let Error::Transport(transport) = error else {
         panic!("{error:?}")
     };
@@ -704,25 +721,28 @@ fn told(error: &Error) -> String {
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn the_proxy_of_the_environment_leads_to_the_gateway() {
+fn connects_through_the_proxy_of_the_environment() {
     let service = service();
     let identity = certificates::issued(HOST, |_| {});
-    let nginx = Nginx::start_as(&identity, &Setup::usual(service.address()));
+    let nginx = Nginx::start_as(&identity, &Setup::new(service.address()));
     let target = format!("{HOST}:{}", nginx.address().port());
     let proxy = Proxy::to(&target, nginx.address());
     let mut expected = vec![RUNNING.to_string(); CALLS];
     expected.push(format!("task {}", TASK + 1));
-    assert_eq!(through(&proxy, &format!("https://{target}")), expected);
+    assert_eq!(
+        results_through(&proxy, &format!("https://{target}")),
+        expected
+    );
 
     assert_eq!(
         by_connection(&nginx.stop()),
         [CALLS, 1],
-        "a task is created over a fresh connection"
+        "a task is created over a new connection"
     );
-    let heads = proxy.heads();
-    assert_eq!(heads.len(), 2, "a tunnel for each connection");
-    for head in heads {
-        let lines: Vec<_> = head.trim_end().split("\r\n").collect();
+    let request_headers = proxy.request_headers();
+    assert_eq!(request_headers.len(), 2, "a tunnel for each connection");
+    for header in request_headers {
+        let lines: Vec<_> = header.trim_end().split("\r\n").collect();
         assert_eq!(
             lines[..2],
             [
@@ -732,34 +752,35 @@ fn the_proxy_of_the_environment_leads_to_the_gateway() {
         );
         assert!(
             lines.contains(&"Proxy-Authorization: Basic dXNlcjpodW50ZXIy"),
-            "{head}"
+            "{header}"
         );
-        assert!(!head.contains(TOKEN), "{head}");
+        assert!(!header.contains(TOKEN), "{header}");
     }
 }
 
-/// The certificate is judged through a tunnel, too: here it is for the address, and not for the name.
+/// The certificate is verified through a tunnel, too: here it is for the address, and not for the
+/// name.
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_tunnel_to_another_host_is_refused() {
+fn rejects_the_certificate_of_another_host_through_a_proxy() {
     let service = service();
-    let nginx = Nginx::start(&Setup::usual(service.address()));
+    let nginx = Nginx::start(&Setup::new(service.address()));
     let proxy = Proxy::to(&format!("{HOST}:443"), nginx.address());
-    for said in through(&proxy, &format!("https://{HOST}")) {
+    for result in results_through(&proxy, &format!("https://{HOST}")) {
         let expected = format!(
             "Tls, transient: false, sent: false: no trusted TLS connection with {HOST} through the proxy {}; check its \
              certificate and the clock: invalid peer certificate: certificate not valid for name \"{HOST}\"",
             proxy.address()
         );
-        assert!(said.starts_with(&expected), "{said}");
+        assert!(result.starts_with(&expected), "{result}");
     }
     assert_eq!((service.request_count(), nginx.stop()), (0, vec![]));
 }
 
 #[test]
 #[ignore = "needs nginx and openssl: cargo test --test gateway -- --ignored"]
-fn a_proxy_that_refuses_is_said_to() {
-    for (answer, why) in [
+fn names_the_proxy_that_refuses() {
+    for (response, reason) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
             "responded 407/407",
@@ -770,16 +791,19 @@ fn a_proxy_that_refuses_is_said_to() {
         ),
         ("", "did not respond"),
     ] {
-        let proxy = Proxy::refusing(answer);
-        let said = through(&proxy, &format!("https://{HOST}"));
-        assert_eq!((said.len(), proxy.heads().len()), (CALLS + 1, CALLS + 1));
-        for said in said {
+        let proxy = Proxy::refusing(response);
+        let results = results_through(&proxy, &format!("https://{HOST}"));
+        assert_eq!(
+            (results.len(), proxy.request_headers().len()),
+            (CALLS + 1, CALLS + 1)
+        );
+        for result in results {
             let expected = format!(
                 "Proxy, transient: true, sent: false: the proxy did not connect to {HOST} through the proxy {}; check \
-                 its address and credentials: CONNECT proxy failed: proxy server {why}",
+                 its address and credentials: CONNECT proxy failed: proxy server {reason}",
                 proxy.address()
             );
-            assert_eq!(said, expected);
+            assert_eq!(result, expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The token is nowhere but in the request.
+//! The token appears only in the request.
 
 mod support;
 
@@ -8,7 +8,7 @@ use pan123_offline::testing::Reply;
 use pan123_offline::{AccessToken, Client};
 use support::{RUNNING, TASK, TOKEN, all_texts, builder, client, service};
 
-/// Everything any crate logs.
+/// The log messages of all crates.
 struct Captured(Mutex<String>);
 
 static LOG: Captured = Captured(Mutex::new(String::new()));
@@ -42,7 +42,7 @@ fn debug_output_shows_no_token() {
     assert_eq!(AccessToken::from(TOKEN).secret(), TOKEN);
 }
 
-/// A shorter one may be part of any word.
+/// A shorter token may be part of an ordinary word.
 #[test]
 fn redacts_tokens_from_8_characters_on() {
     for (length, shown) in [(7, true), (8, false), (15, false), (17, false)] {
@@ -63,9 +63,9 @@ fn redacts_tokens_from_8_characters_on() {
     }
 }
 
-/// As PHP writes JSON, for one.
+/// PHP, for example, escapes slashes in JSON.
 #[test]
-fn a_token_that_is_quoted_with_escapes() {
+fn redacts_escaped_tokens() {
     let token = "tok/0123456789/abcdefgh";
     let service = service();
     let client = builder(service.base_url())
@@ -85,7 +85,7 @@ fn a_token_that_is_quoted_with_escapes() {
             );
         }
     }
-    // What has nothing of it is quoted.
+    // A text without any part of the token is quoted.
     service.reply_next(Reply::new(502).body("a\\/b \\u00 \\u"));
     assert!(
         client
@@ -96,7 +96,7 @@ fn a_token_that_is_quoted_with_escapes() {
     );
 }
 
-/// One test for all that logs, since a program has one logger.
+/// A single test for all log messages, because a process has only one logger.
 #[test]
 fn errors_and_logs_show_no_token() {
     log::set_logger(&LOG).unwrap();
@@ -114,7 +114,7 @@ fn errors_and_logs_show_no_token() {
         Reply::json(json(&format!(
             r#""code":1,"message":"m","x-traceID":"{echo}""#
         ))),
-        // With its first letter written in another way.
+        // The first letter is escaped.
         Reply::json(json(&format!(
             r#""code":1,"message":"\u00{:x}{}""#,
             TOKEN.as_bytes()[0],
@@ -130,14 +130,15 @@ fn errors_and_logs_show_no_token() {
             r#""code":0,"data":{{"status":"{TOKEN}","process":1}}"#
         ))),
         Reply::new(502).body(echo.as_str()),
-        // So far back that only its beginning would be quoted.
+        // The excerpt ends in the middle of the token.
         Reply::new(502).body(format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() / 2))),
         Reply::new(200).body(echo.as_str()),
         Reply::new(302).header("Location", format!("http://127.0.0.1/?token={TOKEN}")),
         Reply::raw(format!("{TOKEN}\r\n\r\n")),
     ] {
         service.reply_next(reply.clone()).reply_next(reply.clone());
-        // Where the stand-in hangs up there is a replay; the rest of the queue goes to the next call.
+        // After a closed connection there is a replay; otherwise the next call gets the second
+        // reply.
         let error = client.get_process(TASK).unwrap_err();
         let texts = all_texts(&error);
         assert!(
@@ -149,7 +150,7 @@ fn errors_and_logs_show_no_token() {
     let log = LOG.0.lock().unwrap();
     assert!(
         log.contains("ureq"),
-        "ureq logs, so that the test sees something"
+        "ureq must log, or this test checks nothing"
     );
     assert!(!log.contains(TOKEN), "{log}");
 }

@@ -1,6 +1,6 @@
-//! Settings that cannot work, each with the exact text of its error, and those that can.
+//! Validation of settings: valid ones, and invalid ones with the exact texts of their errors.
 
-// A test that cannot set itself up has nothing better to do than to panic.
+// A test whose setup fails should panic.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::{OsStr, OsString};
@@ -14,20 +14,21 @@ use std::time::Duration;
 use pan123_offline::{Client, ClientBuilder, Error, Progress, Result, Status, ureq};
 
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2}}"#;
-/// Nobody is asked there: these clients are built, and not used.
+/// A base URL for clients that are built but not used.
 const LOOPBACK: &str = "http://127.0.0.1:1";
-/// Whether https can work in this build.
+/// Whether this build supports https.
 const TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 
-/// A builder that lacks nothing, and that does not look for a proxy in the environment of whoever runs this.
+/// A complete builder. Because of its loopback address it ignores the proxy variables of the
+/// environment.
 fn builder() -> ClientBuilder {
     Client::builder().access_token("token").base_url(LOOPBACK)
 }
 
-/// The text of the error for a setting that cannot work; it names the setting.
+/// Asserts that a setting is rejected with an error that names it, and returns the reason.
 #[track_caller]
-fn refused(setting: &str, result: Result<Client>) -> String {
-    let error = result.expect_err("a setting that cannot work");
+fn rejection(setting: &str, result: Result<Client>) -> String {
+    let error = result.expect_err("an invalid setting");
     let Error::Config(config) = &error else {
         panic!("another variant: {error:?}")
     };
@@ -43,17 +44,17 @@ fn refused(setting: &str, result: Result<Client>) -> String {
 
 #[track_caller]
 fn assert_works(builder: ClientBuilder) -> Client {
-    builder.build().expect("settings that work")
+    builder.build().expect("valid settings")
 }
 
 #[test]
-fn access_tokens() {
+fn validates_access_tokens() {
     const BLANKS: &str = "it begins or ends with white space; trim it";
     const ASCII: &str = "it must contain only visible ASCII characters";
 
     let no_token = Client::builder().base_url(LOOPBACK).build();
     assert_eq!(
-        refused("access_token", no_token),
+        rejection("access_token", no_token),
         "it is missing, and so are credentials; POST /api/v1/access_token issues tokens"
     );
     let too_long = "x".repeat(4097);
@@ -78,12 +79,12 @@ fn access_tokens() {
         (&too_long, "it is longer than 4096 bytes"),
     ] {
         assert_eq!(
-            refused("access_token", builder().access_token(token).build()),
+            rejection("access_token", builder().access_token(token).build()),
             reason,
             "{token:?}"
         );
         assert_eq!(
-            refused("access_token", Client::new(token)),
+            rejection("access_token", Client::new(token)),
             reason,
             "{token:?}"
         );
@@ -94,7 +95,7 @@ fn access_tokens() {
 }
 
 #[test]
-fn base_urls_that_cannot_work() {
+fn rejects_invalid_base_urls() {
     for (url, reason) in [
         (
             "http://example.com",
@@ -212,7 +213,7 @@ fn base_urls_that_cannot_work() {
         ),
     ] {
         assert_eq!(
-            refused("base_url", builder().base_url(url).build()),
+            rejection("base_url", builder().base_url(url).build()),
             reason,
             "{url:?}"
         );
@@ -220,7 +221,7 @@ fn base_urls_that_cannot_work() {
 }
 
 #[test]
-fn an_error_never_quotes_a_base_urls_password() {
+fn errors_do_not_quote_the_password_of_a_base_url() {
     let mut quoted = Vec::new();
     for url in [
         "https://user:hunter2@example.com:99999",
@@ -232,7 +233,7 @@ fn an_error_never_quotes_a_base_urls_password() {
         "ftp://user:hunter2@example.com",
         "https://user:hunter2@",
     ] {
-        let reason = refused("base_url", builder().base_url(url).build());
+        let reason = rejection("base_url", builder().base_url(url).build());
         if reason.contains("hunter2") {
             quoted.push(reason);
         }
@@ -241,7 +242,7 @@ fn an_error_never_quotes_a_base_urls_password() {
 }
 
 #[test]
-fn base_urls_that_work() {
+fn accepts_valid_base_urls() {
     for url in [
         "http://127.0.0.1:1",
         "http://127.0.0.1",
@@ -262,17 +263,18 @@ fn base_urls_that_work() {
         "https://127.0.0.1:1",
         "HTTPS://EXAMPLE.COM",
     ] {
-        // Only https to another host looks for a proxy, so it is told to have none; a variable that cannot work in
-        // the environment of whoever runs this still fails it, and should.
+        // Only https to a host that is not loopback uses the proxy of the environment, so it is
+        // disabled here. An invalid proxy variable in the environment of this test still fails it,
+        // as intended.
         let result = builder()
             .base_url(url)
             .configure_agent(|agent| agent.proxy(None))
             .build();
         if TLS {
-            result.expect("settings that work");
+            result.expect("valid settings");
         } else {
             assert_eq!(
-                refused("base_url", result),
+                rejection("base_url", result),
                 "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`"
             );
         }
@@ -280,7 +282,7 @@ fn base_urls_that_work() {
 }
 
 #[test]
-fn user_agents() {
+fn validates_user_agents() {
     const BLANKS: &str = "it begins or ends with white space; trim it";
     const ASCII: &str = "it must contain only visible ASCII characters and spaces between them";
 
@@ -298,7 +300,7 @@ fn user_agents() {
         (&too_long, "it is longer than 4096 bytes"),
     ] {
         assert_eq!(
-            refused("user_agent", builder().user_agent(user_agent).build()),
+            rejection("user_agent", builder().user_agent(user_agent).build()),
             reason,
             "{user_agent:?}"
         );
@@ -308,14 +310,14 @@ fn user_agents() {
 }
 
 #[test]
-fn time_limits_of_zero() {
+fn rejects_timeouts_of_zero() {
     let reason = "it must be longer than zero";
     assert_eq!(
-        refused("timeout", builder().timeout(Duration::ZERO).build()),
+        rejection("timeout", builder().timeout(Duration::ZERO).build()),
         reason
     );
     assert_eq!(
-        refused(
+        rejection(
             "connect_timeout",
             builder().connect_timeout(Duration::ZERO).build()
         ),
@@ -324,15 +326,15 @@ fn time_limits_of_zero() {
 }
 
 #[test]
-fn the_longest_time_limits_never_panic() {
+fn accepts_timeouts_of_maximum_length() {
     let mut server = mockito::Server::new();
     let good = server
         .mock("GET", mockito::Matcher::Any)
         .with_body(SAMPLE)
         .expect(3)
         .create();
-    let (max, usual) = (Duration::MAX, Duration::from_secs(30));
-    for (timeout, connect_timeout) in [(max, max), (max, usual), (usual, max)] {
+    let (max, default) = (Duration::MAX, Duration::from_secs(30));
+    for (timeout, connect_timeout) in [(max, max), (max, default), (default, max)] {
         let client = assert_works(
             builder()
                 .base_url(server.url())
@@ -353,7 +355,7 @@ fn the_longest_time_limits_never_panic() {
     }
     good.assert();
 
-    // The limits of a second attempt are made from what the first one left.
+    // The timeout of a second attempt is computed from the remaining time.
     let mut server = mockito::Server::new();
     let bad = server
         .mock("GET", mockito::Matcher::Any)
@@ -373,8 +375,8 @@ fn the_longest_time_limits_never_panic() {
 }
 
 #[test]
-fn the_shortest_time_limit_is_a_timeout() {
-    // Listens and never accepts: the system still makes the connection.
+fn the_minimum_timeout_times_out() {
+    // The listener never accepts, but the system establishes the connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     for timeout in [
@@ -393,7 +395,7 @@ fn the_shortest_time_limit_is_a_timeout() {
 }
 
 #[test]
-fn configure_agent_goes_on_where_it_ended() {
+fn configure_agent_can_be_called_repeatedly() {
     let order = Arc::new(Mutex::new(Vec::new()));
     let calls = Arc::new(AtomicUsize::new(0));
     let (first, second, middleware_calls) = (order.clone(), order.clone(), calls.clone());
@@ -440,7 +442,7 @@ fn configure_agent_goes_on_where_it_ended() {
 }
 
 #[test]
-fn safety_cannot_be_configured_away() {
+fn configure_agent_cannot_disable_safety_settings() {
     let mut server = mockito::Server::new();
     let redirect = server
         .mock("GET", "/api/v1/oss/offline/download/process?taskID=1")
@@ -463,7 +465,7 @@ fn safety_cannot_be_configured_away() {
                 .max_response_header_size(1)
                 .timeout_global(Some(Duration::from_nanos(1)))
                 .timeout_recv_response(Some(Duration::from_nanos(1)))
-                // Nobody listens there, and a loopback address needs no proxy anyway.
+                // No proxy listens there, and none is used for a loopback address.
                 .proxy(Some(ureq::Proxy::new("http://127.0.0.1:1").unwrap()))
         })
         .build()
@@ -478,7 +480,7 @@ fn safety_cannot_be_configured_away() {
 }
 
 #[test]
-fn a_proxy_in_configure_agent() {
+fn validates_the_proxy_of_configure_agent() {
     const HTTPS: &str = "https://example.invalid";
 
     let with = |proxy: ureq::Proxy| {
@@ -492,12 +494,12 @@ fn a_proxy_in_configure_agent() {
         "socks4a://127.0.0.1:1080",
         "socks://127.0.0.1:1",
     ] {
-        // Some versions of ureq refuse by themselves what they were not built for.
+        // Some versions of ureq reject protocols that they were built without.
         let Ok(proxy) = ureq::Proxy::new(url) else {
             continue;
         };
         assert_eq!(
-            refused("configure_agent", with(proxy).build()),
+            rejection("configure_agent", with(proxy).build()),
             "only http and https proxies are supported, not SOCKS",
             "{url}"
         );
@@ -511,7 +513,7 @@ fn a_proxy_in_configure_agent() {
             continue;
         };
         assert_eq!(
-            refused("configure_agent", with(proxy).build()),
+            rejection("configure_agent", with(proxy).build()),
             "its proxy has no valid host and port",
             "{url}"
         );
@@ -523,7 +525,7 @@ fn a_proxy_in_configure_agent() {
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]
-fn tls_in_configure_agent() {
+fn validates_the_tls_settings_of_configure_agent() {
     use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
     let result = |provider, roots| {
@@ -531,7 +533,7 @@ fn tls_in_configure_agent() {
             .provider(provider)
             .root_certs(roots)
             .build();
-        // What is not compiled in would be a panic inside ureq, at the first call.
+        // Without this validation ureq panics at the first call if a provider is not compiled in.
         builder()
             .base_url("https://example.invalid")
             .configure_agent(|agent| agent.proxy(None).tls_config(tls))
@@ -558,25 +560,25 @@ fn tls_in_configure_agent() {
     for (compiled_in, (provider, roots), reason) in rows {
         let result = result(provider, roots);
         if compiled_in {
-            result.expect("settings that work");
+            result.expect("valid settings");
         } else {
-            assert_eq!(refused("configure_agent", result), reason);
+            assert_eq!(rejection("configure_agent", result), reason);
         }
     }
     if cfg!(feature = "rustls") {
         let result = result(TlsProvider::Rustls, RootCerts::PlatformVerifier);
         if cfg!(feature = "platform-verifier") {
-            result.expect("settings that work");
+            result.expect("valid settings");
         } else {
             assert_eq!(
-                refused("configure_agent", result),
+                rejection("configure_agent", result),
                 "the platform's verifier needs the feature `platform-verifier`"
             );
         }
     }
     if cfg!(feature = "native-tls") {
         assert_eq!(
-            refused(
+            rejection(
                 "configure_agent",
                 result(TlsProvider::NativeTls, RootCerts::WebPki)
             ),
@@ -602,13 +604,14 @@ fn debug_shows_no_token() {
 
 // ---- The environment ----
 //
-// It is the whole process's, and may not be changed while other threads run; so each case is a process of its own:
-// this very test binary, told to run one ignored test.
+// Environment variables must not be changed while other threads run. Each case is therefore a child
+// process: this test binary, run with a single ignored test.
 
-/// Set for the child that shall also make a call.
+/// Set for a child that also makes a call.
 const CALL: &str = "SETTINGS_TEST_CALL";
 
-/// What `Client::from_env()` says in a process with these variables and no others that matter.
+/// Returns the result of `Client::from_env()` in a process with these variables, and without other
+/// variables that the client reads.
 #[track_caller]
 fn in_environment(variables: &[(&str, &str)]) -> String {
     let variables: Vec<_> = variables
@@ -649,17 +652,17 @@ fn outcome(variables: &[(&str, &OsStr)]) -> String {
     stderr
         .lines()
         .find_map(|line| line.strip_prefix("outcome: "))
-        .expect("the child says what came out")
+        .expect("the child prints its result")
         .to_owned()
 }
 
 #[test]
-#[ignore = "run by other tests in a process of its own, with an environment of its own"]
+#[ignore = "run by other tests in its own process and environment"]
 fn child_reads_its_environment() {
     let outcome = match Client::from_env() {
         Err(error) => error.to_string(),
         Ok(client) if std::env::var_os(CALL).is_some() => match client.get_process(1) {
-            Ok(progress) => format!("answered: {progress}"),
+            Ok(progress) => format!("ok: {progress}"),
             Err(error) => format!("{error} / {error:?}"),
         },
         Ok(client) => format!("{client:?}"),
@@ -668,7 +671,7 @@ fn child_reads_its_environment() {
 }
 
 #[test]
-fn the_environment_gives_token_and_base_url() {
+fn from_env_reads_token_and_base_url() {
     const NO_TOKEN: &str = "setting `PAN123_ACCESS_TOKEN`: it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
 
     let token = ("PAN123_ACCESS_TOKEN", "secret");
@@ -698,10 +701,10 @@ fn the_environment_gives_token_and_base_url() {
          http is for loopback addresses only"
     );
     if TLS {
-        let usual = "Client { host: \"open-api.123pan.com\", timeout: 30s, retries: 2, .. }";
-        assert_eq!(in_environment(&[token]), usual);
-        assert_eq!(in_environment(&[token, ("PAN123_BASE_URL", "")]), usual);
-        // A loopback address has no use for a proxy, so one that cannot work does no harm.
+        let expected = "Client { host: \"open-api.123pan.com\", timeout: 30s, retries: 2, .. }";
+        assert_eq!(in_environment(&[token]), expected);
+        assert_eq!(in_environment(&[token, ("PAN123_BASE_URL", "")]), expected);
+        // No proxy is used for a loopback address, so an invalid one is ignored.
         for url in ["https://127.0.0.1:1", "http://127.0.0.1:1"] {
             let nonsense = [
                 token,
@@ -711,7 +714,7 @@ fn the_environment_gives_token_and_base_url() {
             ];
             assert_eq!(
                 in_environment(&nonsense),
-                usual.replace("open-api.123pan.com", "127.0.0.1")
+                expected.replace("open-api.123pan.com", "127.0.0.1")
             );
         }
     }
@@ -729,7 +732,7 @@ fn not_utf8() -> OsString {
 }
 
 #[test]
-fn an_environment_that_is_not_utf8() {
+fn rejects_variables_that_are_not_utf8() {
     let bad = not_utf8();
     let bad = bad.as_os_str();
     assert_eq!(
@@ -759,14 +762,14 @@ fn an_environment_that_is_not_utf8() {
     );
 }
 
-/// Where no proxy can do anything but fail at `build()`; reserved, so that it leads nowhere.
+/// A base URL that uses the proxy of the environment. Its domain is reserved and does not exist.
 const REMOTE: [(&str, &str); 2] = [
     ("PAN123_ACCESS_TOKEN", "secret"),
     ("PAN123_BASE_URL", "https://api.example.invalid"),
 ];
 
-/// The name of a proxy variable in an error. Windows finds a variable by its name in any case, and the lower case is
-/// tried first.
+/// Returns the name of a proxy variable in an error. On Windows names are case-insensitive, and the
+/// lower-case name is tried first.
 fn proxy_variable(name: &str) -> String {
     if cfg!(windows) {
         name.to_lowercase()
@@ -776,7 +779,7 @@ fn proxy_variable(name: &str) -> String {
 }
 
 #[test]
-fn a_proxy_variable_that_cannot_work() {
+fn rejects_invalid_proxy_variables() {
     const NO_URL: &str = "it is not the URL of a proxy";
     const NO_PORT: &str = "its proxy has no valid host and port";
     const SOCKS: &str = "only http and https proxies are supported, not SOCKS";
@@ -811,7 +814,7 @@ fn a_proxy_variable_that_cannot_work() {
 }
 
 #[test]
-fn no_proxy_and_other_variables_that_are_not_read() {
+fn ignores_proxy_variables_that_do_not_apply() {
     if !TLS {
         return;
     }
@@ -841,7 +844,7 @@ fn no_proxy_and_other_variables_that_are_not_read() {
         (&[socks, ("NO_PROXY", "*")], works),
         (&[socks, ("NO_PROXY", "example.com,ample.invalid")], broken),
         (&[socks, ("NO_PROXY", "")], broken),
-        // For http only.
+        // HTTP_PROXY is for http only.
         (
             &[
                 ("HTTP_PROXY", "socks5://127.0.0.1:1"),
@@ -849,7 +852,7 @@ fn no_proxy_and_other_variables_that_are_not_read() {
             ],
             works,
         ),
-        // HTTPS_PROXY goes before ALL_PROXY, an empty one is none.
+        // HTTPS_PROXY takes precedence over ALL_PROXY. An empty one counts as unset.
         (
             &[
                 ("HTTPS_PROXY", "http://127.0.0.1:1"),
@@ -861,7 +864,8 @@ fn no_proxy_and_other_variables_that_are_not_read() {
             &[("HTTPS_PROXY", ""), ("ALL_PROXY", "not a URL")],
             &bad_all_proxy,
         ),
-        // As with curl, the lower case goes first. On Windows both are one variable, and the last value counts.
+        // The lower-case name takes precedence, as in curl. On Windows both are one variable with
+        // the last value.
         (
             &[("https_proxy", "http://127.0.0.1:1"), socks],
             if cfg!(windows) { broken } else { works },
@@ -876,14 +880,14 @@ fn no_proxy_and_other_variables_that_are_not_read() {
 }
 
 #[test]
-fn a_loopback_address_goes_through_no_proxy() {
+fn uses_no_proxy_for_loopback_addresses() {
     let mut server = mockito::Server::new();
     let mock = server
         .mock("GET", mockito::Matcher::Any)
         .with_body(SAMPLE)
         .expect(2)
         .create();
-    // Not even looked at: the second one could not work.
+    // The second one is invalid, and ignored.
     for proxy in ["http://127.0.0.1:1", "not a URL"] {
         let base_url = server.url();
         let mut variables = vec![
@@ -903,51 +907,52 @@ fn a_loopback_address_goes_through_no_proxy() {
         }
         assert_eq!(
             in_environment(&variables),
-            "answered: succeeded, 100 %",
+            "ok: succeeded, 100 %",
             "{proxy}"
         );
     }
     mock.assert();
 }
 
-/// Takes one connection, answers its first request with 407, and gives back that request.
+/// Starts a proxy that accepts one connection, responds to its first request with 407, and returns
+/// that request.
 fn proxy() -> (SocketAddr, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let proxy = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut head = Vec::new();
+        let mut header = Vec::new();
         let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
-            head.push(byte[0]);
+        while !header.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() > 0 {
+            header.push(byte[0]);
         }
         stream
             .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             .unwrap();
-        String::from_utf8(head).unwrap()
+        String::from_utf8(header).unwrap()
     });
     (address, proxy)
 }
 
 #[test]
-fn https_goes_through_the_proxy_of_the_environment() {
+fn uses_the_proxy_of_the_environment_for_https() {
     if !TLS {
         return;
     }
     let (address, proxy) = proxy();
     let url = format!("http://user:hunter2@{address}");
-    // Retries would find nobody: that error is none of the proxy's.
+    // The proxy accepts one connection only, so a retry fails with another error.
     let got = in_environment(&[&REMOTE[..], &[("HTTPS_PROXY", &url), (CALL, "1")]].concat());
-    // Lets the proxy go where the call never came to it.
+    // Ends the proxy's thread if the call never connected.
     drop(std::net::TcpStream::connect(address));
-    let head = proxy.join().unwrap();
+    let header = proxy.join().unwrap();
     assert!(
-        head.starts_with("CONNECT api.example.invalid:443 HTTP/1.1\r\n"),
-        "{head}"
+        header.starts_with("CONNECT api.example.invalid:443 HTTP/1.1\r\n"),
+        "{header}"
     );
     assert!(
-        !head.contains("secret"),
-        "the proxy was shown the access token: {head}"
+        !header.contains("secret"),
+        "the access token was sent to the proxy: {header}"
     );
     assert!(
         got.contains(&format!("through the proxy {address}")),

@@ -1,6 +1,6 @@
-//! What a caller relies on without it standing in any signature: auto traits, sizes, no threads.
+//! Guarantees that are in no signature: auto traits, sizes, no threads.
 
-// A test that cannot set itself up has nothing better to do than to panic.
+// A test whose setup fails should panic.
 #![allow(clippy::unwrap_used)]
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -15,7 +15,7 @@ fn all_but_unwind_safe<T: Send + Sync + Unpin + 'static>() {}
 fn all<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 
 #[test]
-fn auto_traits() {
+fn types_have_their_auto_traits() {
     all::<AccessToken>();
     all::<ApiError>();
     all::<ConfigError>();
@@ -26,7 +26,8 @@ fn auto_traits() {
     all::<Status>();
     all::<TransportErrorKind>();
 
-    // A cause may be any error of another library, ureq's agent holds connectors, and a builder a closure.
+    // A cause may be any error of another library, ureq's agent has connectors, and a builder has
+    // closures.
     all_but_unwind_safe::<Client>();
     all_but_unwind_safe::<DecodeError>();
     all_but_unwind_safe::<Error>();
@@ -35,7 +36,7 @@ fn auto_traits() {
 }
 
 #[test]
-fn plain_traits() {
+fn types_have_their_common_traits() {
     fn value<T: Clone + Eq + std::fmt::Debug>() {}
     fn small<T: Copy + Eq + std::hash::Hash + std::fmt::Debug>() {}
     fn shown<T: std::fmt::Display>() {}
@@ -62,13 +63,13 @@ fn plain_traits() {
 }
 
 #[test]
-fn an_error_is_small_and_goes_through_a_box() {
-    // What clippy calls a large Err.
+fn error_is_small_and_can_be_boxed() {
+    // The limit of clippy's `result_large_err`.
     assert!(size_of::<Error>() <= 128, "{}", size_of::<Error>());
     assert!(size_of::<pan123_offline::Result<Progress>>() <= 128);
 
     let error = Envelope::<Progress>::from_slice(b"{").unwrap_err();
-    // A cause is shared by the clones, not lost.
+    // A clone keeps its cause.
     let boxed: Box<dyn std::error::Error + Send + Sync> = error.clone().into();
     assert_eq!(boxed.to_string(), error.to_string());
     assert!(
@@ -80,7 +81,7 @@ fn an_error_is_small_and_goes_through_a_box() {
 }
 
 #[test]
-fn words_and_numbers() {
+fn statuses_and_codes_convert_and_display() {
     for (number, status, text, terminal) in [
         (0, Status::InProgress, "in progress", false),
         (1, Status::Failed, "failed", true),
@@ -113,19 +114,19 @@ fn words_and_numbers() {
     assert!(ErrorCode::OK.is_ok() && !ErrorCode::INTERNAL.is_ok());
 }
 
-/// What the parent hands to its child: where to call.
+/// Set by the parent for its child: the base URL.
 #[cfg(target_os = "linux")]
 const BASE_URL: &str = "SURFACE_TEST_BASE_URL";
 
-/// The child has a process of its own, so that every thread in it is there because of the calls; the server is in the
-/// parent. A thread may also come and go within a call, where counting would miss it: the parent therefore asks std
-/// for stacks larger than any address space, and whoever starts a thread gets an error instead. (libtest, too, which
-/// then runs the test on the main thread.)
+/// Runs the calls in a child process without a server, so that every additional thread in it is the
+/// client's. To detect threads that end within a call, the parent sets `RUST_MIN_STACK` to more
+/// than any address space, which makes each start of a thread fail. (libtest then runs the test on
+/// the main thread.)
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 #[test]
 fn call_to_an_address_starts_no_thread() {
     let mut server = mockito::Server::new();
-    let answer = |server: &mut mockito::Server, task_id: &str, status: usize, body: &str| {
+    let mock_response = |server: &mut mockito::Server, task_id: &str, status: usize, body: &str| {
         let path = format!("/api/v1/oss/offline/download/process?taskID={task_id}");
         server
             .mock("GET", path.as_str())
@@ -134,8 +135,8 @@ fn call_to_an_address_starts_no_thread() {
             .create()
     };
     let success = r#"{"code":0,"message":"ok","data":{"process":50,"status":0}}"#;
-    let good = answer(&mut server, "1", 200, success).expect(20);
-    let bad = answer(&mut server, "2", 502, "<html>").expect(2);
+    let good = mock_response(&mut server, "1", 200, success).expect(20);
+    let bad = mock_response(&mut server, "2", 502, "<html>").expect(2);
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
@@ -163,7 +164,7 @@ fn call_to_an_address_starts_no_thread() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "run by call_to_an_address_starts_no_thread in a process of its own"]
+#[ignore = "run by call_to_an_address_starts_no_thread in its own process"]
 fn child_counts_threads() {
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let base_url = std::env::var(BASE_URL).expect("set by the parent");
@@ -177,13 +178,13 @@ fn child_counts_threads() {
     assert_eq!(threads(), 1);
     assert!(
         std::thread::Builder::new().spawn(|| ()).is_err(),
-        "this test cannot see a short-lived thread"
+        "this test cannot detect a short-lived thread"
     );
     for _ in 0..20 {
         client.get_process(1).unwrap();
         assert_eq!(threads(), 1);
     }
-    // An error with its retry, which has limits of its own.
+    // An error and its retry, which has its own timeouts.
     client.get_process(2).unwrap_err();
     assert_eq!(threads(), 1);
 }

@@ -1,4 +1,4 @@
-//! The same over TLS, and what of a certificate is refused.
+//! Connections over TLS, and validation of certificates.
 #![cfg(feature = "rustls")]
 
 mod support;
@@ -33,9 +33,9 @@ fn a_hundred_calls_share_one_tls_connection() {
     assert_eq!(front.connections(), 1);
 }
 
-/// Every third answer is the last of its connection, and nothing says so.
+/// Every third response is the last of its connection, without `Connection: close`.
 #[test]
-fn a_tls_server_that_closes_without_notice_costs_no_call() {
+fn no_call_fails_if_a_tls_server_closes_without_notice() {
     let service = service();
     let front = TlsFront::start(service.address(), |_| {});
     let client = trusting(&front);
@@ -44,7 +44,8 @@ fn a_tls_server_that_closes_without_notice_costs_no_call() {
             service.reply_next(Reply::progress(RUNNING).close_after());
         }
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
-        // Some closings are there before the next call looks at the pool, some arrive in the middle of it.
+        // Some connections are closed before the next call takes one from the pool, some during
+        // that call.
         match call % 3 {
             0 => {}
             1 => std::thread::sleep(Duration::from_millis(3)),
@@ -70,9 +71,9 @@ fn rejects_body_cut_short_over_tls() {
 }
 
 #[test]
-fn certificates_that_do_not_hold_are_refused() {
+fn rejects_invalid_certificates() {
     let service = service();
-    let refused = |what: &str, client: Client, cause: &str| {
+    let assert_rejected = |what: &str, client: Client, cause: &str| {
         let error = client.get_process(TASK).unwrap_err();
         assert!(
             matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
@@ -90,7 +91,7 @@ fn certificates_that_do_not_hold_are_refused() {
     };
 
     let front = TlsFront::start(service.address(), |_| {});
-    refused(
+    assert_rejected(
         "self-signed",
         builder(front.base_url()).build().unwrap(),
         "UnknownIssuer",
@@ -100,23 +101,19 @@ fn certificates_that_do_not_hold_are_refused() {
         certificate.subject_alt_names =
             vec![rcgen::SanType::DnsName("example.org".try_into().unwrap())];
     });
-    refused("for another name", trusting(&front), "not valid for name");
+    assert_rejected("for another name", trusting(&front), "not valid for name");
 
     let front = TlsFront::start(service.address(), |certificate| {
         certificate.not_after = rcgen::date_time_ymd(2020, 1, 1)
     });
-    refused("expired", trusting(&front), "expired");
+    assert_rejected("expired", trusting(&front), "expired");
 
-    assert_eq!(
-        service.request_count(),
-        0,
-        "not a byte of a request was sent"
-    );
+    assert_eq!(service.request_count(), 0, "no request was sent");
 }
 
-/// A server that answers a TLS greeting as an HTTP server does.
+/// The server responds to the TLS handshake with an HTTP error, as an HTTP server does.
 #[test]
-fn a_server_without_tls() {
+fn server_without_tls_is_a_tls_error() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Tokens issued for credentials: when, how often, and how they are shared.
+//! Tokens for credentials: when they are requested, how many, and how they are shared.
 
 mod support;
 
@@ -18,7 +18,7 @@ const ID: &str = "client-id";
 const SECRET: &str = "client-secret-that-must-not-show";
 const TOKEN_PATH: &str = "/api/v1/access_token";
 
-/// A stand-in that takes no token but those it has issued.
+/// A stand-in that accepts only the tokens that it has issued.
 fn service() -> Service {
     let service = support::service();
     service.credentials(ID, SECRET);
@@ -50,7 +50,7 @@ fn token_requests(service: &Service) -> Vec<Request> {
         .collect()
 }
 
-/// A new folder for one test, gone at its end.
+/// A new folder for one test, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -113,7 +113,8 @@ fn access_token_returns_the_token_before_the_first_call() {
         Some(&authorization[..])
     );
 
-    // Another run has it from the cache file; one that was given is itself; a refusal is an error.
+    // Another client takes the token from the cache file, a given token is returned unchanged, and
+    // rejected credentials are an error.
     assert_eq!(
         builder(&service, credentials)
             .build()
@@ -136,7 +137,7 @@ fn access_token_returns_the_token_before_the_first_call() {
 }
 
 #[test]
-fn transient_errors_are_retried_for_access_token() {
+fn access_token_retries_transient_errors() {
     let service = service();
     service
         .reply_next(Reply::new(502))
@@ -156,9 +157,9 @@ fn replays_once_after_401() {
     assert_eq!(
         (service.tokens_issued(), service.request_count()),
         (2, 5),
-        "a refusal, a token, a replay"
+        "the 401, the token request, the replay"
     );
-    // Within the same minute there is no other.
+    // No further token is requested within the same minute.
     service.revoke_tokens();
     for _ in 0..3 {
         let error = client.get_process(TASK).unwrap_err();
@@ -168,20 +169,20 @@ fn replays_once_after_401() {
 }
 
 #[test]
-fn ends_after_endless_401() {
-    let refusal = || Reply::code(401, "token is invalid");
-    // Only its business calls, then the request for a token, too; as a code, then as an HTTP status.
-    for (only_business, reply) in [
-        (true, refusal()),
-        (true, refusal().status(401)),
+fn requests_at_most_two_tokens_after_repeated_401() {
+    let unauthorized = || Reply::code(401, "token is invalid");
+    // For API requests only, then for token requests, too; as a code, then as an HTTP status.
+    for (only_api_requests, reply) in [
+        (true, unauthorized()),
+        (true, unauthorized().status(401)),
         (true, Reply::new(401)),
-        (false, refusal()),
-        (false, refusal().status(401)),
+        (false, unauthorized()),
+        (false, unauthorized().status(401)),
     ] {
         let service = service();
         let is_api = !reply.is_empty() && reply != Reply::new(401);
         service.reply_with(move |request| {
-            (!only_business || request.path != TOKEN_PATH).then(|| reply.clone())
+            (!only_api_requests || request.path != TOKEN_PATH).then(|| reply.clone())
         });
         let client = builder(&service, credentials()).retries(5).build().unwrap();
         for _ in 0..10 {
@@ -194,13 +195,13 @@ fn ends_after_endless_401() {
                 );
             }
         }
-        let asked = token_requests(&service).len();
-        assert!((1..=2).contains(&asked), "{asked} requests for a token");
+        let count = token_requests(&service).len();
+        assert!((1..=2).contains(&count), "{count} token requests");
     }
 }
 
 #[test]
-fn a_given_token_is_used_as_it_is() {
+fn a_given_token_is_not_replaced() {
     let service = service();
     let client = support::client(&service);
     assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
@@ -208,7 +209,7 @@ fn a_given_token_is_used_as_it_is() {
 }
 
 #[test]
-fn wrong_credentials() {
+fn wrong_credentials_are_not_sent_repeatedly() {
     let service = service();
     let client = client(&service, Credentials::new(ID, "another secret"));
     for _ in 0..4 {
@@ -219,11 +220,14 @@ fn wrong_credentials() {
             "{error}"
         );
     }
-    assert!(service.request_count() <= 2, "nobody gets banned over it");
+    assert!(
+        service.request_count() <= 2,
+        "repeated requests could cause a ban"
+    );
 }
 
 #[test]
-fn transient_errors_of_a_token_request_are_retried() {
+fn retries_transient_errors_of_a_token_request() {
     let service = service();
     service.reply_next(Reply::new(503).header("Retry-After", "0"));
     let client = builder(&service, credentials()).retries(1).build().unwrap();
@@ -234,7 +238,7 @@ fn transient_errors_of_a_token_request_are_retried() {
 #[test]
 fn a_retry_of_a_token_request_gets_the_remaining_time() {
     let service = support::service();
-    // Slow enough to need some time of its own.
+    // Slow enough to need a part of the remaining time.
     let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
     let token = token.delay(Duration::from_millis(200));
     service
@@ -275,11 +279,11 @@ fn rejects_response_without_a_usable_token() {
 }
 
 #[test]
-fn threads_wait_for_the_one_issue_under_way() {
+fn concurrent_calls_share_one_token_request() {
     let service = service();
     let client = client(&service, credentials());
-    let answer = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
-    let slow = Reply::json(answer).delay(Duration::from_millis(200));
+    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
+    let slow = Reply::json(body).delay(Duration::from_millis(200));
     service.require_token("a-token-of-many");
     service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
     std::thread::scope(|scope| {
@@ -290,9 +294,10 @@ fn threads_wait_for_the_one_issue_under_way() {
     assert_eq!(token_requests(&service).len(), 1);
 }
 
-/// Two calls go with the same token, which is refused to both. The second refusal comes when there is another token.
+/// Two calls send the same token, and both get a 401. The second 401 arrives after the token was
+/// replaced.
 #[test]
-fn a_late_refusal_of_an_older_token_costs_no_other() {
+fn a_late_401_of_an_older_token_requests_no_other_token() {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     let service = service();
@@ -301,8 +306,8 @@ fn a_late_refusal_of_an_older_token_costs_no_other() {
     service.revoke_tokens();
     let (with_old, with_new) = (AtomicUsize::new(0), AtomicUsize::new(0));
     service.reply_with(move |request| {
-        let until = |count: &AtomicUsize, least| {
-            while count.load(Ordering::SeqCst) < least {
+        let wait_until = |count: &AtomicUsize, min| {
+            while count.load(Ordering::SeqCst) < min {
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
@@ -310,8 +315,8 @@ fn a_late_refusal_of_an_older_token_costs_no_other() {
             Some(token) if token != old => {
                 with_new.fetch_add(1, Ordering::SeqCst);
             }
-            Some(_) if with_old.fetch_add(1, Ordering::SeqCst) == 0 => until(&with_old, 2),
-            Some(_) => until(&with_new, 1),
+            Some(_) if with_old.fetch_add(1, Ordering::SeqCst) == 0 => wait_until(&with_old, 2),
+            Some(_) => wait_until(&with_new, 1),
             None => {}
         }
         None
@@ -380,7 +385,7 @@ fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
 }
 
 #[test]
-fn a_cache_file_without_a_name_is_no_setting() {
+fn rejects_an_empty_cache_file_name() {
     let error = Client::builder()
         .credentials(credentials().cache_file(""))
         .build()
@@ -388,17 +393,17 @@ fn a_cache_file_without_a_name_is_no_setting() {
     assert_eq!(error.to_string(), "setting `cache_file`: it is empty");
 }
 
-/// The load balancer's ban counts, whatever else its answer says.
+/// A response with both 401 and 403 is a ban.
 #[test]
-fn a_ban_costs_no_new_token() {
-    for refusal in [
+fn a_ban_requests_no_new_token() {
+    for reply in [
         Reply::code(403, "forbidden").status(401),
         Reply::code(401, "forbidden").status(403),
     ] {
         let service = service();
         let client = client(&service, credentials());
         client.get_process(TASK).unwrap();
-        service.reply_next(refusal);
+        service.reply_next(reply);
         assert!(client.get_process(TASK).unwrap_err().is_banned());
         assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
     }
@@ -417,7 +422,7 @@ fn token_requests_back_off_after_transient_errors() {
         for _ in 0..20 {
             assert!(client.get_process(TASK).unwrap_err().is_transient());
         }
-        // Three, and perhaps one more on a machine on which this takes a second.
+        // Three, and one more on a machine on which this takes a second.
         assert!(
             (3..=4).contains(&service.request_count()),
             "{}",
@@ -427,7 +432,7 @@ fn token_requests_back_off_after_transient_errors() {
 }
 
 #[test]
-fn a_panic_in_a_middleware_keeps_nobody_waiting() {
+fn a_panic_in_a_middleware_blocks_no_other_call() {
     use pan123_offline::ureq::middleware::MiddlewareNext;
     use pan123_offline::ureq::{SendBody, http};
 
@@ -475,7 +480,7 @@ fn replaces_an_invalidated_token_of_a_watch_of_500_tasks() {
 }
 
 #[test]
-fn a_cache_file_is_shared_between_runs() {
+fn clients_share_a_cache_file() {
     let (service, folder) = (service(), Folder::new("shared"));
     for _ in 0..4 {
         let client = client(&service, credentials().cache_file(folder.file()));
@@ -486,7 +491,7 @@ fn a_cache_file_is_shared_between_runs() {
 }
 
 #[test]
-fn a_cache_of_somebody_else_is_replaced() {
+fn replaces_a_cache_of_another_service_or_client() {
     let (service, elsewhere, folder) = (service(), service(), Folder::new("foreign"));
     client(&elsewhere, credentials().cache_file(folder.file()))
         .get_process(TASK)
@@ -506,7 +511,7 @@ fn a_cache_of_somebody_else_is_replaced() {
 }
 
 #[test]
-fn a_damaged_cache_is_replaced() {
+fn replaces_an_invalid_cache() {
     let (service, folder) = (service(), Folder::new("damaged"));
     for (number, text) in ["", "{", "\u{0}\u{0}", r#"{"access_token":"half"}"#]
         .into_iter()
@@ -520,7 +525,7 @@ fn a_damaged_cache_is_replaced() {
         }
         assert_eq!(service.tokens_issued(), number + 1);
     }
-    // A token in it that cannot be sent is none, either.
+    // A token that is invalid in a header is replaced, too.
     let whole = fs::read_to_string(folder.file()).unwrap();
     let (start, _) = whole.split_once(r#""access_token":""#).unwrap();
     fs::write(folder.file(), format!(r#"{start}"access_token":"a\nb"}}"#)).unwrap();
@@ -550,12 +555,12 @@ fn reads_the_cache_before_requesting_another_token() {
     assert_eq!(
         service.tokens_issued(),
         2,
-        "the second client takes the first one's"
+        "the second client uses the token of the first one"
     );
 }
 
 #[test]
-fn a_cache_that_cannot_be_used_fails_no_call() {
+fn no_call_fails_if_the_cache_cannot_be_used() {
     let (service, folder) = (service(), Folder::new("unusable"));
     let missing = client(
         &service,
@@ -579,9 +584,9 @@ fn a_cache_that_cannot_be_used_fails_no_call() {
     assert_eq!(service.tokens_issued(), 2);
 }
 
-/// Another process holds the lock and never lets go.
+/// Another process has locked the file, and never unlocks it.
 #[test]
-fn a_lock_that_is_never_released_fails_no_call() {
+fn no_call_fails_if_the_cache_stays_locked() {
     let (service, folder) = (service(), Folder::new("hung"));
     let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
     lock.lock().unwrap();
@@ -591,7 +596,7 @@ fn a_lock_that_is_never_released_fails_no_call() {
         .unwrap();
     let started = std::time::Instant::now();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    // Half of the time goes to the lock.
+    // The lock gets half of the timeout.
     assert!(
         (2..7).contains(&started.elapsed().as_secs()),
         "{:?}",
@@ -604,11 +609,11 @@ fn a_lock_that_is_never_released_fails_no_call() {
             .to_string()
             .ends_with("is locked by another process")
     );
-    assert!(!folder.file().exists(), "what is locked is not written");
+    assert!(!folder.file().exists(), "a locked file is not written");
 }
 
 #[test]
-fn the_secret_is_nowhere() {
+fn errors_and_debug_output_show_no_secret() {
     let service = service();
     let echo = format!("you sent {SECRET}");
     for reply in [
@@ -629,7 +634,7 @@ fn the_secret_is_nowhere() {
 }
 
 #[test]
-fn credentials_that_cannot_work() {
+fn rejects_invalid_credentials() {
     for (credentials, text) in [
         (
             Credentials::new("", SECRET),
@@ -655,13 +660,13 @@ fn credentials_that_cannot_work() {
     }
 }
 
-/// Set for a child: what it shall report to the parent, on standard output.
+/// Set for a child, which reports its result on standard error.
 const CHILD: &str = "PAN123_TEST_CHILD";
 
-/// Runs this program again as [`child_asks`], with nothing of `PAN123_` in its environment but this.
+/// Returns a command that runs [`child_calls`] with these `PAN123_` variables and no others.
 fn child(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child_asks", "--ignored", "--nocapture"]);
+    command.args(["--exact", "child_calls", "--ignored", "--nocapture"]);
     for name in [
         "ACCESS_TOKEN",
         "CLIENT_ID",
@@ -681,7 +686,7 @@ fn child(variables: &[(&str, &str)]) -> Command {
 
 #[test]
 #[ignore = "the child of other tests"]
-fn child_asks() {
+fn child_calls() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
@@ -700,7 +705,7 @@ fn outcome(stderr: &[u8]) -> String {
 }
 
 #[test]
-fn eight_processes_at_once_ask_for_one_token() {
+fn eight_concurrent_processes_request_one_token() {
     let (service, folder) = (service(), Folder::new("processes"));
     let (base, file) = (service.base_url(), folder.file());
     let variables = [
@@ -722,7 +727,7 @@ fn path(path: &Path) -> &str {
 }
 
 #[test]
-fn the_environment_gives_credentials() {
+fn from_env_reads_credentials() {
     let service = service();
     let base = service.base_url();
     let run = |variables: &[(&str, &str)]| {
@@ -745,7 +750,7 @@ fn the_environment_gives_credentials() {
         run(&[("PAN123_CLIENT_ID", " x"), secret]),
         "setting `PAN123_CLIENT_ID`: it begins or ends with white space; trim it"
     );
-    // A token goes before them.
+    // A token takes precedence over them.
     assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));
     assert_eq!(service.tokens_issued(), 1);
 }

@@ -13,7 +13,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::call::{Call, notation};
-use crate::front::{Front, Strike, empty, full_listener, pass, read_most, write};
+use crate::front::{Fault, Front, empty, full_listener, pass, read_most, write};
 use crate::support::{TASK, TOKEN, service};
 use crate::tls::TlsFront;
 
@@ -171,15 +171,15 @@ fn response_cell(call: Call, settings: Settings, reply: Reply) -> String {
         fill_pool(call, &client, &service);
     }
     let armed = Arc::new(AtomicBool::new(true));
-    let strikes = Arc::clone(&armed);
+    let is_armed = Arc::clone(&armed);
     service.reply_with(move |request| {
-        let strike = call.is_sent_as(request)
+        let applies = call.is_sent_as(request)
             && if settings.once {
-                strikes.swap(false, Ordering::SeqCst)
+                is_armed.swap(false, Ordering::SeqCst)
             } else {
-                strikes.load(Ordering::SeqCst)
+                is_armed.load(Ordering::SeqCst)
             };
-        strike.then(|| reply.clone())
+        applies.then(|| reply.clone())
     });
     let cell = cell(
         call,
@@ -200,7 +200,7 @@ pub(crate) fn connection(
     place: &'static str,
     fault: &'static str,
     settings: Settings,
-    strike: fn(Call, TcpStream) -> Option<TcpStream>,
+    fault_of: fn(Call, TcpStream) -> Option<TcpStream>,
 ) -> Row {
     let cell = move |call: Call| {
         let service = backend();
@@ -208,8 +208,8 @@ pub(crate) fn connection(
             .tls
             .then(|| TlsFront::start(service.address(), |_| {}));
         let backend = tls.as_ref().map_or(service.address(), address);
-        let strike: Strike = Arc::new(move |stream| strike(call, stream));
-        let front = Front::start(free_port(), backend, strike);
+        let fault: Fault = Arc::new(move |stream| fault_of(call, stream));
+        let front = Front::start(free_port(), backend, fault);
         let client = match &tls {
             Some(tls) => settings.client(
                 call,
@@ -281,11 +281,11 @@ pub(crate) fn untrusted(place: &'static str, fault: &'static str) -> Row {
         let start = || TlsFront::start(service.address(), |_| {});
         let (untrusted, trusted) = (start(), start());
         let untrusted_address = address(&untrusted);
-        let strike: Strike = Arc::new(move |stream| {
+        let fault: Fault = Arc::new(move |stream| {
             let _ = pass(stream, untrusted_address);
             None
         });
-        let front = Front::start(free_port(), address(&trusted), strike);
+        let front = Front::start(free_port(), address(&trusted), fault);
         let client = DEFAULT.client(
             call,
             &format!("https://{}", front.address()),
@@ -309,7 +309,7 @@ pub(crate) fn idle(
         let (go, wait_for_go) = mpsc::channel();
         let (done, wait_for_done) = mpsc::channel();
         let wait_for_go = Mutex::new(wait_for_go);
-        let strike: Strike = Arc::new(move |mut stream| {
+        let fault: Fault = Arc::new(move |mut stream| {
             read_most(&mut stream);
             write(&stream, first(call));
             wait_for_go.lock().unwrap().recv().unwrap();
@@ -317,7 +317,7 @@ pub(crate) fn idle(
             done.send(()).unwrap();
             kept
         });
-        let front = Front::start(free_port(), service.address(), strike);
+        let front = Front::start(free_port(), service.address(), fault);
         let client = DEFAULT.client(call, &format!("http://{}", front.address()), None);
         assert_eq!(client.get_process(TASK).is_ok(), call != Call::Token);
         front.lift();
@@ -341,7 +341,7 @@ pub(crate) fn idle_tls(
         let service = backend();
         let right = TlsFront::start(service.address(), |_| {});
         let (config, certificate) = own_tls();
-        let strike: Strike = Arc::new(move |stream| {
+        let fault: Fault = Arc::new(move |stream| {
             let mut tls =
                 StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
             assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
@@ -357,7 +357,7 @@ pub(crate) fn idle_tls(
             let _ = tls.sock.read(&mut [0; 4096]);
             None
         });
-        let front = Front::start(free_port(), address(&right), strike);
+        let front = Front::start(free_port(), address(&right), fault);
         let client = DEFAULT.client(
             call,
             &format!("https://{}", front.address()),

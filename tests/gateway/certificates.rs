@@ -12,22 +12,22 @@ static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(||
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters
         .distinguished_name
-        .push(DnType::CommonName, "the authority of a test");
+        .push(DnType::CommonName, "test authority");
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 });
 
-/// A certificate and its key, as nginx reads them: PEM.
+/// A certificate and its key in PEM, the format that nginx reads.
 pub(crate) struct Identity {
     pub(crate) certificate: Vec<u8>,
     pub(crate) key: Vec<u8>,
 }
 
-/// The authority's own certificate, in DER.
+/// The certificate of the authority in DER.
 pub(crate) fn root() -> &'static [u8] {
     AUTHORITY.der()
 }
 
-/// What makes a client trust a root certificate, and no other.
+/// Returns the settings of a client that trusts this root certificate only.
 pub(crate) fn trust(root: &[u8]) -> TlsConfig {
     let root = Certificate::from_der(root).to_owned();
     TlsConfig::builder()
@@ -35,14 +35,14 @@ pub(crate) fn trust(root: &[u8]) -> TlsConfig {
         .build()
 }
 
-/// For this name or address and good by itself; `change` may spoil it.
+/// Issues a certificate for this name or address. `change` may make it invalid.
 pub(crate) fn issued(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let (mut parameters, key) = (parameters(name), KeyPair::generate().unwrap());
     change(&mut parameters);
     identity(&parameters.signed_by(&key, &AUTHORITY).unwrap(), &key)
 }
 
-/// Good by itself, but no authority vouches for it.
+/// Creates a certificate that no authority has signed.
 pub(crate) fn self_signed(name: &str) -> Identity {
     let key = KeyPair::generate().unwrap();
     identity(&parameters(name).self_signed(&key).unwrap(), &key)
@@ -59,7 +59,7 @@ fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
     }
 }
 
-/// Has openssl write PEM; `kind` is its command for what `der` holds.
+/// Converts DER to PEM by openssl; `kind` is its subcommand.
 fn pem(kind: &str, der: &[u8]) -> Vec<u8> {
     let mut openssl = Command::new("openssl")
         .args([kind, "-inform", "DER"])

@@ -1,5 +1,5 @@
-//! A listener in front of a stand-in that treats connections as it is told: what no answer can do.
-#![allow(dead_code, reason = "no test file needs all of it")]
+//! A listener in front of a stand-in, for faults of connections that no response can make.
+#![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What is done to a connection. One that is returned stays open until the front is dropped.
-pub(crate) type Strike = Arc<dyn Fn(TcpStream) -> Option<TcpStream> + Send + Sync>;
+/// A fault of a connection. A connection that it returns stays open until the front is dropped.
+pub(crate) type Fault = Arc<dyn Fn(TcpStream) -> Option<TcpStream> + Send + Sync>;
 
 pub(crate) struct Front {
     address: SocketAddr,
@@ -18,32 +18,32 @@ pub(crate) struct Front {
 
 struct Shared {
     backend: SocketAddr,
-    strike: Mutex<Option<Strike>>,
+    fault: Mutex<Option<Fault>>,
     connections: AtomicUsize,
-    held: Mutex<Vec<TcpStream>>,
-    over: AtomicBool,
+    kept: Mutex<Vec<TcpStream>>,
+    stopped: AtomicBool,
 }
 
 impl Front {
-    /// Strikes each connection until [`lift`](Self::lift), and passes on each one after it.
-    pub(crate) fn start(listener: TcpListener, backend: SocketAddr, strike: Strike) -> Self {
+    /// Applies the fault to each connection before [`lift`](Self::lift), and forwards later ones.
+    pub(crate) fn start(listener: TcpListener, backend: SocketAddr, fault: Fault) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             backend,
-            strike: Mutex::new(Some(strike)),
+            fault: Mutex::new(Some(fault)),
             connections: AtomicUsize::new(0),
-            held: Mutex::default(),
-            over: AtomicBool::new(false),
+            kept: Mutex::default(),
+            stopped: AtomicBool::new(false),
         });
-        let of_listener = Arc::clone(&shared);
+        let listener_shared = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if of_listener.over.load(Ordering::SeqCst) {
+                if listener_shared.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                of_listener.connections.fetch_add(1, Ordering::SeqCst);
-                let shared = Arc::clone(&of_listener);
-                thread::spawn(move || shared.treat(stream));
+                listener_shared.connections.fetch_add(1, Ordering::SeqCst);
+                let shared = Arc::clone(&listener_shared);
+                thread::spawn(move || shared.serve(stream));
             }
         });
         Self { address, shared }
@@ -54,7 +54,7 @@ impl Front {
     }
 
     pub(crate) fn lift(&self) {
-        *self.shared.strike.lock().unwrap() = None;
+        *self.shared.fault.lock().unwrap() = None;
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -64,28 +64,28 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.shared.over.store(true, Ordering::SeqCst);
-        self.shared.held.lock().unwrap().clear();
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        self.shared.kept.lock().unwrap().clear();
         drop(TcpStream::connect(self.address));
     }
 }
 
 impl Shared {
-    fn treat(&self, stream: TcpStream) {
-        let strike = self.strike.lock().unwrap().clone();
-        match strike {
-            Some(strike) => {
-                let held = strike(stream);
-                let mut all = self.held.lock().unwrap();
-                all.extend(held.filter(|_| !self.over.load(Ordering::SeqCst)));
+    fn serve(&self, stream: TcpStream) {
+        let fault = self.fault.lock().unwrap().clone();
+        match fault {
+            Some(fault) => {
+                let stream = fault(stream);
+                let mut kept = self.kept.lock().unwrap();
+                kept.extend(stream.filter(|_| !self.stopped.load(Ordering::SeqCst)));
             }
-            // A connection that breaks is the client's affair.
+            // The client reports a broken connection.
             None => drop(pass(stream, self.backend)),
         }
     }
 }
 
-/// Passes on what comes, both ways, until one side ends.
+/// Forwards bytes in both directions until one side closes.
 pub(crate) fn pass(client: TcpStream, backend: SocketAddr) -> io::Result<()> {
     let server = TcpStream::connect(backend)?;
     client.set_nodelay(true)?;
@@ -99,7 +99,8 @@ pub(crate) fn pass(client: TcpStream, backend: SocketAddr) -> io::Result<()> {
     client.shutdown(Shutdown::Both)
 }
 
-/// Ends a connection by a reset: what a system does when one is closed that holds bytes nobody has read.
+/// Ends a connection by a reset, which the system sends if a connection is closed with unread
+/// bytes.
 pub(crate) fn reset(stream: TcpStream) {
     assert!(
         stream.peek(&mut [0]).unwrap() > 0,
@@ -108,7 +109,7 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Reads a request but for its last byte, which is left for a [`reset`].
+/// Reads a request except for its last byte, which stays unread for a [`reset`].
 pub(crate) fn read_most(stream: &mut TcpStream) {
     let mut seen = vec![0; 16 * 1024];
     let len = loop {
@@ -124,10 +125,10 @@ pub(crate) fn read_most(stream: &mut TcpStream) {
 
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+    let Some((header, body)) = text.split_once("\r\n\r\n") else {
         return false;
     };
-    let length = head.lines().find_map(|line| {
+    let length = header.lines().find_map(|line| {
         line.to_ascii_lowercase()
             .strip_prefix("content-length: ")?
             .parse()
@@ -146,14 +147,14 @@ pub(crate) fn full_listener(address: impl ToSocketAddrs) -> (TcpListener, Vec<Tc
     (listener, queued)
 }
 
-/// Takes all connections out of a backlog.
+/// Accepts and closes all connections in a backlog.
 pub(crate) fn empty(listener: &TcpListener) {
     listener.set_nonblocking(true).unwrap();
     while listener.accept().is_ok() {}
     listener.set_nonblocking(false).unwrap();
 }
 
-/// The bytes of an answer with a `Content-Length`.
+/// A response with a `Content-Length`.
 pub(crate) fn http(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",

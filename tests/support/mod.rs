@@ -1,5 +1,5 @@
-//! What several test files need.
-#![allow(dead_code, reason = "no test file needs all of it")]
+//! Helpers of several test files.
+#![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ pub(crate) fn service() -> Service {
     service
 }
 
-/// The settings that most tests start from; no retries, so that each failure shows, and polls without a pause.
+/// The settings of most tests: no retries, so that each error is returned, and no time between
+/// polls.
 pub(crate) fn builder(base_url: impl Into<String>) -> ClientBuilder {
     Client::builder()
         .access_token(TOKEN)
@@ -32,7 +33,7 @@ pub(crate) fn client(service: &Service) -> Client {
     builder(service.base_url()).build().unwrap()
 }
 
-/// Every text by which an error can leave the program.
+/// Returns all texts of an error and its causes.
 pub(crate) fn all_texts(error: &dyn std::error::Error) -> String {
     let mut texts = format!("{error:?}\n{error:#?}\n{error}");
     let mut cause = error.source();
@@ -55,7 +56,7 @@ pub(crate) fn retry_at_once(reply: Reply) -> Reply {
     reply.header("Retry-After", "0")
 }
 
-/// Checks all cases at the same time, each in a thread of its own.
+/// Checks all cases at the same time, each in its own thread.
 pub(crate) fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     let check = &check;
     std::thread::scope(|scope| {

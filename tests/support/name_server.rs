@@ -2,7 +2,7 @@
 //! exists.
 #![allow(
     dead_code,
-    reason = "no program that includes this file needs all of it"
+    reason = "no program that includes this file uses all of it"
 )]
 
 use std::io;
@@ -49,7 +49,8 @@ struct Question<'a> {
 }
 
 impl NameServer {
-    /// Responds at once, and knows no address until [`set_addresses`](Self::set_addresses).
+    /// Starts a server that responds at once, and has no addresses before
+    /// [`set_addresses`](Self::set_addresses).
     pub(crate) fn start(address: SocketAddr) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::bind(address)?);
         let address = socket.local_addr()?;

@@ -1,8 +1,8 @@
-//! Runs a program in network, mount and process namespaces of its own, where its name server is the
-//! only one.
+//! Runs a program in its own network, mount and process namespaces, in which 127.0.0.1 is the only
+//! name server.
 #![allow(
     dead_code,
-    reason = "no program that includes this file needs all of it"
+    reason = "no program that includes this file uses all of it"
 )]
 
 use std::any::type_name;
@@ -14,7 +14,7 @@ use std::{env, fs};
 /// Set for the process inside the namespaces.
 const INSIDE: &str = "PAN123_TEST_NAMESPACE";
 
-/// A time limit of a test that only a hang exceeds, in seconds.
+/// Timeout of a test in seconds, which only a hang exceeds.
 const MAX_SECONDS: u32 = 300;
 
 /// Brings loopback up, makes 127.0.0.1 the name server, and becomes the program in its arguments.
@@ -30,7 +30,7 @@ const SETUP: &str = "
 ";
 
 /// Runs `test`, the body of the test function that calls this, in another process: the same
-/// program, inside the namespaces. Fails where they cannot be created.
+/// program, inside the namespaces. Panics if they cannot be created.
 #[track_caller]
 pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
     if env::var_os(INSIDE).is_some() {
@@ -75,7 +75,7 @@ pub(crate) fn command(max_seconds: u32, program: &Path) -> Command {
         "--kill-child",
         "--mount-proc",
     ]);
-    // Another user needs a user namespace in addition, where the system permits it.
+    // A user other than root needs a user namespace in addition, if the system permits it.
     if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
         command.args(["--user", "--map-root-user"]);
     }

@@ -1,4 +1,4 @@
-//! An nginx of one test: its own configuration, certificate and port, in a folder of its own.
+//! An nginx for one test, with its own configuration, certificate, port and folder.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 
 use crate::certificates::{self, Identity};
 
-/// So long that only a hang meets it.
+/// Timeout that only a hang reaches.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// How often the port may be taken that was free a moment ago.
-const ATTEMPTS: usize = 10;
+/// Maximum number of attempts to find a free port: another program may take it meanwhile.
+const MAX_ATTEMPTS: usize = 10;
 
-/// What an nginx is to do beside the usual: HTTP/1.1 on both sides, connections kept alive on both.
+/// Additions to the default configuration, which has HTTP/1.1 and keep-alive on both sides.
 pub(crate) struct Setup<'a> {
-    /// Where the service is.
+    /// Address of the service.
     pub(crate) upstream: SocketAddr,
-    /// More words of `listen`.
+    /// Additional parameters of `listen`.
     pub(crate) listen: &'a str,
-    /// Directives of the block `http`.
+    /// Additional directives of the block `http`.
     pub(crate) http: &'a str,
-    /// Directives of the block `server`, which go before those of `http`.
+    /// Additional directives of the block `server`, which take precedence over those of `http`.
     pub(crate) server: &'a str,
 }
 
 impl<'a> Setup<'a> {
-    pub(crate) fn usual(upstream: SocketAddr) -> Self {
+    pub(crate) fn new(upstream: SocketAddr) -> Self {
         Self {
             upstream,
             listen: "",
@@ -43,7 +43,7 @@ impl<'a> Setup<'a> {
             http,
             server,
         } = self;
-        // One worker at a time, so that its process id tells the time before a reload from the time after it.
+        // One worker at a time, so that its process id changes with a reload.
         format!(
             "daemon off;
             master_process on;
@@ -78,38 +78,39 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// A running nginx, a child of this process in the foreground. When dropped it is stopped, and its folder removed.
+/// A running nginx, a foreground child of this process. Dropping it stops it and removes its
+/// folder.
 pub(crate) struct Nginx {
     child: Child,
     port: u16,
     folder: Folder,
 }
 
-/// A line of the access log, which is written when a request is over.
+/// A line of the access log, which is written at the end of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The number of its connection.
+    /// Number of the connection.
     pub(crate) connection: u64,
-    /// The process id of the worker.
+    /// Process id of the worker.
     pub(crate) worker: u32,
     pub(crate) status: u16,
     pub(crate) method: String,
-    /// What the client spoke, like `HTTP/1.1`.
+    /// Protocol of the request, for example `HTTP/1.1`.
     pub(crate) protocol: String,
 }
 
 impl Nginx {
-    /// With a certificate for 127.0.0.1 that holds.
+    /// Starts nginx with a valid certificate for 127.0.0.1.
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
         Self::start_as(&certificates::issued("127.0.0.1", |_| {}), setup)
     }
 
     pub(crate) fn start_as(identity: &Identity, setup: &Setup<'_>) -> Self {
-        let started = (0..ATTEMPTS).find_map(|_| Self::try_start(identity, setup));
+        let started = (0..MAX_ATTEMPTS).find_map(|_| Self::try_start(identity, setup));
         started.expect("a port that stays free")
     }
 
-    /// `None` where another program has taken the port meanwhile.
+    /// Returns `None` if another program has taken the port meanwhile.
     fn try_start(identity: &Identity, setup: &Setup<'_>) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -126,8 +127,8 @@ impl Nginx {
             port,
             folder,
         };
-        // It writes its process id once it listens.
-        until("nginx listens", || {
+        // nginx writes its process id after it has opened the port.
+        wait_until("nginx listens", || {
             nginx.is_over() || nginx.folder.read("nginx.pid").ends_with('\n')
         });
         if !nginx.is_over() {
@@ -149,26 +150,26 @@ impl Nginx {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// The requests that are over, as far as they are written down.
+    /// Returns the complete lines of the access log.
     pub(crate) fn log(&self) -> Vec<Entry> {
         let text = self.folder.read("access.log");
         let (whole_lines, _) = text.rsplit_once('\n').unwrap_or_default();
         whole_lines.lines().map(Entry::parse).collect()
     }
 
-    /// Ends it, and gives all requests that there were.
+    /// Stops nginx, and returns all lines of the access log.
     pub(crate) fn stop(mut self) -> Vec<Entry> {
         self.end();
         self.log()
     }
 
-    /// Has it read its configuration anew, which gives it another worker.
+    /// Reloads the configuration, which starts a new worker.
     #[track_caller]
     pub(crate) fn reload(&self) {
         assert!(self.signal("reload"), "{}", self.folder.read("stderr"));
     }
 
-    /// The same with another configuration.
+    /// Reloads with another configuration.
     pub(crate) fn reload_as(&self, setup: &Setup<'_>) {
         self.folder
             .write("nginx.conf", setup.configuration(self.port));
@@ -187,11 +188,11 @@ impl Nginx {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Never panics, since it may run after a panic.
+    /// Does not panic, because it may run during a panic.
     fn end(&mut self) {
-        let stopped = self.is_over() || (self.signal("stop") && comes(|| self.is_over()));
+        let stopped = self.is_over() || (self.signal("stop") && is_done_in_time(|| self.is_over()));
         if !stopped {
-            // Not before, since this leaves its worker behind.
+            // Only as the last resort, because the worker keeps running.
             drop(self.child.kill().and_then(|()| self.child.wait()));
         }
     }
@@ -224,14 +225,14 @@ impl Entry {
     }
 }
 
-/// Waits for what must come.
+/// Waits until `done` returns true, and panics after [`MAX_WAIT`].
 #[track_caller]
-pub(crate) fn until(what: &str, done: impl FnMut() -> bool) {
-    assert!(comes(done), "waited in vain until {what}");
+pub(crate) fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    assert!(is_done_in_time(done), "timed out waiting until {what}");
 }
 
-/// Whether it comes while there is patience.
-fn comes(mut done: impl FnMut() -> bool) -> bool {
+/// Waits until `done` returns true; returns false after [`MAX_WAIT`].
+fn is_done_in_time(mut done: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     loop {
         if done() {
@@ -244,7 +245,7 @@ fn comes(mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A temporary folder, removed when it is dropped.
+/// A temporary folder that is removed on drop.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -264,14 +265,14 @@ impl Folder {
         path
     }
 
-    /// What cannot be read is empty.
+    /// Returns the content of a file; empty if it cannot be read.
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).unwrap_or_default()
     }
 
-    /// The program, with this folder's configuration.
+    /// Returns a command that runs nginx with this folder's configuration.
     fn nginx(&self) -> Command {
-        // Debian's place for it is not in every user's search path.
+        // Debian installs nginx outside of the search path of ordinary users.
         let paths = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let program = std::env::split_paths(&paths)
             .map(|path| path.join("nginx"))

@@ -1,25 +1,25 @@
-//! A small HTTP proxy that knows one method, CONNECT, and one host.
-#![allow(dead_code, reason = "no test file needs all of it")]
+//! An HTTP proxy that supports one method, CONNECT, and one target.
+#![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Runs until it is dropped.
+/// A running proxy. Dropping it closes its port.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-    over: Arc<AtomicBool>,
+    request_headers: Arc<Mutex<Vec<String>>>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Leads whoever asks for this host and port to `target`.
+    /// Connects clients that request this host and port to `target`.
     pub(crate) fn to(host_and_port: &str, target: SocketAddr) -> Self {
-        let asked = format!("CONNECT {host_and_port} HTTP/1.1\r\n");
+        let request_line = format!("CONNECT {host_and_port} HTTP/1.1\r\n");
         let not_found = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-        Self::start(move |head| {
-            if head.starts_with(&asked) {
+        Self::start(move |header| {
+            if header.starts_with(&request_line) {
                 Ok(target)
             } else {
                 Err(not_found.to_owned())
@@ -27,28 +27,31 @@ impl Proxy {
         })
     }
 
-    /// Gives everybody this answer, and closes.
-    pub(crate) fn refusing(answer: &str) -> Self {
-        let answer = answer.to_owned();
-        Self::start(move |_| Err(answer.clone()))
+    /// Sends this response to each client, and closes.
+    pub(crate) fn refusing(response: &str) -> Self {
+        let response = response.to_owned();
+        Self::start(move |_| Err(response.clone()))
     }
 
-    fn start(judge: impl Fn(&str) -> Result<SocketAddr, String> + Send + 'static) -> Self {
+    fn start(route: impl Fn(&str) -> Result<SocketAddr, String> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let proxy = Self {
             address,
-            heads: Arc::default(),
-            over: Arc::default(),
+            request_headers: Arc::default(),
+            stopped: Arc::default(),
         };
-        let (heads, over) = (Arc::clone(&proxy.heads), Arc::clone(&proxy.over));
+        let (request_headers, stopped) = (
+            Arc::clone(&proxy.request_headers),
+            Arc::clone(&proxy.stopped),
+        );
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if over.load(Ordering::SeqCst) {
+                if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // A connection that breaks is its client's affair.
-                drop(serve(client, &heads, &judge));
+                // The client reports a broken connection.
+                drop(serve(client, &request_headers, &route));
             }
         });
         proxy
@@ -58,30 +61,30 @@ impl Proxy {
         self.address
     }
 
-    /// The heads of the requests so far.
-    pub(crate) fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
+    /// Returns the request line and the headers of each request.
+    pub(crate) fn request_headers(&self) -> Vec<String> {
+        self.request_headers.lock().unwrap().clone()
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.address));
     }
 }
 
 fn serve(
     mut client: TcpStream,
-    heads: &Mutex<Vec<String>>,
-    judge: impl Fn(&str) -> Result<SocketAddr, String>,
+    request_headers: &Mutex<Vec<String>>,
+    route: impl Fn(&str) -> Result<SocketAddr, String>,
 ) -> io::Result<()> {
-    let head = read_head(&mut client)?;
-    let verdict = judge(&head);
-    heads.lock().unwrap().push(head);
-    let target = match verdict {
+    let header = read_header(&mut client)?;
+    let target = route(&header);
+    request_headers.lock().unwrap().push(header);
+    let target = match target {
         Ok(target) => TcpStream::connect(target)?,
-        Err(answer) => return client.write_all(answer.as_bytes()),
+        Err(response) => return client.write_all(response.as_bytes()),
     };
     client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     pump(client.try_clone()?, target.try_clone()?);
@@ -89,22 +92,22 @@ fn serve(
     Ok(())
 }
 
-/// To the blank line, byte by byte: what comes after it belongs to the tunnel.
-fn read_head(client: &mut TcpStream) -> io::Result<String> {
-    let mut head = Vec::new();
+/// Reads up to the blank line, byte by byte: the bytes after it belong to the tunnel.
+fn read_header(client: &mut TcpStream) -> io::Result<String> {
+    let mut header = Vec::new();
     let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
+    while !header.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte)?;
-        head.push(byte[0]);
+        header.push(byte[0]);
     }
-    String::from_utf8(head).map_err(io::Error::other)
+    String::from_utf8(header).map_err(io::Error::other)
 }
 
-/// One direction of a tunnel, to its end.
+/// Forwards one direction of a tunnel until its end.
 fn pump(mut from: TcpStream, mut to: TcpStream) {
     std::thread::spawn(move || {
         drop(io::copy(&mut from, &mut to));
-        // It may be closed already.
+        // The socket may be closed already.
         drop(to.shutdown(Shutdown::Write));
     });
 }

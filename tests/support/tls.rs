@@ -1,7 +1,7 @@
-//! TLS in front of a stand-in: a pump between two sockets.
+//! A TLS server in front of a stand-in that forwards bytes between two sockets.
 //!
-//! Where the stand-in closes without notice, so does this: without TLS's own farewell, as a killed server would.
-#![allow(dead_code, reason = "no test file needs all of it")]
+//! It closes without `close_notify`, as a killed server does.
+#![allow(dead_code, reason = "no test file uses all of it")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -14,7 +14,7 @@ use pan123_offline::ureq::tls::{Certificate, RootCerts, TlsConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A certificate, its key, and a client's trust in it.
+/// A certificate and its key.
 #[derive(Clone)]
 pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
@@ -22,7 +22,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Valid for this name or address, unless `change` spoils it.
+    /// Creates a certificate for this name or address. `change` may make it invalid.
     pub(crate) fn new(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
         let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut parameters);
@@ -44,7 +44,7 @@ impl Identity {
         }
     }
 
-    /// What makes a client trust the certificate.
+    /// Returns the settings of a client that trusts the certificate.
     pub(crate) fn trust(&self) -> TlsConfig {
         let root = Certificate::from_der(&self.certificate).to_owned();
         TlsConfig::builder()
@@ -57,12 +57,12 @@ pub(crate) struct TlsFront {
     address: SocketAddr,
     identity: Identity,
     connections: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl TlsFront {
-    /// With a certificate for 127.0.0.1 that is good by itself; `change` may spoil it.
+    /// Starts a server with a self-signed certificate for 127.0.0.1. `change` may make it invalid.
     pub(crate) fn start(
         backend: SocketAddr,
         change: impl FnOnce(&mut rcgen::CertificateParams),
@@ -81,13 +81,13 @@ impl TlsFront {
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, over) = (
+        let (connections, stopped) = (
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicBool::new(false)),
         );
         let (count, stop, config) = (
             Arc::clone(&connections),
-            Arc::clone(&over),
+            Arc::clone(&stopped),
             Arc::clone(&identity.config),
         );
         let acceptor = std::thread::spawn(move || {
@@ -98,7 +98,7 @@ impl TlsFront {
                 }
                 count.fetch_add(1, Ordering::SeqCst);
                 let (config, stop) = (Arc::clone(&config), Arc::clone(&stop));
-                // A connection that breaks is the client's affair.
+                // The client reports a broken connection.
                 pumps.push(std::thread::spawn(move || {
                     drop(pump(stream, backend, config, &stop))
                 }));
@@ -109,7 +109,7 @@ impl TlsFront {
             address,
             identity,
             connections,
-            over,
+            stopped,
             acceptor: Some(acceptor),
         }
     }
@@ -122,7 +122,7 @@ impl TlsFront {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// What makes a client trust the certificate.
+    /// Returns the settings of a client that trusts the certificate.
     pub(crate) fn trust(&self) -> TlsConfig {
         self.identity.trust()
     }
@@ -130,9 +130,9 @@ impl TlsFront {
 
 impl Drop for TlsFront {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.address));
-        // Then the listener and all connections are closed.
+        // After that the listener and all connections are closed.
         drop(self.acceptor.take().map(JoinHandle::join));
     }
 }
@@ -141,7 +141,7 @@ fn pump(
     stream: TcpStream,
     backend: SocketAddr,
     config: Arc<ServerConfig>,
-    over: &AtomicBool,
+    stopped: &AtomicBool,
 ) -> std::io::Result<()> {
     let wait = Some(Duration::from_millis(1));
     stream.set_nodelay(true)?;
@@ -150,7 +150,7 @@ fn pump(
         ServerConnection::new(config).map_err(std::io::Error::other)?,
         stream,
     );
-    while tls.conn.is_handshaking() && !over.load(Ordering::SeqCst) {
+    while tls.conn.is_handshaking() && !stopped.load(Ordering::SeqCst) {
         match tls.conn.complete_io(&mut tls.sock) {
             Err(e) if !is_timeout(&e) => return Err(e),
             _ => {}
@@ -158,16 +158,16 @@ fn pump(
     }
     let mut plain = TcpStream::connect(backend)?;
     plain.set_read_timeout(wait)?;
-    while !over.load(Ordering::SeqCst) {
-        if !pass(&mut tls, &mut plain)? || !pass(&mut plain, &mut tls)? {
+    while !stopped.load(Ordering::SeqCst) {
+        if !forward(&mut tls, &mut plain)? || !forward(&mut plain, &mut tls)? {
             break;
         }
     }
     Ok(())
 }
 
-/// Passes on what is there; false at the end.
-fn pass(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<bool> {
+/// Forwards the bytes that have arrived. Returns false at the end of the stream.
+fn forward(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<bool> {
     let mut buffer = [0; 4096];
     match from.read(&mut buffer) {
         Ok(0) => Ok(false),
