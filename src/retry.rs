@@ -7,7 +7,7 @@ use crate::error::Error;
 /// Backoff before the first retry; it doubles with each further one.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 
-/// The shortest delay before a retry, whatever `Retry-After` says.
+/// Minimum delay before a retry, even if `Retry-After` is shorter.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Max number of replaced tokens that a call tries: one from the cache file, and one that is new.

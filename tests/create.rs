@@ -66,7 +66,7 @@ fn layer(error: &Error) -> String {
     }
 }
 
-/// Returns the error of a creation, which is of this layer, and says whether the task may exist.
+/// Checks the error of a creation: its layer, and whether the task may exist. Returns the error.
 #[track_caller]
 fn error_of(client: &Client, name: &str, expected: &str, may_exist: bool) -> Error {
     let error = client.create_task(&task()).expect_err(name);
@@ -463,7 +463,7 @@ fn task_may_exist_after_a_timeout_while_sending() {
     let (address, connections) = listener(move |stream| held.lock().unwrap().push(stream));
     let base_url = format!("http://{address}");
     let client = retrying(builder(base_url).timeout(Duration::from_secs(3)));
-    let long = NewTask::new(format!("{URL}?{}", "x".repeat(64 << 20)));
+    let long = NewTask::new(format!("{URL}?{}", "x".repeat(16 << 20)));
     let error = client.create_task(&long).unwrap_err();
     assert_eq!(layer(&error), "Timeout", "{error:?}");
     assert!(error.may_have_been_sent());
@@ -478,7 +478,7 @@ fn no_task_exists_after_a_refused_connection() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let client = builder(format!("http://{address}")).build().unwrap();
-    let error = error_of(&client, "nobody listens", "Connect", false);
+    let error = error_of(&client, "no listener", "Connect", false);
     assert!(error.is_transient());
 }
 

@@ -1,4 +1,4 @@
-//! Limits that a call must hold, checked after each measurement.
+//! Limits for the cost of a call, checked after each measurement.
 
 use super::results::Results;
 use super::tables::{OWN, PEERS};
