@@ -1,7 +1,9 @@
-//! Creates a task for each URL given, one a second, follows them to their ends and prints a summary.
+//! Creates a task for each URL given, one a second, follows them to their ends and prints a
+//! summary.
 //!
-//! `cargo run --example migrate` uses a stand-in for the service on this machine, where some tasks fail. With
-//! `PAN123_CLIENT_ID` and `PAN123_CLIENT_SECRET`, or `PAN123_ACCESS_TOKEN`, it uses the service itself.
+//! `cargo run --example migrate` uses a stand-in for the service on this machine, in which some
+//! tasks fail. With `PAN123_CLIENT_ID` and `PAN123_CLIENT_SECRET`, or `PAN123_ACCESS_TOKEN`, it
+//! uses the service itself.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -58,7 +60,7 @@ fn stand_in(mut urls: Vec<String>) -> pan123_offline::Result<bool> {
     migrate(&builder.base_url(service.base_url()).build()?, urls).map(|_| true)
 }
 
-/// Returns whether all succeeded.
+/// Creates the tasks and follows them. Returns whether all succeeded.
 fn migrate(client: &Client, urls: Vec<String>) -> pan123_offline::Result<bool> {
     let mut tasks = BTreeMap::new();
     let mut failed = Vec::new();

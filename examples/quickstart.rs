@@ -1,7 +1,7 @@
 //! Follows one task to its end.
 //!
-//! `cargo run --example quickstart` talks to a stand-in of the service on this machine. With `PAN123_ACCESS_TOKEN` set
-//! and a task id as argument it talks to the service itself.
+//! `cargo run --example quickstart` uses a stand-in for the service on this machine. With
+//! `PAN123_ACCESS_TOKEN` set and a task id as its argument it uses the service itself.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ fn stand_in() -> Result<(), Box<dyn Error>> {
         .base_url(service.base_url())
         .build()?;
     println!(
-        "no task id given, so this is a stand-in at {}",
+        "no task id given, so this uses a stand-in at {}",
         service.base_url()
     );
     let retrying = Progress::new(Status::Retrying, 40);
@@ -53,13 +53,13 @@ fn stand_in() -> Result<(), Box<dyn Error>> {
             Progress::new(Status::Succeeded, 100),
         ],
     );
-    let pause = Duration::from_millis(300);
+    let interval = Duration::from_millis(300);
     follow(
         403316,
         client.wait(403316).policy(
             PollPolicy::new()
-                .initial_interval(pause)
-                .max_interval(pause),
+                .initial_interval(interval)
+                .max_interval(interval),
         ),
     )
 }

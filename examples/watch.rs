@@ -1,4 +1,5 @@
-//! Watches twenty tasks of a stand-in on this machine, some failing and one refused, with a progress bar each.
+//! Watches twenty tasks of a stand-in on this machine with a progress bar each. Some of them fail,
+//! and one does not exist.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     bars.values().chain([&total]).for_each(ProgressBar::tick);
 
-    // A stand-in bears more than the service, for which the defaults are made.
+    // Shorter intervals than the defaults, which are for the real service.
     let mut watch = client.watch(ids).policy(
         PollPolicy::new()
             .initial_interval(Duration::from_millis(500))
@@ -64,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Err(error) => error.to_string(),
         };
         if screen.is_hidden() {
-            // No terminal, so no bars.
+            // Without a terminal there are no bars.
             println!("task {}: {} %, {text}", update.task_id, bar.position());
         }
         total.set_position(watch.finished() as u64);

@@ -183,25 +183,25 @@ proptest! {
     #![proptest_config(config(1_000))]
 
     #[test]
-    fn any_bytes(body in vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_decoded_or_rejected(body in vec(any::<u8>(), 0..300)) {
         check(&body)?;
     }
 
     #[test]
-    fn any_json_value(value in any_json()) {
+    fn any_json_value_is_decoded_or_rejected(value in any_json()) {
         check(value.to_string().as_bytes())?;
     }
 
     /// Every field of the envelope is present with any value.
     #[test]
-    fn any_fields(code in any_json(), message in any_json(), data in any_json(), trace_id in any_json(), bom: bool) {
+    fn any_fields_are_decoded_or_rejected(code in any_json(), message in any_json(), data in any_json(), trace_id in any_json(), bom: bool) {
         let body = json!({"code": code, "message": message, "data": data, "x-traceID": trace_id}).to_string();
         let body = if bom { format!("\u{feff}{body}") } else { body };
         check(body.as_bytes())?;
     }
 
     #[test]
-    fn the_sample_cut_and_with_flipped_bytes(
+    fn a_damaged_sample_is_decoded_or_rejected(
         cut: Index,
         flips in vec((any::<Index>(), any::<u8>()), 0..4),
         tail in vec(any::<u8>(), 0..4),
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn the_sample_with_changed_fields(
+    fn a_sample_with_changed_fields_is_decoded_or_rejected(
         outer in vec(change(), 0..4),
         inner in vec(change(), 0..3),
         order in any::<Index>(),
@@ -266,7 +266,7 @@ proptest! {
 
     /// A valid success is decoded; a decoder that rejects everything fails here.
     #[test]
-    fn a_success_comes_through(
+    fn a_valid_success_is_decoded(
         status: i64,
         process in prop_oneof![any::<f64>(), -10.0..110.0, (0..=100_i32).prop_map(f64::from)],
         as_text: bool,

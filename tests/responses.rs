@@ -12,7 +12,7 @@ use pan123_offline::{Client, Envelope, Error, ErrorCode, Progress, Result, Statu
 
 /// The sample of the service's documentation.
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
-/// As sent by the vendor's load balancer.
+/// A response of the vendor's load balancer.
 const BANNED: &str =
     r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
 const HTML: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";

@@ -20,9 +20,10 @@ const WRITE_RETRY_DELAY: Duration = Duration::from_millis(1);
 /// Size of the read buffer in bytes: a typical request fits.
 const READ_BUFFER_LEN: usize = 8 * 1024;
 
-/// A connection, registered with the service until it is dropped, also after a panic in a user's closure.
+/// A connection. Dropping it removes it from the service, also after a panic in a user's closure.
 ///
-/// No read or write blocks without a limit: on Windows, `shutdown` from another thread does not wake them.
+/// No read or write blocks without a limit: on Windows, `shutdown` from another thread does not
+/// wake them.
 pub(super) struct Connection {
     number: usize,
     stream: Arc<TcpStream>,
@@ -56,7 +57,7 @@ impl Connection {
                 Ok(Some(request)) => {
                     let reply = self.shared.reply_to(&request, mem::take(&mut body));
                     let after = play(&reply, self, &mut out)?;
-                    // A peer that asked for the end is not notified.
+                    // The response to a request with `Connection: close` does not repeat that header.
                     if after == After::Close || request.wants_close() {
                         return Ok(());
                     }
@@ -68,13 +69,13 @@ impl Connection {
                     0 => return Ok(()),
                     count => received.extend_from_slice(&buffer[..count]),
                 },
-                Err(Malformed(status)) => return self.refuse(status, &mut out),
+                Err(Malformed(status)) => return self.reject(status, &mut out),
             }
         }
     }
 
     /// Sends an error response to a malformed request, and closes.
-    fn refuse(&self, status: u16, out: &mut Vec<u8>) -> io::Result<()> {
+    fn reject(&self, status: u16, out: &mut Vec<u8>) -> io::Result<()> {
         let reply = Reply::new(status).announce_close();
         play(&reply, self, out)?;
         // The peer may still be sending. Closing before everything is read would reset the
@@ -90,7 +91,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has arrived, waiting for the first byte; an error if the service stops.
+    /// Waits for bytes and reads those that have arrived; an error if the service stops.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut stream = &*self.stream;
         loop {
@@ -105,7 +106,8 @@ impl Connection {
 
     /// Writes all bytes; an error if the service stops meanwhile.
     ///
-    /// Switches to non-blocking mode, since a write that times out does not tell on Windows how much it sent.
+    /// Switches to non-blocking mode, because on Windows a write that times out does not report the
+    /// number of bytes it sent.
     pub(super) fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         let mut stream = &*self.stream;
         stream.set_nonblocking(true)?;
@@ -125,7 +127,7 @@ impl Connection {
     }
 }
 
-/// Whether an operation on a socket did nothing, and may be repeated.
+/// Returns whether an operation on a socket did nothing, and may be repeated.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,7 +1,7 @@
 //! A stand-in for the service on loopback, to test programs that use this crate.
 //!
 //! [`Service::start`] listens on a free port of 127.0.0.1 and sends the documented responses from
-//! threads of its own until it is dropped. Tasks progress by a script, faults are sent on demand, and
+//! its own threads until it is dropped. Tasks progress by a script, faults are sent on demand, and
 //! the requests received can be inspected. Nothing leaves the machine.
 //!
 //! ```
@@ -42,10 +42,11 @@
 //! | another method | HTTP 405 |
 //! | another path | HTTP 404 and a small page of HTML |
 //!
-//! The following is not documented and is the stand-in's own choice; the real service may differ. An
-//! unknown task gets code 1, "task not found". Invalid input (no `Platform: open_platform`, a task id
-//! that is not a number, a body that is not as documented) gets code 1. A wrong pair of client id and
-//! secret gets code 1, "client id or secret is wrong". All of these are sent with HTTP 200.
+//! The following is not documented and is the stand-in's own choice; the real service may differ.
+//! An unknown task gets code 1, "task not found". Invalid input (no `Platform: open_platform`, a
+//! task id that is not a number, a body that is not as documented) gets code 1. A wrong pair of
+//! client id and secret gets code 1, "client id or secret is wrong". All of these are sent with
+//! HTTP 200.
 //!
 //! The protocol is HTTP/1.1 with connections kept alive. A request may have 16 KiB of headers and a
 //! body of 64 KiB, which needs a `Content-Length`.
@@ -84,7 +85,7 @@ const WAKE_RETRY_DELAY: Duration = Duration::from_millis(20);
 ///
 /// Dropping it closes its port and every connection, in the middle of a response too, and waits up
 /// to 150 ms for its threads. A thread that runs a user's closure ends when the closure returns.
-/// A change made through one of its methods counts from the next request on.
+/// A change made through one of its methods applies from the next request on.
 pub struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -149,8 +150,8 @@ impl Service {
         self
     }
 
-    /// Queues `reply`. Each request, to whatever endpoint, gets the first reply of the queue, if there
-    /// is one.
+    /// Queues `reply`. Each request to any endpoint gets the first reply of the queue, if there is
+    /// one.
     pub fn reply_next(&self, reply: Reply) -> &Self {
         self.shared.faults.push(reply);
         self
@@ -169,8 +170,8 @@ impl Service {
         self
     }
 
-    /// Accepts only this token and issued ones from now on; any other gets code 401. Replaces the token
-    /// that was required before.
+    /// Accepts only this token and issued ones from now on; any other gets code 401. Replaces the
+    /// token that was required before.
     ///
     /// Default: every token is accepted that is not empty.
     pub fn require_token(&self, token: impl Into<String>) -> &Self {
@@ -183,8 +184,8 @@ impl Service {
     /// Issues tokens to this client only, and accepts only issued and
     /// [required](Self::require_token) ones from now on.
     ///
-    /// Default: a token is issued for any id and secret that are not empty. At most three issued tokens
-    /// are valid at the same time: a fourth one revokes the oldest.
+    /// Default: a token is issued for any id and secret that are not empty. At most three issued
+    /// tokens are valid at the same time: a fourth one revokes the oldest.
     pub fn credentials(
         &self,
         client_id: impl Into<String>,
@@ -231,8 +232,8 @@ impl Service {
         self.shared.connections.accepted()
     }
 
-    /// Sets the maximum number of requests kept for [`requests`](Self::requests), 100,000 by default.
-    /// With 0 nothing is allocated for them, which suits a benchmark.
+    /// Sets the maximum number of requests kept for [`requests`](Self::requests), 100,000 by
+    /// default. With 0 nothing is allocated for them, which suits a benchmark.
     pub fn keep_requests(&self, max: usize) -> &Self {
         self.shared.log.set_max_kept(max);
         self
@@ -254,8 +255,8 @@ impl Drop for Service {
 impl Service {
     /// Wakes the thread that accepts connections by a last connection, and waits for its end.
     ///
-    /// If the system cannot open another connection before `deadline`, the thread is left running:
-    /// no drop may hang.
+    /// If the system cannot open another connection before `deadline`, the thread keeps running, so
+    /// that dropping never hangs.
     fn end_acceptor(&mut self, deadline: Instant) {
         let Some(acceptor) = self.acceptor.take() else {
             return;

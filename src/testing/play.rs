@@ -39,14 +39,14 @@ pub(super) fn play(reply: &Reply, connection: &Connection, out: &mut Vec<u8>) ->
     }
 }
 
-/// Sends `bytes` in one piece, or byte by byte with a pause between two of them.
+/// Sends `bytes` in one piece, or byte by byte at the interval `drip`.
 fn send(connection: &Connection, bytes: &[u8], drip: Option<Duration>) -> io::Result<()> {
-    let Some(pause) = drip else {
+    let Some(interval) = drip else {
         return connection.write_all(bytes);
     };
     for (index, byte) in bytes.chunks(1).enumerate() {
         if index > 0 {
-            connection.sleep(pause)?;
+            connection.sleep(interval)?;
         }
         connection.write_all(byte)?;
     }

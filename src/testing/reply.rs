@@ -17,8 +17,8 @@ const MAX_CHUNKS: usize = 3;
 /// A response for [`Service::reply_next`](super::Service::reply_next) or
 /// [`Service::reply_with`](super::Service::reply_with), with its faults.
 ///
-/// By default it is sent at once and in one piece, with a `Content-Length`, and the connection stays
-/// open.
+/// By default it is sent at once and in one piece, with a `Content-Length`, and the connection
+/// stays open.
 ///
 /// ```
 /// use pan123_offline::testing::Reply;
@@ -60,7 +60,7 @@ pub(super) enum Framing {
 pub(super) struct Halt {
     /// Number of bytes that are sent, status line and headers included.
     pub(super) at: usize,
-    /// Whether the connection then stays open without another byte, or is closed.
+    /// Whether the connection stays open after them without another byte. If not, it is closed.
     pub(super) stall: bool,
 }
 
@@ -91,8 +91,8 @@ impl Reply {
         }
     }
 
-    /// Creates a response with HTTP 200 and the envelope of a failure: this code and message, no data,
-    /// [`TRACE_ID`].
+    /// Creates a response with HTTP 200 and the envelope of a failure: this code and message, no
+    /// data, [`TRACE_ID`].
     pub fn code(code: i64, message: &str) -> Self {
         let message = serde_json::Value::from(message);
         Self::json(format!(
@@ -112,7 +112,8 @@ impl Reply {
         Self::success_in(spare, data)
     }
 
-    /// Creates a response with the envelope of a success around `data`, which is JSON, built in `spare`.
+    /// Creates a response with the envelope of a success around `data`, which is JSON, built in
+    /// `spare`.
     pub(super) fn success_in(mut spare: Vec<u8>, data: fmt::Arguments<'_>) -> Self {
         spare.clear();
         push(
@@ -122,8 +123,8 @@ impl Reply {
         Self::json(spare)
     }
 
-    /// Creates a response of just these bytes. Its status, headers and framing have no effect; delays,
-    /// closing and the like can be set as for other responses.
+    /// Creates a response of these bytes only. Its status, headers and framing have no effect;
+    /// delays, closing and the like can be set as for other responses.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             raw: true,
@@ -132,7 +133,7 @@ impl Reply {
         }
     }
 
-    /// Creates a response without a byte, after which the connection is closed.
+    /// Creates an empty response: the connection is closed without a byte.
     pub fn nothing() -> Self {
         Self::raw([]).close_after()
     }
@@ -143,8 +144,8 @@ impl Reply {
         self
     }
 
-    /// Adds a header, which is sent unchanged. A `Content-Length` or `Transfer-Encoding` replaces the
-    /// computed one, so it may be wrong.
+    /// Adds a header, which is sent unchanged. A `Content-Length` or `Transfer-Encoding` replaces
+    /// the computed one, so it may be wrong.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -168,8 +169,8 @@ impl Reply {
         self
     }
 
-    /// Sends only this number of bytes, status line and headers included, then closes the connection.
-    /// Replaces a [`stall_at`](Self::stall_at).
+    /// Sends only this number of bytes, status line and headers included, then closes the
+    /// connection. Replaces a [`stall_at`](Self::stall_at).
     pub fn cut_at(mut self, bytes: usize) -> Self {
         self.halt = Some(Halt {
             at: bytes,
@@ -189,9 +190,9 @@ impl Reply {
         self
     }
 
-    /// Sends one byte at a time, with this pause between two of them.
-    pub fn drip(mut self, pause: Duration) -> Self {
-        self.drip = Some(pause);
+    /// Sends one byte at a time, with this interval between two bytes.
+    pub fn drip(mut self, interval: Duration) -> Self {
+        self.drip = Some(interval);
         self
     }
 
@@ -201,9 +202,9 @@ impl Reply {
         self
     }
 
-    /// Sends the body with `Transfer-Encoding: chunked`, in at most three chunks. Replaces
-    /// [`until_close`](Self::until_close) and [`endless`](Self::endless), as each of them replaces the
-    /// others.
+    /// Sends the body with `Transfer-Encoding: chunked`, in at most three chunks. Of
+    /// `chunked`, [`until_close`](Self::until_close) and [`endless`](Self::endless), each replaces
+    /// the others.
     pub fn chunked(mut self) -> Self {
         self.framing = Framing::Chunked;
         self
@@ -215,8 +216,9 @@ impl Reply {
         self
     }
 
-    /// Sends no `Content-Length`, and blanks after the body as fast as the peer reads, until it closes
-    /// the connection. A [`cut_at`](Self::cut_at) or [`stall_at`](Self::stall_at) limits them.
+    /// Sends no `Content-Length`, and blanks after the body as fast as the peer reads, until it
+    /// closes the connection. A [`cut_at`](Self::cut_at) or [`stall_at`](Self::stall_at) limits
+    /// them.
     pub fn endless(mut self) -> Self {
         self.framing = Framing::Endless;
         self

@@ -15,7 +15,7 @@ use super::log::Log;
 use super::reply::Reply;
 use super::request::RequestView;
 
-/// Delay before the next accept after an error: the system has run out of something.
+/// Delay before the next accept after an error: the system has no descriptor or memory.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// State shared by all connections of a service.
@@ -28,8 +28,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Returns the scripted response to a request if there is one, else the documented one. `spare` is
-    /// a buffer for the body of the documented one.
+    /// Returns the scripted response to a request if there is one, else the documented one. `spare`
+    /// is a buffer for the body of the documented one.
     pub(super) fn reply_to(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
         self.log.record(request);
         self.faults
@@ -71,7 +71,7 @@ fn open(stream: TcpStream, shared: &Arc<Shared>) -> Option<Connection> {
 /// The open connections, and whether the service stops.
 #[derive(Default)]
 pub(super) struct Connections {
-    // One lock for both: no connection can slip in while the service stops.
+    // One lock for both, so that no connection is added while the service stops.
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -107,7 +107,7 @@ impl Connections {
         lock(&self.state).accepted
     }
 
-    /// Tells every thread that the service stops. Each notices it by itself, on every platform.
+    /// Notifies every thread that the service stops.
     pub(super) fn announce_stop(&self) {
         lock(&self.state).stopping = true;
         self.changed.notify_all();
@@ -121,7 +121,8 @@ impl Connections {
         }
     }
 
-    /// Waits for the threads of all connections, for at most `time`; returns whether all have ended.
+    /// Waits for the threads of all connections, for at most `time`; returns whether all have
+    /// ended.
     pub(super) fn wait_closed(&self, time: Duration) -> bool {
         self.wait_while(time, |state| !state.open.is_empty())
     }
@@ -141,7 +142,7 @@ impl Connections {
         self.sleep(Duration::ZERO)
     }
 
-    /// Waits while `condition` holds, for at most `time`; returns whether it has ceased to hold.
+    /// Waits while `condition` is true, for at most `time`; returns whether it has become false.
     fn wait_while(&self, time: Duration, mut condition: impl FnMut(&mut State) -> bool) -> bool {
         let state = lock(&self.state);
         let waited = self.changed.wait_timeout_while(state, time, &mut condition);

@@ -414,13 +414,16 @@ fn status_line_has_the_reason_phrase() {
 #[test]
 fn delay_and_drip_last_as_long_as_scripted() {
     let service = start();
-    let pause = Duration::from_millis(100);
+    let interval = Duration::from_millis(100);
     for (reply, min) in [
-        (Reply::raw("abc").close_after().delay(pause), pause),
-        (Reply::raw("abc").close_after().drip(pause), 2 * pause),
+        (Reply::raw("abc").close_after().delay(interval), interval),
+        (Reply::raw("abc").close_after().drip(interval), 2 * interval),
         (
-            Reply::raw("abc").close_after().drip(pause).delay(pause),
-            3 * pause,
+            Reply::raw("abc")
+                .close_after()
+                .drip(interval)
+                .delay(interval),
+            3 * interval,
         ),
     ] {
         service.reply_next(reply);
@@ -664,7 +667,7 @@ fn issues_tokens_to_the_configured_client_only() {
             .code_and_message(),
         wrong
     );
-    issue(&mut peer, "anybody");
+    issue(&mut peer, "any-client");
     // Any token is valid so far.
     assert_eq!(peer.poll("7").code_and_message().0, 0);
 

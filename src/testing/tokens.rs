@@ -11,7 +11,8 @@ const INVALID: ApiFailure = ApiFailure::new(401, "token is invalid");
 const REVOKED: ApiFailure = ApiFailure::new(401, "tokens number has exceeded the limit");
 const WRONG_CLIENT: ApiFailure = ApiFailure::new(1, "client id or secret is wrong");
 
-/// Serial number of the next token, shared by the process: no service accepts a token of another one.
+/// Serial number of the next token, shared by the process: no service accepts a token of another
+/// one.
 static NEXT_SERIAL: AtomicUsize = AtomicUsize::new(1);
 
 #[derive(Default)]
@@ -74,7 +75,7 @@ impl Tokens {
             return Err(WRONG_CLIENT);
         }
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
-        // As long as a small real one: 100 characters.
+        // 100 characters, the length of a short real token.
         let index = self.issued.len();
         self.issued
             .push(format!("{:x<100}", format!("issued-token-{serial}-")));

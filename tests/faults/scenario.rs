@@ -61,8 +61,8 @@ pub(crate) const DEFAULT: Settings = Settings {
     padding: 0,
 };
 
-/// For faults that only the timeout ends. Not shorter, because sending gets only a part of the
-/// timeout.
+/// Settings for faults that only the timeout ends. Not shorter, because sending gets only a part of
+/// the timeout.
 pub(crate) const SHORT_TIMEOUT: Settings = Settings {
     timeout: Duration::from_secs(6),
     ..DEFAULT

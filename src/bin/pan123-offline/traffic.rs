@@ -1,4 +1,5 @@
-//! What is sent and received: for `--verbose`, and to say why a run makes no progress.
+//! Observation of requests and responses: for `--verbose`, and for the reason why a run makes no
+//! progress.
 
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,18 +14,18 @@ use serde::de::IgnoredAny;
 use crate::failure::eprint_line;
 use crate::overview::Hold;
 
-/// The maximum length of the start of a body in which the code is looked for.
+/// Maximum number of bytes of a body that are kept to find its code.
 const MAX_BODY_LEN: usize = 4096;
-/// The time that the library waits after a 429 without `Retry-After`.
-const DEFAULT_HOLD: Duration = Duration::from_secs(1);
-/// The time that errors must last before they are shown.
+/// Time that the library waits after a 429 without `Retry-After`.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Minimum time for which requests must fail before the error is shown.
 const MIN_FAILING_TIME: Duration = Duration::from_secs(3);
 
 /// The state of the connection with the service.
 #[derive(Debug)]
 struct Traffic {
     limited_until: Option<Instant>,
-    /// The last error, and the time of the first in a row.
+    /// The last error, and the time of the first consecutive one.
     failing: Option<(String, Instant)>,
 }
 
@@ -46,7 +47,7 @@ impl Traffic {
     fn hold(&self, now: Instant) -> Option<Hold> {
         let remaining = self
             .limited_until
-            .map(|until| until.saturating_duration_since(now))
+            .map(|time| time.saturating_duration_since(now))
             .filter(|remaining| !remaining.is_zero());
         if let Some(remaining) = remaining {
             return Some(Hold::RateLimited(remaining));
@@ -61,13 +62,15 @@ impl Traffic {
 
     fn record(&mut self, outcome: &Outcome, now: Instant) {
         if outcome.is_rate_limited() {
-            let until = now.checked_add(outcome.retry_after.unwrap_or(DEFAULT_HOLD));
-            self.limited_until = self.limited_until.max(until);
+            let limited_until = now.checked_add(outcome.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+            self.limited_until = self.limited_until.max(limited_until);
         }
-        self.failing = outcome.trouble().map(|error| match self.failing.take() {
-            Some((_, first)) => (error, first),
-            None => (error, now),
-        });
+        self.failing = outcome
+            .service_error()
+            .map(|error| match self.failing.take() {
+                Some((_, first)) => (error, first),
+                None => (error, now),
+            });
     }
 }
 
@@ -86,8 +89,8 @@ impl Outcome {
         self.status == Some(429) || self.code == Some(ErrorCode::RATE_LIMITED)
     }
 
-    /// Returns the error, if it is not one of a single task.
-    fn trouble(&self) -> Option<String> {
+    /// Returns the error, unless it concerns a single task only.
+    fn service_error(&self) -> Option<String> {
         match (self.status, &self.error) {
             (_, Some(error)) => Some(error.clone()),
             (Some(status @ 500..), _) => Some(format!("HTTP {status}")),
@@ -157,7 +160,7 @@ impl Middleware for Observer {
     }
 }
 
-/// Reports whether nothing was sent because the library has to look up the host's name first.
+/// Returns whether nothing was sent because the library must look up the host's name first.
 fn is_lookup_needed(error: &ureq::Error) -> bool {
     matches!(error, ureq::Error::Io(e)
         if e.kind() == io::ErrorKind::ConnectionRefused && e.raw_os_error().is_none())
@@ -168,7 +171,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// A request and its response so far. Recorded when it is dropped.
+/// A request and its response so far. Recorded on drop.
 struct Exchange {
     request: Option<String>,
     started: Instant,
@@ -190,7 +193,7 @@ impl Drop for Exchange {
     }
 }
 
-/// A body that keeps its start.
+/// A body whose first bytes are kept.
 struct ObservedBody {
     reader: BodyReader<'static>,
     exchange: Exchange,
@@ -238,7 +241,7 @@ mod tests {
             ..outcome(200, Some(429))
         };
         traffic.record(&limited, now);
-        // A shorter one does not end a longer one.
+        // A shorter `Retry-After` does not replace a longer one.
         traffic.record(&outcome(429, None), now);
         let after = |seconds| traffic.hold(now + Duration::from_secs(seconds));
         assert_eq!(after(60), Some(Hold::RateLimited(Duration::from_secs(540))));
@@ -246,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_a_row_are_shown_after_some_seconds() {
+    fn consecutive_errors_are_shown_after_three_seconds() {
         let (now, mut traffic) = (Instant::now(), traffic());
         let at = |seconds| now + Duration::from_secs(seconds);
         traffic.record(&outcome(502, None), at(0));
@@ -262,7 +265,7 @@ mod tests {
             since: Duration::from_secs(12),
         };
         assert_eq!(traffic.hold(at(12)), Some(expected));
-        // The error of one task is an answer.
+        // The error of a single task is a valid response.
         traffic.record(&outcome(200, Some(1)), at(13));
         assert_eq!(traffic.hold(at(20)), None);
     }
