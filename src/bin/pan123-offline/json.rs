@@ -9,7 +9,8 @@ use serde::Serialize;
 pub(crate) fn to_line(value: &impl Serialize) -> String {
     // Fails only for a map whose keys are no strings, or a `Serialize` that fails by itself.
     let mut text = serde_json::to_string(value).unwrap_or_else(|error| panic!("{error}"));
-    if text.contains(char::is_control) {
+    // The first bytes of these characters in UTF-8: bytes are compared faster than decoded.
+    if text.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
         let escape = |character: char| match character {
             control if control.is_control() => format!("\\u{:04x}", u32::from(control)),
             other => other.into(),
