@@ -25,7 +25,7 @@ fn decode_with(change: &Value) -> Callback {
 }
 
 #[track_caller]
-fn rejection(body: &[u8]) -> Error {
+fn assert_rejected(body: &[u8]) -> Error {
     let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
     let error = Callback::from_slice(body).expect_err(&shown);
     let Error::Decode(decode) = &error else {
@@ -161,19 +161,19 @@ fn rejects_a_status_that_is_not_an_integer() {
         "{}",
         "9223372036854775808",
     ] {
-        rejection(format!(r#"{{"url":"u","status":{status}}}"#).as_bytes());
+        assert_rejected(format!(r#"{{"url":"u","status":{status}}}"#).as_bytes());
     }
 }
 
 #[test]
 fn requires_url_and_status_only() {
-    rejection(br#"{"url":"u"}"#);
-    rejection(br#"{"status":0}"#);
-    rejection(br#"{"url":null,"status":0}"#);
-    rejection(br#"{"url":7,"status":0}"#);
-    rejection(b"{}");
+    assert_rejected(br#"{"url":"u"}"#);
+    assert_rejected(br#"{"status":0}"#);
+    assert_rejected(br#"{"url":null,"status":0}"#);
+    assert_rejected(br#"{"url":7,"status":0}"#);
+    assert_rejected(b"{}");
     // A repeated status is ambiguous.
-    rejection(br#"{"url":"u","status":1,"status":0}"#);
+    assert_rejected(br#"{"url":"u","status":1,"status":0}"#);
     // Other fields are optional, and unknown ones are ignored.
     let callback =
         Callback::from_slice(br#"{"more":[{"status":7}],"status":0,"x":null,"url":""}"#).unwrap();
@@ -206,7 +206,7 @@ fn rejects_other_bodies() {
         // In the envelope of responses, which callbacks do not have.
         r#"{"code":0,"message":"ok","data":{"url":"u","status":0}}"#,
     ] {
-        rejection(body.as_bytes());
+        assert_rejected(body.as_bytes());
     }
     for body in [
         &b"\xff\xfe{\0}\0"[..],
@@ -214,13 +214,13 @@ fn rejects_other_bodies() {
         &SAMPLE[1..],
         b"\0",
     ] {
-        rejection(body);
+        assert_rejected(body);
     }
 }
 
 #[test]
 fn error_quotes_the_beginning_of_the_body() {
-    let error = rejection(b"<html>\x1b[31m");
+    let error = assert_rejected(b"<html>\x1b[31m");
     assert_eq!(
         error.to_string(),
         "the callback is not the documented one: it must be an object with `url` and `status`; \
@@ -232,7 +232,7 @@ fn error_quotes_the_beginning_of_the_body() {
 /// Decoding a callback sends no request.
 #[test]
 fn error_reports_that_nothing_was_sent() {
-    assert!(!rejection(b"<html>").may_have_been_sent());
+    assert!(!assert_rejected(b"<html>").may_have_been_sent());
 }
 
 #[test]
@@ -242,8 +242,8 @@ fn skips_a_byte_order_mark() {
         Callback::from_slice(&marked).unwrap(),
         Callback::from_slice(SAMPLE).unwrap()
     );
-    rejection(&[b"\xef\xbb\xbf\xef\xbb\xbf", SAMPLE].concat());
-    rejection(&[b"\xef\xbb", SAMPLE].concat());
+    assert_rejected(&[b"\xef\xbb\xbf\xef\xbb\xbf", SAMPLE].concat());
+    assert_rejected(&[b"\xef\xbb", SAMPLE].concat());
 }
 
 #[test]
@@ -260,12 +260,12 @@ fn decodes_or_rejects_very_large_bodies() {
     let reason = "x".repeat(8 << 20);
     let callback = decode_with(&json!({"failReason": &reason}));
     assert_eq!(callback.fail_reason.as_deref(), Some(reason.as_str()));
-    rejection(reason.as_bytes());
-    rejection(&vec![0xff; 8 << 20]);
+    assert_rejected(reason.as_bytes());
+    assert_rejected(&vec![0xff; 8 << 20]);
     // Nested so deep that a recursive decoder without a limit overflows the stack.
     let deep = 1 << 20;
-    rejection("[".repeat(deep).as_bytes());
-    rejection(format!(r#"{{"url":"u","status":0,"fileID":{}"#, "[".repeat(deep)).as_bytes());
+    assert_rejected("[".repeat(deep).as_bytes());
+    assert_rejected(format!(r#"{{"url":"u","status":0,"fileID":{}"#, "[".repeat(deep)).as_bytes());
     let nested = format!(
         r#"{{"url":"u","status":0,"fileID":{}{}}}"#,
         "[".repeat(deep),

@@ -606,30 +606,30 @@ fn keeps_the_code_if_other_fields_are_invalid() {
     let data =
         |data: &str| format!(r#"{{"code":401,"message":"no","data":{data},"x-traceID":"t"}}"#);
     let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-    let refused = |name, body: String| {
+    let unauthorized = |name, body: String| {
         row(name, 200, body, api(401, "no"))
             .unauthorized()
             .trace_id("t")
     };
     check(vec![
-        refused("data a string", data(r#""nothing""#)),
-        refused("data an empty string", data(r#""""#)),
-        refused("data an array", data("[]")),
-        refused("data an array of the fields", data("[2,100]")),
-        refused("data an empty object", data("{}")),
-        refused("data another object", data(r#"{"reason":{"a":[1,2]}}"#)),
-        refused("data a number", data("0")),
-        refused("data false", data("false")),
-        refused("data a progress", data(r#"{"process":100,"status":2}"#)),
-        refused(
+        unauthorized("data a string", data(r#""nothing""#)),
+        unauthorized("data an empty string", data(r#""""#)),
+        unauthorized("data an array", data("[]")),
+        unauthorized("data an array of the fields", data("[2,100]")),
+        unauthorized("data an empty object", data("{}")),
+        unauthorized("data another object", data(r#"{"reason":{"a":[1,2]}}"#)),
+        unauthorized("data a number", data("0")),
+        unauthorized("data false", data("false")),
+        unauthorized("data a progress", data(r#"{"process":100,"status":2}"#)),
+        unauthorized(
             "data half a progress",
             data(r#"{"process":"100","status":2}"#),
         ),
-        refused("data deep", data(&deep(100))),
-        refused("data deeper than serde_json reads", data(&deep(1000))),
-        refused("data a number beyond f64", data("1e999")),
-        refused("data half a surrogate pair", data(r#""\ud83d""#)),
-        refused("data twice", data(r#"null,"data":1"#)),
+        unauthorized("data deep", data(&deep(100))),
+        unauthorized("data deeper than serde_json reads", data(&deep(1000))),
+        unauthorized("data a number beyond f64", data("1e999")),
+        unauthorized("data half a surrogate pair", data(r#""\ud83d""#)),
+        unauthorized("data twice", data(r#"null,"data":1"#)),
         // The valid fields are kept.
         row(
             "a number as message",
@@ -695,8 +695,8 @@ fn keeps_the_code_if_other_fields_are_invalid() {
             api(429, "no"),
         )
         .transient(),
-        // Whether it becomes `Api` or `Http` matters less than that it is an error, and that a ban
-        // is kept.
+        // Either the code or the HTTP status may decide, but the result must be an error, and a
+        // ban must be kept.
         row(
             "invalid data in HTTP 500",
             500,
@@ -987,17 +987,18 @@ fn envelope_fields_are_public() {
 
 #[test]
 fn envelope_drops_the_data_of_an_error() {
-    let refused = envelope(r#"{"code":5113,"message":"no","data":{"process":100,"status":2}}"#);
-    assert_eq!(refused.data, None);
+    let envelope_of_error =
+        envelope(r#"{"code":5113,"message":"no","data":{"process":100,"status":2}}"#);
+    assert_eq!(envelope_of_error.data, None);
     assert_eq!(
-        refused.into_result().unwrap_err().code(),
+        envelope_of_error.into_result().unwrap_err().code(),
         Some(ErrorCode::QUOTA_EXHAUSTED)
     );
 
     // An error with data set by the caller is still an error.
-    let mut refused = envelope(SAMPLE);
-    refused.code = ErrorCode::RATE_LIMITED;
-    assert!(refused.into_result().unwrap_err().is_transient());
+    let mut envelope_of_error = envelope(SAMPLE);
+    envelope_of_error.code = ErrorCode::RATE_LIMITED;
+    assert!(envelope_of_error.into_result().unwrap_err().is_transient());
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_retry_gets_the_remaining_time() {
     let started = Instant::now();
     assert!(client.get_process(TASK).unwrap_err().is_timeout());
     // One of the three seconds remained, half of it for the header. With the whole timeout for the
-    // retry it would take four and a half.
+    // retry it would take four and a half seconds.
     assert!(
         (2..4).contains(&started.elapsed().as_secs()),
         "{:?}",

@@ -27,7 +27,7 @@ fn builder() -> ClientBuilder {
 
 /// Asserts that a setting is rejected with an error that names it, and returns the reason.
 #[track_caller]
-fn rejection(setting: &str, result: Result<Client>) -> String {
+fn rejection_reason(setting: &str, result: Result<Client>) -> String {
     let error = result.expect_err("an invalid setting");
     let Error::Config(config) = &error else {
         panic!("another variant: {error:?}")
@@ -54,7 +54,7 @@ fn validates_access_tokens() {
 
     let no_token = Client::builder().base_url(LOOPBACK).build();
     assert_eq!(
-        rejection("access_token", no_token),
+        rejection_reason("access_token", no_token),
         "it is missing, and so are credentials; POST /api/v1/access_token issues tokens"
     );
     let too_long = "x".repeat(4097);
@@ -79,12 +79,12 @@ fn validates_access_tokens() {
         (&too_long, "it is longer than 4096 bytes"),
     ] {
         assert_eq!(
-            rejection("access_token", builder().access_token(token).build()),
+            rejection_reason("access_token", builder().access_token(token).build()),
             reason,
             "{token:?}"
         );
         assert_eq!(
-            rejection("access_token", Client::new(token)),
+            rejection_reason("access_token", Client::new(token)),
             reason,
             "{token:?}"
         );
@@ -213,7 +213,7 @@ fn rejects_invalid_base_urls() {
         ),
     ] {
         assert_eq!(
-            rejection("base_url", builder().base_url(url).build()),
+            rejection_reason("base_url", builder().base_url(url).build()),
             reason,
             "{url:?}"
         );
@@ -233,7 +233,7 @@ fn errors_do_not_quote_the_password_of_a_base_url() {
         "ftp://user:hunter2@example.com",
         "https://user:hunter2@",
     ] {
-        let reason = rejection("base_url", builder().base_url(url).build());
+        let reason = rejection_reason("base_url", builder().base_url(url).build());
         if reason.contains("hunter2") {
             quoted.push(reason);
         }
@@ -274,7 +274,7 @@ fn accepts_valid_base_urls() {
             result.expect("valid settings");
         } else {
             assert_eq!(
-                rejection("base_url", result),
+                rejection_reason("base_url", result),
                 "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`"
             );
         }
@@ -300,7 +300,7 @@ fn validates_user_agents() {
         (&too_long, "it is longer than 4096 bytes"),
     ] {
         assert_eq!(
-            rejection("user_agent", builder().user_agent(user_agent).build()),
+            rejection_reason("user_agent", builder().user_agent(user_agent).build()),
             reason,
             "{user_agent:?}"
         );
@@ -313,11 +313,11 @@ fn validates_user_agents() {
 fn rejects_timeouts_of_zero() {
     let reason = "it must be longer than zero";
     assert_eq!(
-        rejection("timeout", builder().timeout(Duration::ZERO).build()),
+        rejection_reason("timeout", builder().timeout(Duration::ZERO).build()),
         reason
     );
     assert_eq!(
-        rejection(
+        rejection_reason(
             "connect_timeout",
             builder().connect_timeout(Duration::ZERO).build()
         ),
@@ -499,7 +499,7 @@ fn validates_the_proxy_of_configure_agent() {
             continue;
         };
         assert_eq!(
-            rejection("configure_agent", with(proxy).build()),
+            rejection_reason("configure_agent", with(proxy).build()),
             "only http and https proxies are supported, not SOCKS",
             "{url}"
         );
@@ -513,7 +513,7 @@ fn validates_the_proxy_of_configure_agent() {
             continue;
         };
         assert_eq!(
-            rejection("configure_agent", with(proxy).build()),
+            rejection_reason("configure_agent", with(proxy).build()),
             "its proxy has no valid host and port",
             "{url}"
         );
@@ -562,7 +562,7 @@ fn validates_the_tls_settings_of_configure_agent() {
         if compiled_in {
             result.expect("valid settings");
         } else {
-            assert_eq!(rejection("configure_agent", result), reason);
+            assert_eq!(rejection_reason("configure_agent", result), reason);
         }
     }
     if cfg!(feature = "rustls") {
@@ -571,14 +571,14 @@ fn validates_the_tls_settings_of_configure_agent() {
             result.expect("valid settings");
         } else {
             assert_eq!(
-                rejection("configure_agent", result),
+                rejection_reason("configure_agent", result),
                 "the platform's verifier needs the feature `platform-verifier`"
             );
         }
     }
     if cfg!(feature = "native-tls") {
         assert_eq!(
-            rejection(
+            rejection_reason(
                 "configure_agent",
                 result(TlsProvider::NativeTls, RootCerts::WebPki)
             ),

@@ -103,7 +103,7 @@ impl ResponseCheck {
         self.respond_with(Some(bytes));
         let result = call();
         self.respond_with(None);
-        // The second request is the resend after a connection that was closed without a response.
+        // The second request is the replay after a connection that was closed without a response.
         assert!(
             self.service.request_count() - earlier <= 2,
             "too many requests for one call"

@@ -124,7 +124,8 @@ fn cell(
     notation(&result, requests) + note
 }
 
-/// Leaves a connection in the client's pool. Without a token that takes a failed call.
+/// Leaves a connection in the client's pool. A client without a token leaves one after a failed
+/// call.
 fn fill_pool(call: Call, client: &Client, service: &Service) {
     if call == Call::Token {
         service.reply_next(Reply::new(503));
