@@ -57,7 +57,7 @@ impl Connection {
                 Ok(Some(request)) => {
                     let reply = self.shared.reply_to(&request, mem::take(&mut body));
                     let after = play(&reply, self, &mut out)?;
-                    // The response to a request with `Connection: close` does not repeat that header.
+                    // The response to a request with `Connection: close` does not repeat it.
                     if after == After::Close || request.wants_close() {
                         return Ok(());
                     }
