@@ -47,6 +47,14 @@ pub const QUOTES: &[(&str, &str)] = &[
         "README.zh-CN.md",
         "全部关闭 | 只能连本机；https 会在 `build()` 时报错；不需要 C 编译器 | {packages|pan123-offline, no TLS|0} |",
     ),
+    (
+        "README.md",
+        "a static binary of the command, {command_kib|dist, musl|1/1024} MiB |",
+    ),
+    (
+        "README.zh-CN.md",
+        "静态链接的命令行程序，{command_kib|dist, musl|1/1024} MiB |",
+    ),
 ];
 
 /// Limits and settings, which are not measured although they have a unit.

@@ -15,8 +15,8 @@ pub const PEERS: [&str; 7] = [OWN, "ureq", "reqwest", "curl", "attohttpc", "minr
 /// Milliseconds that the name server takes to respond.
 pub const DELAYS: [u64; 4] = [0, 5, 20, 30];
 
-/// Profiles that the command is built with.
-pub const PROFILES: [&str; 2] = ["release", "dist"];
+/// Builds of the command.
+pub const BUILDS: [&str; 3] = ["release", "dist", "dist, musl"];
 
 /// Halves of a run of the bench `soak`.
 pub const HALVES: [&str; 2] = ["first half", "second half"];
@@ -127,7 +127,7 @@ pub fn all(results: &Results) -> Vec<Table> {
     let programs = results.programs_by("dev_cpu_s");
     let by_program =
         [DEV_BUILD, RELEASE_BUILD].map(|columns| Table::new(&columns, &programs, results));
-    let command = Table::new(&COMMAND, &PROFILES, results);
+    let command = Table::new(&COMMAND, &BUILDS, results);
     let soak = Table::new(&SOAK, &HALVES, results);
     let others = [
         command,

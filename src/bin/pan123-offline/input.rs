@@ -250,6 +250,13 @@ fn parse_line<T>(line: &Line<'_>, parse: Parse<T>) -> Result<Option<T>, LineErro
     if line.is_too_long {
         return invalid("longer than 64 KiB");
     }
+    // The output of `>` in PowerShell 5 begins with such a byte-order mark.
+    if line.number == 1
+        && (line.bytes.starts_with(b"\xff\xfe") || line.bytes.starts_with(b"\xfe\xff"))
+    {
+        let error = "the list is UTF-16; save it as UTF-8 (in PowerShell: `| Out-File -Encoding utf8 urls.txt`)";
+        return Err(LineError::WrongList(error.to_owned()));
+    }
     let Ok(text) = std::str::from_utf8(line.bytes) else {
         return invalid("not UTF-8");
     };
@@ -530,6 +537,21 @@ mod tests {
                 error.starts_with(&format!("line 2 of list: {message}")),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_list_in_utf16_is_one_error() {
+        let text: Vec<u16> = "\u{feff}http://a.example/1.png\r\nhttp://a.example/2.png\r\n"
+            .encode_utf16()
+            .collect();
+        for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = text.iter().flat_map(|unit| to_bytes(*unit)).collect();
+            let [Err(error)] = &entries(parse_url, &bytes)[..] else {
+                panic!("one error")
+            };
+            let start = "fatal: line 1 of list: the list is UTF-16; save it as UTF-8";
+            assert!(error.starts_with(start), "{error}");
         }
     }
 
