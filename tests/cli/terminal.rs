@@ -3,11 +3,13 @@
 //! `script` of util-linux makes the terminal, `stty` gives it its size, and [`Screen`] shows what it would show.
 
 use std::thread;
+use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
 use crate::input::service_of_any_task;
+use crate::migrate::{Case, FAST, SUCCEEDED, list};
 use crate::screen::Screen;
 use crate::support::service;
 use crate::tool::{Run, Running, TOOL, Tool, until};
@@ -358,6 +360,37 @@ fn a_rate_limit_and_an_outage_are_shown() {
             "{run:#?}"
         );
     }
+}
+
+/// A bar shows the delay itself; without one a line tells of it.
+#[test]
+fn delayed_creations_are_told_where_no_bar_shows_them() {
+    for (option, is_told) in [("", false), ("--verbose", true)] {
+        let case = Case::new(&list(2));
+        let limited = Reply::code(429, "slow down").header("Retry-After", "2");
+        case.service.reply_next(limited);
+        let arguments = format!("migrate urls.txt {FAST} {option}");
+        let run = start(&modern(case.tool), 24, &arguments).end();
+        let is_shown = run
+            .ends(0)
+            .stdout
+            .contains("rate limited, next request in ");
+        let told = run.stdout.contains("rate limited; next request in 2s");
+        assert_eq!((told, is_shown), (is_told, !is_told), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_creation_under_way_is_no_failure() {
+    let case = Case::new(&list(1));
+    let reply = Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":1}}"#);
+    case.service.task(1, [SUCCEEDED]);
+    case.service.reply_next(reply.delay(Duration::from_secs(2)));
+    let arguments = format!("migrate urls.txt {FAST}");
+    let run = start(&modern(case.tool), 24, &arguments).end();
+    run.ends(0);
+    assert!(run.stdout.contains("0 of 1 ended"), "{run:#?}");
+    assert!(!run.stdout.contains("1 failed"), "{run:#?}");
 }
 
 #[test]

@@ -115,6 +115,13 @@ impl Display {
         self.suspend(|| eprint_line(text));
     }
 
+    /// Prints why the next request is delayed. Bars show it themselves.
+    pub(crate) fn say_delay(&self, text: &str) {
+        if !self.has_bars() {
+            self.say(text);
+        }
+    }
+
     /// Runs `f`, which prints something, while the bars are hidden.
     pub(crate) fn suspend(&self, f: impl FnOnce()) {
         match &self.output {

@@ -321,6 +321,11 @@ impl<V: View> Run<V> {
 
     fn tick(&mut self) {
         self.refresh_counts();
+        // The journal has it as unknown until the response is there.
+        if self.creating().is_some() {
+            let counts = &mut self.progress.counts;
+            counts.unknown = counts.unknown.saturating_sub(1);
+        }
         self.view.tick(&self.progress);
     }
 }

@@ -145,7 +145,8 @@ impl View for MigrateView {
     }
 
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
-        self.say(&engine::delay_text(item, error, delay));
+        self.display
+            .say_delay(&engine::delay_text(item, error, delay));
         self.event(
             "delayed",
             Some(item),
