@@ -236,6 +236,26 @@ fn without_a_cache_folder_other_commands_warn_and_go_on() {
     assert_eq!(service.tokens_issued(), 1);
 }
 
+#[test]
+fn a_named_cache_that_cannot_be_written_is_told() {
+    for command in [
+        "process 403316",
+        "wait 403316 --timeout 0s",
+        "create https://e.org/1.png",
+        "migrate - --journal urls.journal",
+    ] {
+        let service = service();
+        service.credentials(CLIENT_ID, SECRET);
+        let tool = Tool::at(&service).with_credentials();
+        tool.write("file", 0o600, "no folder");
+        let arguments = format!("{command} --token-cache file/token");
+        let run = tool.feed(&arguments, "https://e.org/1.png\n");
+        run.says("the token cannot be kept: ")
+            .says("each run requests a new one, and the service keeps three");
+        assert_ne!(run.code(), 2, "{run:#?}");
+    }
+}
+
 /// The variables are needed for the login only.
 #[test]
 fn after_a_login_nothing_has_to_be_set() {

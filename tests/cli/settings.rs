@@ -107,6 +107,18 @@ fn the_usual_file() {
     assert_eq!(service.tokens_issued(), 1);
 }
 
+/// A service without a home often has `HOME=/dev/null`.
+#[cfg(unix)]
+#[test]
+fn a_home_that_is_no_folder_has_no_file() {
+    let service = service();
+    let mut tool = Tool::of(&service);
+    for name in platform::FOLDERS {
+        tool = tool.with(name, "/dev/null");
+    }
+    tool.run("process 403316").ends(0).is_quiet();
+}
+
 /// Unix only: elsewhere files have no mode.
 #[cfg(unix)]
 #[test]

@@ -17,10 +17,10 @@ use std::time::Duration;
 use pan123_offline::Client;
 
 use crate::args::{Arguments, Command, Common};
-use crate::failure::{ExitStatus, Failure, eprint_line};
+use crate::failure::{ExitStatus, Failure, describe, eprint_line};
 use crate::interrupt::Shared;
 use crate::report::Report;
-use crate::settings::ResolvedSettings;
+use crate::settings::{ResolvedSettings, cache_warning};
 use crate::traffic;
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
@@ -59,6 +59,13 @@ fn client(common: &Common) -> Result<Client, Failure> {
     let builder = traffic::observe(builder, common.verbose);
     let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
     Ok(builder.retries(0).min_poll_gap(gap).build()?)
+}
+
+/// Warns if the token of this run was not kept.
+fn warn_of_cache(client: &Client) {
+    if let Some(error) = client.token_cache_error() {
+        eprint_line(&cache_warning(&describe(&error)));
+    }
 }
 
 /// Returns the time between two requests at a rate in requests a second.

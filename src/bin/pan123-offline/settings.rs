@@ -141,13 +141,18 @@ impl ResolvedSettings {
         match &self.login {
             Login::Credentials {
                 cache: Err(reason), ..
-            } => Some(format!(
-                "the token cannot be kept: {reason}; each run requests a new one, and the service \
-                 keeps three"
-            )),
+            } => Some(cache_warning(reason)),
             _ => None,
         }
     }
+}
+
+/// Returns the warning for a token that is not kept.
+pub(crate) fn cache_warning(reason: &str) -> String {
+    format!(
+        "the token cannot be kept: {reason}; each run requests a new one, and the service keeps \
+         three"
+    )
 }
 
 impl Settings {
@@ -185,9 +190,7 @@ impl Settings {
         };
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {
-                return Ok(Self::default());
-            }
+            Err(error) if !must_exist && is_absent(error.kind()) => return Ok(Self::default()),
             Err(error) => {
                 return Err(usage(format!(
                     "the configuration file {}: {error}",
@@ -227,6 +230,11 @@ impl Settings {
             (None, None, None) => Ok(None),
         }
     }
+}
+
+/// Reports whether a file cannot be there, also because its folder is none, as with `HOME=/dev/null`.
+fn is_absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Describes an error of the configuration file by its place, because the text may be a token.

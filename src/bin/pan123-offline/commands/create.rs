@@ -9,7 +9,7 @@ use pan123_offline::{Error, NextTimeoutError, PollPolicy, Update};
 
 use super::engine::{self, Input, Ledger, Progress, Run, View};
 use super::wait::{INTERVAL, watch};
-use super::{DEFAULT_CREATE_RATE, client, gap};
+use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
 use crate::args::{Common, Create};
 use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Entry, InvalidLine, Item, SeenItems, Task};
@@ -67,6 +67,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
         }
         Ok(())
     })?;
+    warn_of_cache(&client);
     Ok(run.lock().view.report.exit_status())
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use self::view::MigrateView;
 use super::engine::{self, Input, Ledger, Run};
-use super::{DEFAULT_CREATE_RATE, client, gap};
+use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
 use crate::args::{Common, Migrate};
 use crate::failure::{ExitStatus, Failure, usage};
 use crate::input::{self, Entries, Item};
@@ -29,6 +29,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     let client = client(common)?;
     // Without a token nothing can be done, and the journal need not tell so for each URL.
     client.access_token().map_err(Failure::Service)?;
+    warn_of_cache(&client);
     let journal = Journal::open(&journal_path)?;
     let open = journal.history().open_tasks();
     let view = MigrateView::new(common, total, &journal_path);

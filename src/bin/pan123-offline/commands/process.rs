@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pan123_offline::Error;
 
-use super::{DEFAULT_POLL_RATE, begin, client, gap};
+use super::{DEFAULT_POLL_RATE, begin, client, gap, warn_of_cache};
 use crate::args::Common;
 use crate::failure::{ExitStatus, Failure};
 use crate::input::{self, Entry};
@@ -45,7 +45,9 @@ pub(super) fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Fai
             Err(error) => report.task_error(task.id, &error)?,
         }
     }
-    Ok(report.lock().finish())
+    let status = report.lock().finish();
+    warn_of_cache(&client);
+    Ok(status)
 }
 
 /// Keeps a minimum gap between requests, retries included.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pan123_offline::{Client, NextTimeoutError, Watch};
 
-use super::{begin, client};
+use super::{begin, client, warn_of_cache};
 use crate::args::{Common, WaitArgs};
 use crate::failure::{ExitStatus, Failure};
 use crate::input::{self, Entry, Task};
@@ -37,11 +37,10 @@ pub(super) fn wait(
     let first = input.take(&report, true)?;
     report.lock().set_input_open(!input.is_done());
     report.lock().follow();
-    follow(
-        &report,
-        watch(wait_args.timeout, &client, first),
-        Some(input),
-    )
+    let watch = watch(wait_args.timeout, &client, first);
+    let status = follow(&report, watch, Some(input))?;
+    warn_of_cache(&client);
+    Ok(status)
 }
 
 /// Follows tasks to their ends, and those of the input while it is being read.
