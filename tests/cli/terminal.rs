@@ -9,7 +9,7 @@ use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
 use crate::input::service_of_any_task;
-use crate::migrate::{Case, FAST, SUCCEEDED, list};
+use crate::migrate::{Case, FAST, SUCCEEDED, list, url};
 use crate::screen::Screen;
 use crate::support::service;
 use crate::tool::{Run, Running, TOOL, Tool, until};
@@ -377,6 +377,35 @@ fn delayed_creations_are_told_where_no_bar_shows_them() {
             .contains("rate limited, next request in ");
         let told = run.stdout.contains("rate limited; next request in 2s");
         assert_eq!((told, is_shown), (is_told, !is_told), "{run:#?}");
+    }
+}
+
+/// The list may take hours, while its ids go to a file.
+#[test]
+fn creations_of_a_list_have_a_bar() {
+    for (redirection, bar) in [
+        ("< urls.txt > ids", Some("0 of 3 done")),
+        ("< urls.txt", Some("0 of 3 done")),
+        ("< urls.txt --journal j > ids", Some("0 of 2 done")),
+        // The reader of the pipe may have bars of its own.
+        ("< urls.txt | cat > ids", None),
+    ] {
+        let case = Case::new(&list(3));
+        let tool = modern(case.tool);
+        tool.run(&format!("create --journal j {}", url(0))).ends(0);
+        let line = format!("stty rows 24 cols {WIDTH}; {TOOL} create - --rate inf {redirection}");
+        let run = Running::start(tool.command("script", &["-qec", &line, "/dev/null"]), "").end();
+        run.ends(0);
+        match bar {
+            Some(bar) => assert!(run.stdout.contains(bar), "{line}: {run:#?}"),
+            None => assert!(!run.stdout.contains("done"), "{line}: {run:#?}"),
+        }
+        // Nothing but ids is left.
+        let screen = Screen::showing(24, WIDTH, &run.stdout.replace('\t', " "));
+        let lines = screen.lines();
+        let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
+        let count = if redirection.contains("ids") { 0 } else { 3 };
+        assert_eq!(lines.len(), count, "{line}: {lines:#?}");
     }
 }
 

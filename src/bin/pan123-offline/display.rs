@@ -26,6 +26,16 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// Returns the form for the creation of a list of URLs.
+    ///
+    /// The reader of a pipe, such as `wait -`, may draw bars of its own on the same terminal.
+    pub(crate) fn of_creation() -> Self {
+        match is_stdout_pipe() {
+            true => Self::None,
+            false => Self::Run,
+        }
+    }
+
     /// Returns this form, or another one that the options demand.
     pub(crate) fn within(self, common: &Common) -> Self {
         if common.quiet {
@@ -39,6 +49,20 @@ impl Form {
             self
         }
     }
+}
+
+fn is_stdout_pipe() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::FileTypeExt;
+
+        let file = io::stdout().as_fd().try_clone_to_owned();
+        let metadata = file.and_then(|file| std::fs::File::from(file).metadata());
+        metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    !io::stdout().is_terminal()
 }
 
 pub(crate) struct Display {

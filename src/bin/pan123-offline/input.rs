@@ -1,8 +1,9 @@
 //! Lists of URLs and of task ids: on the command line, in a file, or on standard input.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::slice;
 
 use pan123_offline::NewTask;
@@ -153,16 +154,29 @@ pub(crate) fn urls_of(reader: Box<dyn BufRead>, source: &str) -> Entries<'static
 
 /// Reports whether standard input is a file, which can be read again.
 pub(crate) fn is_stdin_file() -> bool {
+    stdin_file().is_some()
+}
+
+/// Returns the number of lines of standard input that are not skipped, if it is a file. They can
+/// be read afterwards.
+pub(crate) fn count_stdin_lines() -> Option<usize> {
+    let mut file = stdin_file()?;
+    let start = file.stream_position().ok()?;
+    let count = count_lines(BufReader::new(&file));
+    file.seek(SeekFrom::Start(start)).ok()?;
+    count.ok()
+}
+
+fn stdin_file() -> Option<File> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd;
 
-        let file = io::stdin().as_fd().try_clone_to_owned();
-        let metadata = file.and_then(|file| std::fs::File::from(file).metadata());
-        metadata.is_ok_and(|metadata| metadata.is_file())
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+        file.metadata().ok()?.is_file().then_some(file)
     }
     #[cfg(not(unix))]
-    false
+    None
 }
 
 impl<'a, T> Entries<'a, T> {

@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) total: Option<u64>,
     /// Created tasks, where the run creates any.
     pub(crate) created: Option<u64>,
+    /// The run only creates tasks: `succeeded` counts created ones.
+    pub(crate) only_creates: bool,
     pub(crate) succeeded: u64,
     /// Failed, refused, or no longer followed.
     pub(crate) failed: u64,
@@ -92,10 +94,7 @@ type Part = (u8, String);
 impl Overview {
     /// Returns two lines that fit the terminal: the bar, and the counts.
     pub(crate) fn lines(&self, look: Look) -> [String; 2] {
-        let mut parts = vec![
-            (3, format!("{} ended", self.position())),
-            (2, duration(self.elapsed)),
-        ];
+        let mut parts = vec![(3, self.position()), (2, duration(self.elapsed))];
         if let Some(percent) = self.percent() {
             parts.insert(0, (4, format!("{percent} %")));
         }
@@ -132,7 +131,7 @@ impl Overview {
             .into_iter()
             .map(|(_, text)| text)
             .collect();
-        let mut text = format!("{} ended", self.position());
+        let mut text = self.position();
         if let Some(percent) = self.percent() {
             text += &format!(" ({percent} %)");
         }
@@ -158,6 +157,10 @@ impl Overview {
             open,
             ..
         } = self.counts;
+        if self.counts.only_creates {
+            let created = (3, format!("{succeeded} created"));
+            return vec![created, (4, format!("{failed} failed"))];
+        }
         let created = created.map(|created| (1, format!("{created} created")));
         created
             .into_iter()
@@ -170,9 +173,14 @@ impl Overview {
     }
 
     fn position(&self) -> String {
+        let ended = self.counts.ended();
+        let name = match self.counts.only_creates {
+            true => "done",
+            false => "ended",
+        };
         match self.counts.total {
-            Some(total) => format!("{} of {total}", self.counts.ended()),
-            None => self.counts.ended().to_string(),
+            Some(total) => format!("{ended} of {total} {name}"),
+            None => format!("{ended} {name}"),
         }
     }
 
@@ -302,6 +310,7 @@ mod tests {
             counts: Counts {
                 total: Some(20_000),
                 created: Some(1300),
+                only_creates: false,
                 succeeded: 1200,
                 failed: 34,
                 open: 66,
@@ -414,6 +423,33 @@ mod tests {
             streaming.line(),
             "1234 ended: 1200 succeeded, 34 failed, 66 open; 21m 00s"
         );
+    }
+
+    #[test]
+    fn creations_are_done_and_not_ended() {
+        let counts = Counts {
+            total: Some(60),
+            only_creates: true,
+            succeeded: 11,
+            failed: 1,
+            ..Counts::default()
+        };
+        let overview = Overview {
+            counts,
+            elapsed: secs(12),
+            rate: Some(1.0),
+            hold: None,
+        };
+        assert_eq!(
+            overview.line(),
+            "12 of 60 done (20 %): 11 created, 1 failed; 12s, 1.0/s, 48s left"
+        );
+        let [first, second] = overview.lines(look(59, false));
+        assert_eq!(
+            first,
+            "===>------------  20 %  12 of 60 done  12s  1.0/s  48s left"
+        );
+        assert_eq!(second, "11 created, 1 failed");
     }
 
     #[test]

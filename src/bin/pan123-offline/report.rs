@@ -138,9 +138,26 @@ impl Report {
             .set_row(|| row(task.id, 0, "waiting", Color::White));
     }
 
+    /// Shows the progress of a list of creations from here on.
+    pub(crate) fn show_creation(&mut self, common: &Common) {
+        self.display = Display::new(Form::of_creation().within(common));
+    }
+
+    /// Shows the counts of a list of creations.
+    pub(crate) fn tick_creation(&mut self, total: Option<usize>, failed: usize) {
+        self.display.set_counts(Counts {
+            total: total.map(|total| total as u64),
+            only_creates: true,
+            succeeded: self.created as u64,
+            failed: failed as u64,
+            ..Counts::default()
+        });
+    }
+
     /// Shows progress from here on, on standard error.
     pub(crate) fn follow(&mut self) {
         self.is_following = true;
+        self.display.close();
         self.display = Display::new(self.form);
         for id in self.open.keys() {
             self.display
@@ -155,6 +172,7 @@ impl Report {
         self.display.set_counts(Counts {
             total: (!self.is_input_open).then_some(self.tasks as u64),
             created: None,
+            only_creates: false,
             succeeded: self.succeeded as u64,
             failed: (ended - self.succeeded) as u64,
             open: self.tasks.saturating_sub(ended) as u64,
@@ -297,10 +315,13 @@ impl Report {
     /// because it can be had from nowhere else.
     pub(crate) fn created(&mut self, url: &str, task_id: u64) -> io::Result<()> {
         self.created += 1;
-        let result = match self.is_json {
-            true => object(&json!({"url": url, "task_id": task_id, "error": null})),
-            false => line(format_args!("{task_id}\t{url}")),
-        };
+        let mut result = Ok(());
+        self.display.suspend(|| {
+            result = match self.is_json {
+                true => object(&json!({"url": url, "task_id": task_id, "error": null})),
+                false => line(format_args!("{task_id}\t{url}")),
+            };
+        });
         if result.is_err() {
             self.say(&format!("created task {task_id} for {url}"));
         }
@@ -325,6 +346,11 @@ impl Report {
     /// Prints an error or a warning on standard error, above the bars if there are any.
     pub(crate) fn say(&self, text: &str) {
         self.display.say(text);
+    }
+
+    /// Prints why the next request is delayed, where no bar shows it.
+    pub(crate) fn say_delay(&self, text: &str) {
+        self.display.say_delay(text);
     }
 
     /// Prints a message that is neither, unless `--quiet` is given.

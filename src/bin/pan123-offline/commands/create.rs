@@ -33,7 +33,11 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
         Some(path) => Ledger::Journal(Box::new(Journal::open(path)?)),
         None => Ledger::None(SeenItems::default()),
     };
-    let run = Shared::new(Run::new(ledger, CreateView::new(common, args.wait)));
+    let mut view = CreateView::new(common, args);
+    if !is_single {
+        view.report.show_creation(common);
+    }
+    let run = Shared::new(Run::new(ledger, view));
     run.end_on_interrupt()?;
     let name = args.file_name.clone();
     let entries = input::urls(&args.urls).map(|entry| rename(entry, name.as_deref()));
@@ -86,16 +90,28 @@ fn rename(
 struct CreateView {
     report: Report,
     wait: bool,
+    /// The number of entries of the list, if it is known.
+    total: Option<usize>,
+    /// Entries that are invalid, and those that were not created.
+    failed: usize,
     ids: Vec<u64>,
     /// The service may give two URLs the same id.
     seen_ids: HashSet<u64>,
 }
 
 impl CreateView {
-    fn new(common: &Common, wait: bool) -> Self {
+    fn new(common: &Common, args: &Create) -> Self {
+        let is_stdin = |url: &&String| *url == "-";
+        let stdin = match args.urls.iter().filter(is_stdin).count() {
+            0 => Some(0),
+            _ => input::count_stdin_lines(),
+        };
+        let others = args.urls.iter().filter(|url| !is_stdin(url)).count();
         Self {
             report: Report::new(common),
-            wait,
+            wait: args.wait,
+            total: stdin.map(|lines| lines + others),
+            failed: 0,
             ids: Vec::new(),
             seen_ids: HashSet::new(),
         }
@@ -104,6 +120,7 @@ impl CreateView {
 
 impl View for CreateView {
     fn invalid(&mut self, line: &InvalidLine) -> io::Result<()> {
+        self.failed += 1;
         self.report.invalid_url(line)
     }
 
@@ -118,11 +135,13 @@ impl View for CreateView {
     }
 
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
-        self.report.say(&engine::delay_text(item, error, delay));
+        self.report
+            .say_delay(&engine::delay_text(item, error, delay));
         Ok(())
     }
 
     fn not_created(&mut self, item: &Item, _: NotCreated, error: &Error) -> io::Result<()> {
+        self.failed += 1;
         // Nothing can be asked after a ban or without a token.
         if ExitStatus::of(error) == ExitStatus::Refused {
             self.ids.clear();
@@ -138,7 +157,11 @@ impl View for CreateView {
         Ok(())
     }
 
-    fn tick(&mut self, _: &Progress) {}
+    fn tick(&mut self, progress: &Progress) {
+        let skipped = progress.doubled + progress.skipped;
+        let total = self.total.map(|total| total.saturating_sub(skipped));
+        self.report.tick_creation(total, self.failed);
+    }
 
     fn say(&mut self, text: &str) {
         self.report.say(text);

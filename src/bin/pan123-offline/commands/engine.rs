@@ -42,6 +42,8 @@ pub(super) trait View: Send + 'static {
 pub(super) struct Progress {
     /// The number of lines that are doubled.
     pub(super) doubled: usize,
+    /// The number of lines for which the journal leaves nothing to create.
+    pub(super) skipped: usize,
     pub(super) created: usize,
     /// Failed tasks, and URLs that were not created.
     pub(super) failures: usize,
@@ -142,6 +144,7 @@ impl<V: View> Run<V> {
             return Ok(false);
         };
         let is_to_create = state.is_to_create(recreate);
+        self.progress.skipped += usize::from(!is_to_create);
         if is_to_create {
             self.current = Some(Current {
                 item,

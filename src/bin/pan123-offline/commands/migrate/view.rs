@@ -214,6 +214,7 @@ impl View for MigrateView {
         self.display.set_counts(overview::Counts {
             total: self.total(progress).map(number),
             created: Some(number(progress.created)),
+            only_creates: false,
             succeeded: number(counts.succeeded),
             failed: number(finished(counts) - counts.succeeded),
             open: number(counts.open),
