@@ -72,7 +72,7 @@ fn report(tasks: u64) -> f64 {
             (0..repeat).for_each(|_| service.watch(tasks))
         }));
     }
-    // Other load only makes a round longer, so the shortest round is the most precise.
+    // Other load only makes a round longer, so the minimum is the most precise.
     let [call, poll] =
         [calls, polls].map(|rounds| rounds.into_iter().fold(f64::INFINITY, f64::min));
     let [bytes, peak] = service

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The longest accepted token in bytes. The service's own have a few hundred.
+/// Maximum length of a token in bytes. The service's own have a few hundred.
 pub(crate) const MAX_TOKEN_LEN: usize = 4 * 1024;
 
 /// An access token of the service. `Debug` does not show it; [`secret()`](Self::secret) returns it.

@@ -7,7 +7,7 @@ use crate::error::{ApiError, DecodeError, Error, HttpError, Result, shorten};
 use crate::error_code::ErrorCode;
 use crate::json::{self, Number};
 
-/// The longest body that is decoded. Not more than one byte more is read.
+/// Maximum length of a body that is decoded. Not more than one byte more is read.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
 
 /// The object that wraps every response of the service.

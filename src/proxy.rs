@@ -1,4 +1,4 @@
-//! Which proxy the environment asks for, in curl's order. Pure: variables in, URL out.
+//! The proxy of the environment, in curl's order. Pure: variables in, URL out.
 //!
 //! ureq reads the environment, too, but prefers `ALL_PROXY` and passes over what it cannot read.
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The proxy for an https host, with the name of the variable that asks for it.
+/// The proxy for an https host, with the name of the variable that sets it.
 pub(crate) fn from_env(
     host: &str,
     variable: impl Fn(&'static str) -> Result<Option<String>>,

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::error::{Error, shorten};
 
-/// The shortest secret, and the shortest prefix of one, that is looked for, in characters.
+/// Minimum length of a secret, or of a prefix of one, that is looked for, in characters.
 const MIN_SECRET_LEN: usize = 8;
 
-/// The shortest word that counts as a token in the error of a token request.
+/// Minimum length of a word that counts as a token in the error of a token request.
 const MIN_TOKEN_WORD_LEN: usize = 16;
 
 const REDACTED: &str = "[redacted]";

@@ -6,12 +6,7 @@ use std::time::{Duration, Instant};
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Error, ErrorCode, TransportErrorKind};
-use support::{RUNNING, TASK, builder, service};
-
-/// Adds `Retry-After: 0`, so that a retry does not wait.
-fn retry_at_once(reply: Reply) -> Reply {
-    reply.header("Retry-After", "0")
-}
+use support::{RUNNING, TASK, builder, retry_at_once, service, side_by_side};
 
 #[test]
 fn retries_a_transient_error_up_to_the_configured_number() {
@@ -176,7 +171,7 @@ fn a_stall_in_a_response_is_bounded() {
     let whole = Reply::progress(RUNNING);
     let (header_len, len) = (whole.header_len(), whole.len());
     let byte_by_byte = Duration::from_millis(40);
-    for (what, reply) in [
+    let cases = [
         ("before the header", whole.clone().stall_at(0)),
         ("in the header", whole.clone().stall_at(30)),
         (
@@ -194,11 +189,12 @@ fn a_stall_in_a_response_is_bounded() {
             "in a chunked body",
             whole.clone().chunked().stall_at(header_len + 30),
         ),
-    ] {
+    ];
+    side_by_side(cases, |(what, reply)| {
         let service = service();
         service.reply_with(move |_| Some(reply.clone()));
         bounded(what, &service, &service.base_url());
-    }
+    });
 }
 
 /// The backlog of the listener is full: the system responds to no further connection.

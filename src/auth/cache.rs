@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::credentials::AccessToken;
 use crate::json::JsonObject;
 
-/// The longest file that is read.
+/// Maximum length of a file that is read.
 const MAX_FILE_LEN: u64 = 64 * 1024;
 
 /// The age from which a temporary file counts as left by a killed process. A writer needs it for milliseconds.

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// The shortest time between two replacements.
+/// Minimum time between two replacements.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest backoff after failed requests.
+/// Maximum backoff after failed requests.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The pause after the service has rejected the credentials: another request would most likely be rejected, too.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// Max number of consecutive failures without a backoff: those of one call with its default retries.
+/// Maximum number of consecutive failures without a backoff: those of one call with its default retries.
 const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 
 /// Limits token requests: clients that request tokens in a loop have been banned.

@@ -26,7 +26,7 @@ pub(super) struct RefreshState {
     pub(super) cache_error: Option<TokenCacheError>,
 }
 
-/// One refresh: reads the cache, then asks the service.
+/// One refresh: reads the cache, then requests a token.
 pub(super) struct TokenRefresh<'a> {
     pub(super) credentials: &'a Credentials,
     pub(super) cache: Option<&'a TokenCache>,

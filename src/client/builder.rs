@@ -60,7 +60,7 @@ struct Setting<T> {
 }
 
 impl Login {
-    /// Returns the length of the longest token that can be sent.
+    /// Returns the maximum length of a token that can be sent.
     fn validate(&self) -> Result<usize> {
         match self {
             Self::Token(name, token) => match token.validate() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fmt::Write;
 
-/// The longest text that an error keeps of a response, in characters.
+/// Maximum length of a text that an error keeps of a response, in characters.
 pub(crate) const MAX_EXCERPT_CHARS: usize = 256;
 
 /// Returns the start of a text.

@@ -172,7 +172,7 @@ impl Error {
         }
     }
 
-    /// Returns the time that the service asked to wait before the next request, if it did.
+    /// Returns the time to wait before the next request, if the service named one.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -338,7 +338,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Appends the delay that the service asked for.
+/// Appends the delay that the service demanded.
 fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt::Result {
     match delay {
         Some(delay) if !delay.is_zero() => {

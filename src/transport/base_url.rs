@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn rejects_too_long_url() {
-        let longest = format!("https://example.com/{}", "x".repeat(MAX_URL_LEN - 20));
-        assert!(BaseUrl::parse(&longest).is_ok());
-        assert!(BaseUrl::parse(&format!("{longest}x")).is_err());
+        let max_len_url = format!("https://example.com/{}", "x".repeat(MAX_URL_LEN - 20));
+        assert!(BaseUrl::parse(&max_len_url).is_ok());
+        assert!(BaseUrl::parse(&format!("{max_len_url}x")).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// The argument of [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent).
 pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
 
-/// The longest accepted response header, one byte less than ureq's buffer: so ureq can tell a header that does not fit
+/// Maximum length of a response header, one byte less than ureq's buffer: so ureq can tell a header that does not fit
 /// from a connection that ended.
 const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
 const INPUT_BUFFER_LEN: usize = 8 * 1024;
@@ -32,7 +32,7 @@ pub(crate) struct TransportSettings {
     pub(crate) connect_timeout: Duration,
     /// The proxy from the environment, with the name of its variable.
     pub(crate) proxy: Option<(&'static str, String)>,
-    /// The length of the longest token that can be sent.
+    /// Maximum length of a token that can be sent.
     pub(crate) max_token_len: usize,
 }
 
@@ -99,8 +99,8 @@ pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> D
 /// ureq writes header by header into its buffer, and fails where one does not fit. `lengths` are those of the values
 /// that the user sets.
 fn output_buffer_len(lengths: [usize; 3]) -> usize {
-    let longest = lengths.into_iter().fold(0, usize::max);
-    (longest + 1024).max(MIN_OUTPUT_BUFFER_LEN)
+    let max_len = lengths.into_iter().fold(0, usize::max);
+    (max_len + 1024).max(MIN_OUTPUT_BUFFER_LEN)
 }
 
 /// The proxy from the environment, with the name of its variable.

@@ -26,7 +26,7 @@ use self::resolver::CachingResolver;
 use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
 
-/// The longest timeout. ureq adds a timeout to the time of day, which must not overflow.
+/// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The max number of lookups for one request.

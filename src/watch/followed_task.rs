@@ -16,7 +16,7 @@ pub(super) struct FollowedTask {
     pub(super) percent: u8,
     pub(super) has_progress: bool,
     pub(super) is_polled: bool,
-    /// Whether the service asked for the due time, by `Retry-After`.
+    /// Whether the service demanded the due time, by `Retry-After`.
     pub(super) is_due_fixed: bool,
     /// Number of consecutive errors, the time of the first one in nanoseconds, and the last one.
     pub(super) errors: u32,

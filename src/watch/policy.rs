@@ -10,7 +10,7 @@ const DEFAULT_MAX_INTERVAL: Duration = Duration::from_secs(15);
 const DEFAULT_MAX_CONSECUTIVE_ERRORS: u32 = 8;
 const DEFAULT_ERROR_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// The longest `Retry-After` that is waited for.
+/// Maximum `Retry-After` that is waited for.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Time limit of the last poll, which is made at the deadline.
@@ -56,7 +56,7 @@ impl PollPolicy {
         self
     }
 
-    /// Sets the longest interval between two polls of a task. Default: 15 s. If it is shorter than the initial interval,
+    /// Sets the maximum interval between two polls of a task. Default: 15 s. If it is shorter than the initial interval,
     /// the initial interval is used.
     #[must_use]
     pub const fn max_interval(mut self, interval: Duration) -> Self {
@@ -146,7 +146,7 @@ pub(super) struct PollTiming {
     pub(super) now: Duration,
     /// The end of the task's interval.
     pub(super) due: Duration,
-    /// Whether the service asked for that time, by `Retry-After`.
+    /// Whether the service demanded that time, by `Retry-After`.
     pub(super) is_due_fixed: bool,
     /// The earliest time of the next request of the client.
     pub(super) ready: Duration,

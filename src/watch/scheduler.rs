@@ -300,7 +300,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         Some(self.finish(slot, Err(failed.error)))
     }
 
-    /// Schedules the next poll of the task that was polled last: after its interval, or when the service asked for it.
+    /// Schedules the next poll of the task that was polled last: after its interval, or when the service demanded it.
     fn schedule(&mut self, slot: u32, changed: bool, retry_after: Duration) {
         let task = &mut self.tasks[slot as usize];
         let interval = self
