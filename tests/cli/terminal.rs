@@ -405,6 +405,10 @@ fn creations_of_a_list_have_a_bar() {
         let lines = screen.lines();
         let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
         let count = if redirection.contains("ids") { 0 } else { 3 };
+        assert!(
+            lines.iter().all(|line| line.contains(" https://")),
+            "{line}: {lines:#?}"
+        );
         assert_eq!(lines.len(), count, "{line}: {lines:#?}");
     }
 }
