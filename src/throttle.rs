@@ -39,6 +39,10 @@ impl Throttle {
         }
     }
 
+    pub(crate) fn min_gap(&self) -> Duration {
+        self.min_gap
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

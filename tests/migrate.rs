@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
-    Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy, Progress, Status,
+    Client, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy, Progress, Status,
 };
 
 use support::client;
@@ -69,6 +69,43 @@ fn creates_and_follows() {
         "creating 1",
     ];
     assert_eq!(events, expected);
+}
+
+/// Tasks that change at each poll are due all the time.
+#[test]
+fn polls_and_creations_leave_each_other_their_share() {
+    const OPEN: u64 = 20;
+    for create_gap in [Duration::from_millis(50), Duration::ZERO] {
+        let service = service();
+        for task in 1..=OPEN {
+            let steps = (0..500).map(|step| Progress::new(Status::InProgress, (step % 100) as u8));
+            service.task(task, steps);
+        }
+        let client = Client::builder()
+            .access_token("token")
+            .base_url(service.base_url())
+            .min_poll_gap(Duration::from_millis(10))
+            .build()
+            .unwrap();
+        let interval = Duration::from_millis(100);
+        let policy = PollPolicy::new()
+            .initial_interval(interval)
+            .max_interval(interval);
+        let migration = client.migrate(tasks(10)).create_gap(create_gap);
+        let (mut created, mut updates) = (0, 0);
+        for event in migration.policy(policy).also_watch(1..=OPEN) {
+            match event {
+                MigrationEvent::Created { .. } => created += 1,
+                MigrationEvent::Update(_) => updates += 1,
+                _ => {}
+            }
+            if created == 10 || updates == 400 {
+                break;
+            }
+        }
+        assert_eq!(created, 10, "{create_gap:?}: {updates} updates");
+        assert!(updates >= 8, "{create_gap:?}: {updates} updates");
+    }
 }
 
 #[test]

@@ -108,7 +108,8 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self
     }
 
-    /// Sets the min time between two creations. Default: 1 s. Other clients of the service keep to it.
+    /// Sets the min time between two creations. Default: 1 s. Other clients of the service keep to it. While tasks are
+    /// open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
         self
@@ -161,7 +162,16 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             }
             let creation = self.creation_time();
             let next_wake = [creation, wake].into_iter().flatten().min();
-            match self.scheduler.next(next_wake) {
+            let step = if self.is_creation_next() {
+                let times = [next_wake, self.scheduler.deadline()];
+                if let Some(time) = times.into_iter().flatten().min() {
+                    self.sleep_until(time);
+                }
+                Step::Woken
+            } else {
+                self.scheduler.next(next_wake)
+            };
+            match step {
                 Step::Update(update) => return Ok(MigrationEvent::Update(update)),
                 Step::Woken => {}
                 Step::Finished => match next_wake.filter(|_| creation.is_some()) {
@@ -198,6 +208,12 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             self.next_creation
                 .max(self.scheduler.requests.throttle().ready_at())
         })
+    }
+
+    /// Reports whether the next request is a creation: it comes before polls that are due too.
+    fn is_creation_next(&self) -> bool {
+        let ready = self.scheduler.requests.throttle().ready_at();
+        self.creation_time().is_some() && self.next_creation <= ready
     }
 
     /// Takes the next step of a creation, if its time has come.
@@ -253,7 +269,11 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         current.state = CreationState::Sending;
         let task = current.task.clone();
         self.current = Some(current);
-        self.next_creation = self.scheduler.clock.now().saturating_add(self.create_gap);
+        self.next_creation = self
+            .scheduler
+            .clock
+            .now()
+            .saturating_add(self.gap_to_next_creation());
         let result = ensured.and_then(|()| endpoints.create_once(&task, self.remaining()));
         let current = self.current.take();
         match result {
@@ -266,6 +286,15 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             }
             Err(failed) => Some(self.on_error(current?, failed)),
         }
+    }
+
+    /// The time from this creation to the next one. While tasks are open, every second request is left to polls.
+    fn gap_to_next_creation(&self) -> Duration {
+        if self.scheduler.pending() == 0 {
+            return self.create_gap;
+        }
+        let min_gap = self.scheduler.requests.throttle().min_gap();
+        self.create_gap.max(min_gap.saturating_mul(2))
     }
 
     /// The time limit of a creation, if it is shorter than the client's.
