@@ -1,6 +1,7 @@
 //! Migration of many images: creates tasks and follows them, in one loop.
 
 mod creation;
+mod event;
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -8,53 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::creation::{AfterError, CreationState, CurrentTask, ErrorStreak, panicked};
+pub use self::event::MigrationEvent;
 use crate::endpoints::Endpoints;
-use crate::error::Error;
 use crate::new_task::NewTask;
 use crate::retry::{AttemptError, Attempts};
 use crate::watch::clock::Clock;
 use crate::watch::requests::Requests;
 use crate::watch::scheduler::Step;
-use crate::watch::{ClientScheduler, NextTimeoutError, PollPolicy, Update, client_scheduler};
+use crate::watch::{ClientScheduler, NextTimeoutError, PollPolicy, client_scheduler};
 
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
-
-/// An event of a [`Migration`]. `index` is the position of the task in the input.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum MigrationEvent {
-    /// The next call of `next()` sends the request that creates this task, so that a caller can record it first.
-    Creating {
-        /// Position of the task.
-        index: usize,
-    },
-    /// The task was created.
-    Created {
-        /// Position of the task.
-        index: usize,
-        /// Its id.
-        task_id: u64,
-    },
-    /// The request failed, and certainly created no task. It is made again after the delay: another
-    /// [`Creating`](Self::Creating) comes first.
-    Delayed {
-        /// Position of the task.
-        index: usize,
-        /// Reason of the failure.
-        error: Error,
-        /// Min time until the next request.
-        delay: Duration,
-    },
-    /// The task was not created. If [`Error::may_have_been_sent`] is true, it may exist all the same.
-    NotCreated {
-        /// Position of the task.
-        index: usize,
-        /// Reason of the failure.
-        error: Error,
-    },
-    /// A change of a created task, or of one from [`Migration::also_watch`].
-    Update(Update),
-}
 
 /// An iterator that creates tasks and follows them, from [`Client::migrate`](crate::Client::migrate).
 ///
@@ -122,7 +86,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     }
 
     /// Sets the max duration from the first step on. Then no further task is created, and every open task ends with
-    /// [`Error::WaitTimeout`]. Default: no limit.
+    /// [`Error::WaitTimeout`](crate::Error::WaitTimeout). Default: no limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.scheduler.timeout = Some(timeout);
         self

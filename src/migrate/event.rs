@@ -1,0 +1,43 @@
+//! Events of a migration.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::watch::Update;
+
+/// An event of a [`Migration`](super::Migration). `index` is the position of the task in the input.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum MigrationEvent {
+    /// The next call of `next()` sends the request that creates this task, so that a caller can record it first.
+    Creating {
+        /// Position of the task.
+        index: usize,
+    },
+    /// The task was created.
+    Created {
+        /// Position of the task.
+        index: usize,
+        /// Its id.
+        task_id: u64,
+    },
+    /// The request failed, and certainly created no task. It is made again after the delay: another
+    /// [`Creating`](Self::Creating) comes first.
+    Delayed {
+        /// Position of the task.
+        index: usize,
+        /// Reason of the failure.
+        error: Error,
+        /// Min time until the next request.
+        delay: Duration,
+    },
+    /// The task was not created. If [`Error::may_have_been_sent`] is true, it may exist all the same.
+    NotCreated {
+        /// Position of the task.
+        index: usize,
+        /// Reason of the failure.
+        error: Error,
+    },
+    /// A change of a created task, or of one from [`Migration::also_watch`](super::Migration::also_watch).
+    Update(Update),
+}
