@@ -1,4 +1,4 @@
-//! From a build script: a package whose `build.rs` asks the stand-in for a task and compiles the answer in.
+//! A build script: a package whose `build.rs` polls a task of the stand-in and compiles its progress in.
 
 use std::path::Path;
 use std::process::Command;

@@ -359,7 +359,7 @@ fn child_without_descriptors() {
     assert_eq!(by_address.get_process(TASK).unwrap(), RUNNING);
 }
 
-/// What the code sets overrides the environment.
+/// A proxy that the code sets overrides the environment.
 #[test]
 fn proxy_of_the_code_overrides_the_environment() {
     let mut command = Command::new(std::env::current_exe().unwrap());

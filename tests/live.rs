@@ -1,8 +1,8 @@
-//! For who has an account: asks the real service what its document does not say, and prints it for a report.
+//! For an account at the real service: prints what its document does not say, for a report.
 //!
 //! `PAN123_ACCESS_TOKEN=… PAN123_TASK_ID=403316 cargo test --test live -- --ignored --nocapture`
 //!
-//! It only reads, asks four times, and is never run by the project's own checks.
+//! It only reads, makes four requests, and is never run by the project's own checks.
 #![cfg(any(feature = "rustls", feature = "native-tls"))]
 
 use pan123_offline::{Client, Error, Progress, Result};
@@ -37,7 +37,7 @@ fn report(what: &str, result: &Result<Progress>) {
 }
 
 #[test]
-#[ignore = "asks the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
+#[ignore = "polls the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
 fn accepts_undocumented_values() {
     let client = Client::builder()
         .access_token(variable("PAN123_ACCESS_TOKEN"))
@@ -48,7 +48,7 @@ fn accepts_undocumented_values() {
         .parse()
         .expect("PAN123_TASK_ID is a number");
 
-    println!("| what was asked | HTTP | code | answer |");
+    println!("| request | HTTP | code | response |");
     println!("|---|---|---|---|");
     report("a task of one's own", &client.get_process(task_id));
     report("a task id that is not there", &client.get_process(u64::MAX));

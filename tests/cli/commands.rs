@@ -1,4 +1,4 @@
-//! Each command: what it asks the service, what it prints.
+//! Each command: its requests and its output.
 
 use std::fs;
 use std::path::Path;
@@ -463,7 +463,7 @@ fn requests_keep_apart() {
     run.ends(5);
     let requests = service.requests();
     for pair in requests.windows(2) {
-        // Half of what was asked for: only the server's clock is known here.
+        // Half of the interval: only the server's clock is known here.
         assert!(
             pair[1].at - pair[0].at >= Duration::from_millis(50),
             "{requests:#?}"
@@ -472,7 +472,7 @@ fn requests_keep_apart() {
     assert_eq!(requests.len(), 3);
 }
 
-/// A new task is never asked for twice.
+/// The request for a new task is never sent twice.
 #[test]
 fn create_says_when_a_task_may_exist() {
     let service = Service::start().unwrap();

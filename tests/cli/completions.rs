@@ -1,4 +1,4 @@
-//! What bash, zsh and fish offer at the Tab key, asked in the shells themselves.
+//! Completions in bash, zsh and fish at the Tab key, by the shells themselves.
 
 use std::process::Stdio;
 

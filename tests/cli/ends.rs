@@ -78,7 +78,7 @@ fn not_authorised() {
     }
 }
 
-/// What passes is asked again in its turn, not on top of the rate.
+/// A task with a transient error is polled again within the rate.
 #[test]
 fn the_rate_counts_what_is_asked_again() {
     let service = Service::start().unwrap();
@@ -189,7 +189,7 @@ fn of_several_the_worst_counts() {
     ends("wait 1 2 4 3 5", 3);
 }
 
-/// After a ban or a refused token nothing more is asked.
+/// After a ban or a refused token no further request is made.
 #[test]
 fn a_ban_is_the_end() {
     for id in [5, 6] {
@@ -226,7 +226,7 @@ fn a_ban_is_the_end_of_what_was_created_too() {
     assert_eq!(service.request_count(), 2, "{:#?}", service.requests());
 }
 
-/// Usage: nothing is asked.
+/// A wrong use makes no request.
 #[test]
 fn usage() {
     let service = service();

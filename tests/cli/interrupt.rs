@@ -70,7 +70,7 @@ fn between_two_requests() {
     let running = start(&tool, "process 403316 403317 --rate 0.0001");
     assert!(until(|| service.request_count() == 1));
     running.signal("INT");
-    // The answer to the first may be on its way still.
+    // The response to the first may be on its way still.
     let run = running.end();
     run.ends(130)
         .says("still open; the tasks go on at the service");
@@ -117,14 +117,14 @@ fn while_nobody_reads() {
     let script = format!("exec {TOOL} wait --rate inf - < {}", list.display());
     let running =
         Running::start_unread(tool.command("env", &["--default-signal=INT", "sh", "-c", &script]));
-    // Once nothing is asked for any more, the pipe is full.
-    let mut asked = 0;
+    // Once there are no further requests, the pipe is full.
+    let mut requests = 0;
     assert!(until(|| {
         std::thread::sleep(Duration::from_millis(300));
-        let before = std::mem::replace(&mut asked, service.request_count());
-        asked > 0 && asked == before
+        let before = std::mem::replace(&mut requests, service.request_count());
+        requests > 0 && requests == before
     }));
-    assert!(asked < 10_000);
+    assert!(requests < 10_000);
     running.signal("INT");
     running
         .end()
@@ -149,7 +149,7 @@ fn a_signal_that_is_ignored_stays_so() {
         let mut running = Running::start(tool.command("env", &arguments), "");
         assert!(until(|| service.request_count() > 0));
         running.signal(ignored);
-        // It asks on: two more requests are at least one whole pause after the signal.
+        // It continues: two more requests are at least one whole pause after the signal.
         let before = service.request_count();
         assert!(until(
             || service.request_count() >= before + 2 || running.has_ended()
@@ -161,7 +161,7 @@ fn a_signal_that_is_ignored_stays_so() {
     }
 }
 
-/// One thread asks, and one waits for Ctrl-C; 10,000 tasks take less than 64 MiB.
+/// One thread makes requests, and one waits for Ctrl-C; 10,000 tasks take less than 64 MiB.
 #[test]
 fn threads_and_memory() {
     let service = Service::start().unwrap();

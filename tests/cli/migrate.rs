@@ -38,7 +38,7 @@ pub(crate) fn list(count: usize) -> String {
     (0..count).map(|number| url(number) + "\n").collect()
 }
 
-/// How often the stand-in was asked to create a task for each URL.
+/// The number of creations at the stand-in for each URL.
 pub(crate) fn creations(service: &Service) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for request in service.requests() {

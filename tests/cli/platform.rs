@@ -1,4 +1,4 @@
-//! What differs between Unix and Windows: processes, file modes, the user's folders, and a text of the system.
+//! Differences between Unix and Windows: processes, file modes, the user's folders, and a text of the system.
 
 #[cfg(unix)]
 mod imp {

@@ -1,4 +1,4 @@
-//! What a terminal shows of the bytes that a program sends it, as far as progress bars go.
+//! A terminal: the screen after the bytes of a program, as far as progress bars need it.
 
 /// A terminal of some rows, and what has scrolled out of it at the top.
 pub(crate) struct Screen {
@@ -44,7 +44,7 @@ impl Screen {
             .collect()
     }
 
-    /// How many lines have left it at the top.
+    /// The number of lines that have left it at the top.
     pub(crate) fn scrolled(&self) -> usize {
         self.top
     }
@@ -75,7 +75,7 @@ impl Screen {
         self.top = self.top.max((self.row + 1).saturating_sub(self.height));
     }
 
-    /// Does a control sequence; what follows it is the answer.
+    /// Obeys a control sequence, and returns the bytes behind it.
     fn obey<'a>(&mut self, sequence: &'a str) -> &'a str {
         let end = sequence
             .find(|character: char| character.is_ascii_alphabetic())

@@ -170,7 +170,7 @@ fn a_file_that_others_can_read_is_refused() {
     );
 }
 
-/// What stands in the file is told by its place only: `shows_no_secret` holds for each run.
+/// An error names a place in the file and does not quote it: `shows_no_secret` holds for each run.
 #[test]
 fn a_file_that_is_not_as_it_should_be() {
     let service = service();

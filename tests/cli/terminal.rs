@@ -45,7 +45,7 @@ fn is_colored(output: &str) -> bool {
     (30..=37).any(|color| output.contains(&format!("\u{1b}[{color}m")))
 }
 
-/// What stands on the line of a task, after its bar.
+/// The text on the line of a task, after its bar.
 fn result_of(screen: &Screen, task_id: u64) -> String {
     let lines = screen.lines();
     let mut own = lines
@@ -176,7 +176,7 @@ fn frames(output: &str) -> impl Iterator<Item = &str> {
         .map(|at| &output[..at])
 }
 
-/// What is said beside the bars scrolls by above them, whole and once.
+/// Messages scroll by above the bars, whole and once.
 #[test]
 fn errors_stand_above_the_bars() {
     let service = Service::start().unwrap();
@@ -443,7 +443,7 @@ fn other_locales_have_ascii_bars() {
     }
 }
 
-/// What is drawn fits the terminal, so that it can be erased; messages are wrapped, and not cut.
+/// The bars fit the terminal, so that they can be erased; messages are wrapped, and not cut.
 #[test]
 fn small_terminals_have_shorter_bars() {
     let service = service_of_any_task();
@@ -458,8 +458,11 @@ fn small_terminals_have_shorter_bars() {
             run.ends(5);
             let drawn = run.stdout.lines();
             let drawn = drawn.filter(|line| !line.contains("pan123-offline: "));
-            let longest = drawn.map(console_width).max();
-            assert!(longest < Some(size[1]), "{size:?}: {longest:?} {run:#?}");
+            let max_width = drawn.map(console_width).max();
+            assert!(
+                max_width < Some(size[1]),
+                "{size:?}: {max_width:?} {run:#?}"
+            );
             assert!(run.stdout.contains("图片不存在，请检查"), "{run:#?}");
         }
     }

@@ -19,7 +19,7 @@ use crate::support::TOKEN;
 pub(crate) const CLIENT_ID: &str = "client-7";
 pub(crate) const SECRET: &str = "Kx93-secret-that-must-not-show";
 
-/// What no run may print: the token, the secret, and what the stand-in issues.
+/// Texts that no run may print: the token, the secret, and the tokens of the stand-in.
 const SECRETS: [&str; 3] = [TOKEN, SECRET, "issued-token-"];
 
 /// No run takes so long; one that does is killed, and its test fails.
@@ -227,7 +227,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// What it printed, and how it ended.
+    /// Its output, and its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Run {
         let in_time = until(|| self.has_ended());
@@ -284,7 +284,7 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     status: ExitStatus,

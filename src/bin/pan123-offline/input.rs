@@ -405,7 +405,7 @@ impl Hash for Key {
     }
 }
 
-/// Passes on the `u64` of a [`Key`].
+/// Returns the `u64` of a [`Key`] as its hash.
 #[derive(Debug, Default)]
 pub(crate) struct KeyPrefix(u64);
 

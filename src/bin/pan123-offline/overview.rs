@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use console::{Style, measure_text_width, truncate_str};
 
-/// The longest and the shortest bar, in columns.
+/// Maximum and minimum width of a bar, in columns.
 const MAX_BAR_WIDTH: usize = 30;
 const MIN_BAR_WIDTH: usize = 8;
 

@@ -297,7 +297,7 @@ impl Report {
         Ok(())
     }
 
-    /// Counts a task that is not asked about, after a ban or a refused token.
+    /// Counts a task that is not polled, after a ban or a refused token.
     pub(crate) fn not_asked(&mut self) {
         self.tasks += 1;
         self.stopped.not_asked += 1;

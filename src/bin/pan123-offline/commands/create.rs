@@ -142,7 +142,7 @@ impl View for CreateView {
 
     fn not_created(&mut self, item: &Item, _: NotCreated, error: &Error) -> io::Result<()> {
         self.failed += 1;
-        // Nothing can be asked after a ban or without a token.
+        // No request can be made after a ban or without a token.
         if ExitStatus::of(error) == ExitStatus::Refused {
             self.ids.clear();
         }

@@ -545,7 +545,7 @@ fn only_the_owner_can_read_a_new_journal() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// A disk that notes what it is asked for, and fails on demand.
+/// A disk that records its calls, and fails on demand.
 #[derive(Debug, Default)]
 struct Disk {
     bytes: Mutex<Vec<u8>>,
