@@ -539,7 +539,7 @@ fn error_codes_become_api_errors() {
         |code: i64| format!(r#"{{"code":{code},"message":"m","data":null,"x-traceID":"{TRACE}"}}"#);
     check(vec![
         row("1", 200, with(1), api(1, "m")).trace_id(TRACE).text(
-            "the service returned code 1: the request was rejected, check the task id and what was sent; \
+            "the service returned code 1: the request was rejected, check the task id or URL that was sent; \
              received: m (trace id 4b_kong-db-5898fdd8c6-t5pvc)",
         ),
         row("401", 200, r#"{"code":401,"message":"token is expired","data":null}"#, api(401, "token is expired"))
@@ -842,8 +842,8 @@ fn http_statuses_with_an_envelope_become_api_errors() {
             .retry_after(u64::MAX),
         // With an envelope, the code decides whether a 5xx is transient.
         row("500 around 1", 500, with("1"), api(1, "m")).trace_id("t").text(
-            "the service returned code 1 with HTTP 500: the request was rejected, check the task id and what was \
-             sent; received: m (trace id t)",
+            "the service returned code 1 with HTTP 500: the request was rejected, check the task id or URL that \
+             was sent; received: m (trace id t)",
         ),
         row("500 around 429", 500, with("429"), api(429, "m")).transient().trace_id("t"),
         row("404 around 5066", 404, with("5066"), api(5066, "m")).trace_id("t"),

@@ -102,7 +102,9 @@ impl ApiError {
             ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED if self.is_token_request => {
                 "no access token was issued, check the client id and secret"
             }
-            ErrorCode::INTERNAL => "the request was rejected, check the task id and what was sent",
+            ErrorCode::INTERNAL => {
+                "the request was rejected, check the task id or URL that was sent"
+            }
             ErrorCode::UNAUTHORIZED => {
                 "the access token is invalid, expired or replaced, get a new one"
             }

@@ -219,7 +219,7 @@ fn a_doubled_url_is_created_once() {
     Tool::of(&service)
         .feed("create - --rate inf", urls)
         .ends(0)
-        .says("2 of the URLs are doubled and were created once");
+        .says("2 lines repeat a URL, which was created once");
     assert_eq!(service.request_count(), 3);
 }
 

@@ -170,10 +170,10 @@ impl View for CreateView {
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
         self.report.close();
         if progress.doubled > 0 {
-            let doubled = progress.doubled;
-            self.say(&format!(
-                "{doubled} of the URLs are doubled and were created once"
-            ));
+            self.say(&match progress.doubled {
+                1 => "1 line repeats a URL, which was created once".to_owned(),
+                doubled => format!("{doubled} lines repeat a URL, which was created once"),
+            });
         }
         if is_interrupted {
             let summary = self.report.summary();
