@@ -338,7 +338,7 @@ fn a_refused_token_is_replaced() {
 fn demo_needs_no_account() {
     let run = Tool::new().run("demo");
     run.ends(0)
-        .says("this is a demonstration")
+        .says("a demonstration: one task fails")
         .says("6 succeeded, 1 failed, 1 given up");
     run.says("`wait` would end with exit code 5")
         .says("403323: the service returned code 1");

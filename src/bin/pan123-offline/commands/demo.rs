@@ -53,9 +53,9 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
         .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)));
     let client = traffic::observe(builder, common.verbose).build()?;
     let report = begin(common)?;
-    report.lock().note(
-        "this is a demonstration on a built-in service: one task fails, and one does not exist",
-    );
+    report
+        .lock()
+        .note("a demonstration: one task fails, and one does not exist");
     let ids = task_ids();
     for id in &ids {
         report.lock().add_task(&Task { id: *id, url: None });
