@@ -1,4 +1,4 @@
-//! A build script: a package whose `build.rs` polls a task of the stand-in and compiles its progress in.
+//! A package whose `build.rs` polls a task of the stand-in and compiles its progress in.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use pan123_offline::testing::Service;
 use pan123_offline::{Progress, Status};
 
 #[test]
-fn a_build_script_asks_for_a_task() {
+fn a_build_script_polls_a_task() {
     let service = Service::start().unwrap();
     service.task(403316, [Progress::new(Status::Succeeded, 100)]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

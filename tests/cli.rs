@@ -1,9 +1,10 @@
-//! The command `pan123-offline`, as its users run it: the built program, against the stand-in.
+//! Tests of the built program `pan123-offline` against the stand-in.
 //!
-//! `cargo test --features cli --test cli`. Each run has an environment and a home of its own, ends by itself or is
-//! killed, and may print no secret: `cli/tool.rs` sees to that for every one of them.
+//! `cargo test --features cli --test cli`. Each run has an environment and a home of its own, ends
+//! by itself or is killed, and must print no secret: `cli/tool.rs` checks that for each run.
 //!
-//! Windows runs what needs no shell, no signals and no file modes; Linux alone has `/proc`, `script` and `/dev/full`.
+//! On Windows the tests run that need no shell, no signals and no file modes. Tests that need
+//! `/proc`, `script` or `/dev/full` run on Linux only.
 
 #[path = "cli/commands.rs"]
 mod commands;

@@ -1,4 +1,5 @@
-//! Odd responses and a system in trouble: each must be an error that says what it is, and lose nothing.
+//! Unusual responses and faults of the system: each is an error that names its cause and loses no
+//! task.
 
 mod support;
 
@@ -157,7 +158,8 @@ fn refusal_of_a_token_request_shows_no_new_token() {
     assert!(!texts.contains("eyJhbGci"), "{texts}");
 }
 
-/// The cache can be read and not written: next to a name of 250 bytes there is no name for a temporary file.
+/// The cache can be read but not written: after a name of 250 bytes the name of the temporary file
+/// is too long.
 #[test]
 fn refused_token_of_an_unwritable_cache_is_sent_once() {
     let service = Service::start().unwrap();
@@ -252,7 +254,7 @@ fn panic_of_a_middleware_loses_no_task() {
     assert_eq!((ended, panics), (vec![0, 1, 2], 1));
 }
 
-/// The error that a middleware returns may be the one with which ureq reports that it has no address.
+/// A middleware may return the error with which ureq reports that there is no address.
 #[test]
 fn refusal_by_a_middleware_ends_the_call() {
     let service = service();

@@ -1,4 +1,4 @@
-//! For an account at the real service: prints what its document does not say, for a report.
+//! Requests to the real service: prints values that its document does not specify.
 //!
 //! `PAN123_ACCESS_TOKEN=… PAN123_TASK_ID=403316 cargo test --test live -- --ignored --nocapture`
 //!

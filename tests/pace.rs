@@ -1,4 +1,5 @@
-//! The pace of requests, the pause after a 429 and the refused tokens: state that the clones of a client share.
+//! The state that the clones of a client share: the pace of requests, the pause after a 429 and the
+//! refused tokens.
 
 mod support;
 
@@ -347,7 +348,8 @@ fn stale_token_of_another_client_costs_no_task() {
     }
 }
 
-/// Four watches, ten waits and a migration on clones of one client with the default gap, and a 429 in the middle.
+/// Four watches, ten waits and a migration run on clones of one client with the default gap, and
+/// the service sends a 429 in the middle.
 #[test]
 fn all_users_of_a_client_keep_one_pace() {
     const PAUSE: Duration = ms(2000);

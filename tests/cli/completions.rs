@@ -17,7 +17,7 @@ const CASES: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Asserts that a shell offers this, whatever it writes beside the words.
+/// Asserts that a shell offers these words. It may write more than the words.
 #[track_caller]
 fn offers(shell: &str, line: &str, expected: &[&str], offered: &str) {
     let mut words: Vec<_> = offered
@@ -117,7 +117,7 @@ fn zsh_completes_commands_and_their_options() {
 }
 
 #[test]
-fn an_unknown_shell_is_refused() {
+fn rejects_an_unknown_shell() {
     Tool::new()
         .run("completions csh")
         .ends(2)

@@ -1,4 +1,4 @@
-//! The exit codes, what is said beside them, and which of several wins.
+//! The exit codes, the messages beside them, and their order of severity.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::tool::{Run, Tool};
 
 const BAN: &str = r#"{"code":"403","message":"123pan-global-slb forbidden client ip 203.0.113.7"}"#;
 
-/// A stand-in whose tasks each come to another end.
+/// A stand-in whose tasks each have a different end.
 fn service_of_ends() -> Service {
     let service = Service::start().unwrap();
     service.task(1, [Progress::new(Status::Succeeded, 100)]);
@@ -35,13 +35,13 @@ fn ends(arguments: &str, code: i32) -> Run {
 }
 
 #[test]
-fn success() {
+fn success_ends_with_0() {
     ends("process 1 3", 0).is_quiet();
     ends("wait 1", 0).sums_up("1 succeeded");
 }
 
 #[test]
-fn a_failed_task() {
+fn a_failed_task_ends_with_1() {
     ends("process 1 2 3", 1).is_quiet();
     ends("wait 1 2", 1)
         .says("pan123-offline: 2: failed\n")
@@ -50,7 +50,7 @@ fn a_failed_task() {
 }
 
 #[test]
-fn out_of_time() {
+fn a_timeout_ends_with_4() {
     ends("wait 1 3 --timeout 0s", 4)
         .says("3: task 3 did not end within")
         .says("it continues at the service");
@@ -58,7 +58,7 @@ fn out_of_time() {
 }
 
 #[test]
-fn a_refusal() {
+fn a_refused_task_ends_with_5() {
     ends("process 4", 5).says("4: the service returned code 5113: the traffic quota is used up");
     ends("wait 4", 5).says("(trace id stand-in-0001)");
     ends("process 9", 5)
@@ -67,7 +67,7 @@ fn a_refusal() {
 }
 
 #[test]
-fn not_authorised() {
+fn a_refused_token_ends_with_3() {
     for command in ["process", "wait"] {
         let run = ends(&format!("{command} 5"), 3);
         run.prints("")
@@ -80,18 +80,18 @@ fn not_authorised() {
 
 /// A task with a transient error is polled again within the rate.
 #[test]
-fn the_rate_counts_what_is_asked_again() {
+fn the_rate_counts_repeated_polls() {
     let service = Service::start().unwrap();
     service.reply_with(|_| Some(Reply::code(429, "too many").header("Retry-After", "0")));
     Tool::of(&service).run("process 1 2 3 --rate 20").ends(5);
     let requests = service.requests();
     assert_eq!(requests.len(), 9);
-    // Eight times 50 ms lie between them; what the way takes may differ.
+    // The nine requests are eight times 50 ms apart; the network delay may differ.
     assert!(requests[8].at - requests[0].at > std::time::Duration::from_millis(300));
 }
 
 #[test]
-fn a_task_is_created_again_only_where_there_is_none_yet() {
+fn a_creation_is_repeated_only_if_no_task_exists() {
     for (reply, requests) in [
         (Reply::code(429, "too many"), 3),
         (Reply::new(429), 3),
@@ -122,7 +122,7 @@ fn one_task_of_two_urls_is_followed_once() {
 }
 
 #[test]
-fn what_to_do_is_said_once() {
+fn advice_is_printed_once() {
     let service = Service::start().unwrap();
     service.reply_with(|_| Some(Reply::code(401, "token is expired")));
     let run = Tool::of(&service).run("wait 1 2 3 --rate inf");
@@ -136,7 +136,7 @@ fn what_to_do_is_said_once() {
 }
 
 #[test]
-fn banned() {
+fn a_ban_ends_with_3() {
     for command in ["process", "wait"] {
         let run = ends(&format!("{command} 6"), 3);
         run.prints("")
@@ -146,7 +146,7 @@ fn banned() {
 }
 
 #[test]
-fn nobody_listens() {
+fn a_refused_connection_ends_with_5() {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -164,7 +164,7 @@ fn nobody_listens() {
 }
 
 #[test]
-fn a_gateway_in_trouble() {
+fn a_gateway_error_is_quoted() {
     let service = service();
     service.reply_with(|_| {
         Some(
@@ -181,7 +181,7 @@ fn a_gateway_in_trouble() {
 }
 
 #[test]
-fn of_several_the_worst_counts() {
+fn the_worst_exit_code_is_used() {
     ends("wait 1 2 3 --timeout 0s", 4);
     ends("wait 3 2 1 4 --timeout 0s", 5);
     ends("process 2 4 1", 5);
@@ -191,7 +191,7 @@ fn of_several_the_worst_counts() {
 
 /// After a ban or a refused token no further request is made.
 #[test]
-fn a_ban_is_the_end() {
+fn a_ban_ends_all_polls() {
     for id in [5, 6] {
         let service = service_of_ends();
         Tool::of(&service)
@@ -211,7 +211,7 @@ fn a_ban_is_the_end() {
 }
 
 #[test]
-fn a_ban_is_the_end_of_what_was_created_too() {
+fn a_ban_ends_the_polls_of_created_tasks() {
     let service = Service::start().unwrap();
     service.reply_with(|request| {
         String::from_utf8_lossy(&request.body)
@@ -226,9 +226,9 @@ fn a_ban_is_the_end_of_what_was_created_too() {
     assert_eq!(service.request_count(), 2, "{:#?}", service.requests());
 }
 
-/// A wrong use makes no request.
+/// Wrong usage sends no request.
 #[test]
-fn usage() {
+fn wrong_usage_ends_with_2() {
     let service = service();
     let tool = Tool::of(&service);
     for (arguments, text) in [
@@ -318,9 +318,9 @@ fn usage() {
     assert_eq!(service.request_count(), 0);
 }
 
-/// One URL that cannot work does not take the others with it, nor is it passed over in silence.
+/// An invalid URL is reported, and the other URLs are created.
 #[test]
-fn a_url_that_cannot_work() {
+fn an_invalid_url_is_reported_and_the_others_are_created() {
     let service = Service::start().unwrap();
     let urls = "http://a.example/1.png\nnonsense\nhttp://a.example/3.png\n";
     let run = Tool::of(&service).feed("create - --rate inf", urls);
@@ -331,7 +331,7 @@ fn a_url_that_cannot_work() {
 }
 
 #[test]
-fn a_ban_after_a_url_that_cannot_work_is_the_end_too() {
+fn a_ban_after_an_invalid_url_ends_the_list() {
     let service = Service::start().unwrap();
     service.reply_with(|_| Some(Reply::json(BAN)));
     Tool::of(&service)
@@ -342,7 +342,7 @@ fn a_ban_after_a_url_that_cannot_work_is_the_end_too() {
 }
 
 #[test]
-fn the_largest_and_the_smallest() {
+fn accepts_the_largest_and_the_smallest_values() {
     let service = Service::start().unwrap();
     service.task(0, [Progress::new(Status::Succeeded, 100)]);
     service.task(u64::MAX, [Progress::new(Status::Succeeded, 100)]);
@@ -352,7 +352,7 @@ fn the_largest_and_the_smallest() {
         .ends(0)
         .is_quiet()
         .prints(lines);
-    // Times that no clock reaches.
+    // Deadlines beyond the range of the clock.
     tool.run("wait 0 18446744073709551615 --timeout 500000000000years --request-timeout 500000000000years")
         .ends(0)
         .prints(lines);
@@ -371,9 +371,9 @@ fn request_timeout_bounds_a_request() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
-/// A server's words do not steer the terminal, wherever it puts them.
+/// Control characters are escaped in each field of a response.
 #[test]
-fn hostile_words() {
+fn control_characters_of_the_service_are_escaped() {
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n\u{7f}";
     let quoted = serde_json::Value::from(evil).to_string();
     let replies = vec![
@@ -418,9 +418,9 @@ fn hostile_words() {
     }
 }
 
-/// The user's own list may come from somebody else.
+/// A list may come from an untrusted source.
 #[test]
-fn hostile_addresses() {
+fn control_characters_of_a_list_are_escaped() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).feed("create -", "\u{1b}]0;owned\u{7}\n");
     run.ends(2).prints("");

@@ -11,7 +11,7 @@ use crate::tool::{CLIENT_ID, Run, Running, SECRET, TOOL, Tool, until};
 const BAN: &str = r#"{"code":"403","message":"forbidden client ip 203.0.113.7"}"#;
 const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
 
-/// Every task runs for ever.
+/// A stand-in whose tasks never end.
 fn service_of_running_tasks() -> Service {
     let service = Service::start().unwrap();
     service.reply_with(|request| {
@@ -51,7 +51,7 @@ fn wait_follows_tasks_while_the_list_is_read() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn ids_of_a_pipe_are_not_lost() {
+fn open_ids_of_a_pipe_are_printed() {
     let service = service_of_running_tasks();
     service.task(2, [SUCCEEDED]);
     service.reply_with(|request| (request.task_id()? != 2).then(|| Reply::progress(RUNNING)));
@@ -78,7 +78,7 @@ fn ids_of_a_pipe_are_not_lost() {
 }
 
 #[test]
-fn many_timeouts_are_told_in_one_line() {
+fn many_timeouts_are_reported_in_one_line() {
     let service = service_of_running_tasks();
     let tool = Tool::of(&service);
     let run = tool.feed("wait - --timeout 0s --rate inf", ids(300));
@@ -92,7 +92,7 @@ fn many_timeouts_are_told_in_one_line() {
 }
 
 #[test]
-fn a_ban_is_told_once() {
+fn a_ban_is_reported_once() {
     for (command, summary) in [
         (
             "wait",
@@ -197,7 +197,7 @@ fn verbose_prints_requests_without_a_response() {
 }
 
 #[test]
-fn without_a_terminal_a_line_tells_the_progress() {
+fn without_a_terminal_progress_is_a_line() {
     let service = service_of_running_tasks();
     let run = Tool::of(&service).feed("wait - --rate inf --timeout 12s", ids(20));
     run.ends(4)
@@ -205,10 +205,10 @@ fn without_a_terminal_a_line_tells_the_progress() {
         .says("20 tasks did not end within ");
 }
 
-/// An outage like one of 32 s, which gave up all tasks once: eight errors each.
+/// The outage gives each task eight errors in a row, as one of 32 s does.
 #[test]
 #[ignore = "takes almost a minute; `.ci/run` runs it"]
-fn wait_rides_out_an_outage() {
+fn wait_continues_after_an_outage() {
     let service = Service::start().unwrap();
     let polls = AtomicUsize::new(0);
     service.reply_with(move |request| {

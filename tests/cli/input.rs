@@ -1,4 +1,4 @@
-//! Standard input: ids and URLs by `-`, few and many, and what is no such thing.
+//! Standard input: lists of ids and URLs by `-`, long lists, and invalid lines.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ pub(crate) fn ids(count: u64) -> String {
     })
 }
 
-/// Each of so many tasks has its one end in `lines`.
+/// Asserts that `lines` has exactly one end for each task.
 #[track_caller]
 pub(crate) fn all_ended(lines: &str, count: u64) {
     let ended: Vec<u64> = lines
@@ -49,7 +49,7 @@ pub(crate) fn all_ended(lines: &str, count: u64) {
 }
 
 #[test]
-fn lines_of_any_form() {
+fn accepts_lines_of_each_form() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     let expected = "7\tsucceeded\t100 %\n8\tsucceeded\t100 %\n9\tsucceeded\t100 %\n";
@@ -73,7 +73,7 @@ fn lines_of_any_form() {
 }
 
 #[test]
-fn standard_input_among_arguments() {
+fn accepts_standard_input_among_arguments() {
     let service = service_of_any_task();
     let run = Tool::of(&service).feed("process 1 - 2 - --rate inf", "7\n8\n");
     run.ends(0).is_quiet().prints(
@@ -156,7 +156,7 @@ fn process_and_create_do_not_read_to_the_end_first() {
 }
 
 #[test]
-fn nothing_to_do() {
+fn rejects_an_empty_list() {
     let service = service();
     let tool = Tool::of(&service);
     for command in ["process -", "wait -", "create -", "wait - -"] {
@@ -176,7 +176,7 @@ fn nothing_to_do() {
 }
 
 #[test]
-fn urls_from_standard_input() {
+fn create_reads_urls_from_standard_input() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).feed(
         "create - --rate inf",
@@ -224,7 +224,7 @@ fn a_doubled_url_is_created_once() {
 }
 
 #[test]
-fn what_is_created_can_be_waited_for() {
+fn wait_reads_the_output_of_create() {
     let service = Service::start().unwrap();
     service.new_tasks(|id, _| match id {
         403_317 | 403_319 => vec![Progress::new(Status::Failed, 20)],
@@ -250,7 +250,7 @@ fn what_is_created_can_be_waited_for() {
 }
 
 #[test]
-fn ten_thousand() {
+fn follows_ten_thousand_tasks() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     for command in ["process", "wait"] {
@@ -263,7 +263,7 @@ fn ten_thousand() {
 }
 
 #[test]
-fn ten_thousand_new_tasks() {
+fn creates_ten_thousand_tasks() {
     let service = Service::start().unwrap();
     service.keep_requests(0);
     let urls: String = (0..10_000)
@@ -276,10 +276,10 @@ fn ten_thousand_new_tasks() {
     assert!(run.ends(0).says("10000 created\n").stdout == expected);
 }
 
-/// A minute's work for an unoptimised build on a slow machine: `cargo test --features cli --test cli -- --ignored`.
+/// Takes a minute in an unoptimised build: `cargo test --features cli --test cli -- --ignored`.
 #[test]
 #[ignore = "takes long"]
-fn a_hundred_thousand() {
+fn follows_a_hundred_thousand_tasks() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     for command in ["process", "wait"] {
@@ -288,10 +288,10 @@ fn a_hundred_thousand() {
     }
 }
 
-/// Whoever reads goes away: no word of it, and the exit code of a program that a closed pipe kills.
+/// The command ends without a message, with the exit code of a program that SIGPIPE has ended.
 #[cfg(unix)]
 #[test]
-fn a_closed_pipe() {
+fn a_closed_pipe_ends_the_command() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     for json in ["", " --json"] {
@@ -314,7 +314,7 @@ fn a_closed_pipe() {
 
 #[cfg(unix)]
 #[test]
-fn a_closed_output() {
+fn a_closed_output_is_ignored() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     tool.shell("pan123-offline wait 1 >&-", "")
@@ -328,7 +328,7 @@ fn a_closed_output() {
 /// A result that was not written is no success.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk() {
+fn a_full_disk_is_an_error() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     for command in [

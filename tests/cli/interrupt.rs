@@ -1,4 +1,4 @@
-//! Ctrl-C and its like: the end at once, with what is known.
+//! Ctrl-C, SIGTERM and SIGHUP: the command ends at once, with a summary.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::input::{ids, service_of_any_task};
 use crate::support::{RUNNING, service};
 use crate::tool::{Running, TOOL, Tool, until};
 
-/// Longer than any test may take: whoever waits for it fails.
+/// A delay longer than the time limit of a run: a test that waits for it fails.
 const NEVER: Duration = Duration::from_secs(600);
 
 /// Task 1 succeeds, 2 fails, 3 runs, 4 does not exist; a request for task 9 hangs.
@@ -25,7 +25,7 @@ fn service_that_hangs() -> Service {
     service
 }
 
-/// Starts the tool as a terminal does, whatever the one who runs the tests has made of the signals.
+/// Starts the tool with the default handling of signals, as a terminal does.
 fn start(tool: &Tool, arguments: &str) -> Running {
     let signals = "--default-signal=INT,TERM,HUP";
     let arguments: Vec<_> = [signals, TOOL]
@@ -43,7 +43,7 @@ fn start_until(service: &Service, arguments: &str, requests: usize) -> (Tool, Ru
 }
 
 #[test]
-fn in_the_middle_of_a_request() {
+fn ctrl_c_ends_the_command_during_a_request() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         for command in ["process", "wait"] {
             let service = service_that_hangs();
@@ -63,7 +63,7 @@ fn in_the_middle_of_a_request() {
 }
 
 #[test]
-fn between_two_requests() {
+fn ctrl_c_ends_the_command_between_two_requests() {
     let service = service();
     let tool = Tool::of(&service);
     // The second is due in three hours.
@@ -77,7 +77,7 @@ fn between_two_requests() {
 }
 
 #[test]
-fn while_tasks_are_created() {
+fn ctrl_c_ends_create_after_the_current_request() {
     let service = service_that_hangs();
     let urls = "http://a.example/1.png http://a.example/2.png http://a.example/9.png";
     let (_tool, running) = start_until(&service, &format!("create {urls} --request-timeout 1h"), 3);
@@ -94,7 +94,7 @@ fn while_tasks_are_created() {
 }
 
 #[test]
-fn in_json() {
+fn ctrl_c_prints_no_further_json_line() {
     let service = service_that_hangs();
     let (_tool, running) = start_until(&service, "wait 1 9 --json --request-timeout 1h", 2);
     running.signal("INT");
@@ -108,9 +108,9 @@ fn in_json() {
     );
 }
 
-/// A reader that stands still holds up what is printed, but not the end.
+/// A full pipe blocks the output, but not the end of the command.
 #[test]
-fn while_nobody_reads() {
+fn ctrl_c_ends_the_command_while_its_output_is_not_read() {
     let service = service_of_any_task();
     let tool = Tool::of(&service);
     let list = tool.write("ids", 0o600, ids(10_000));
@@ -133,9 +133,9 @@ fn while_nobody_reads() {
         .says("the tasks go on at the service");
 }
 
-/// Under nohup a lost terminal is not the end, nor is Ctrl-C for what a script runs beside itself.
+/// `nohup` ignores SIGHUP, and a shell ignores SIGINT for the jobs in its background.
 #[test]
-fn a_signal_that_is_ignored_stays_so() {
+fn an_ignored_signal_stays_ignored() {
     for (ignored, end) in [("HUP", "TERM"), ("INT", "TERM")] {
         let service = service();
         let tool = Tool::of(&service);
@@ -149,7 +149,7 @@ fn a_signal_that_is_ignored_stays_so() {
         let mut running = Running::start(tool.command("env", &arguments), "");
         assert!(until(|| service.request_count() > 0));
         running.signal(ignored);
-        // It continues: two more requests are at least one whole pause after the signal.
+        // It continues: two more requests are at least one whole interval after the signal.
         let before = service.request_count();
         assert!(until(
             || service.request_count() >= before + 2 || running.has_ended()
@@ -163,7 +163,7 @@ fn a_signal_that_is_ignored_stays_so() {
 
 /// One thread makes requests, and one waits for Ctrl-C; 10,000 tasks take less than 64 MiB.
 #[test]
-fn threads_and_memory() {
+fn threads_and_memory_are_bounded() {
     let service = Service::start().unwrap();
     service
         .keep_requests(0)

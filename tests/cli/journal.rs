@@ -1,4 +1,4 @@
-//! The journal of `migrate` in trouble: a full disk, a second process, damage, another version.
+//! Faults of the journal of `migrate`: a full disk, a second process, damage, another version.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use pan123_offline::testing::Reply;
 use crate::migrate::{Case, FAST, creations, list, service};
 use crate::tool::{TOOL, Tool, until};
 
-/// A limit on the size of files stands for the end of a disk: in the middle of a record, wherever that is.
+/// A limit on the size of files takes the place of a full disk. It cuts a record at any byte.
 #[test]
 fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
     for name_len in [0, 1, 60, 120, 200, 300] {
@@ -31,7 +31,7 @@ fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
             .iter()
             .map(|name| counts[name].as_u64().unwrap())
             .sum();
-        // The one whose result was not recorded is unknown, and its id was printed.
+        // The URL whose result was not recorded is unknown, and its task id was printed.
         assert!(recorded as usize >= created.len(), "{counts}");
         assert!(counts["unknown"].as_u64() <= Some(1), "{counts}");
         if counts["unknown"] == 1 && run.stderr.contains("which is not recorded") {
@@ -48,7 +48,7 @@ fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
 }
 
 #[test]
-fn a_second_process_is_turned_away() {
+fn rejects_a_second_process() {
     let case = Case::new(&list(2));
     case.service
         .reply_next(Reply::nothing().delay(Duration::from_secs(600)));
@@ -62,7 +62,7 @@ fn a_second_process_is_turned_away() {
         .run(list)
         .ends(2)
         .says("another process is using the journal");
-    // What reads only is not turned away.
+    // Commands that only read the journal need no lock.
     assert_eq!(case.counts()["unknown"], 1);
     case.tool.run("migrate urls.txt --dry-run").ends(0);
     assert_eq!(case.service.request_count(), 1);
@@ -105,7 +105,7 @@ fn damage_and_other_versions_are_errors_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_torn_last_line_is_cut_off() {
+fn an_incomplete_last_line_is_cut_off() {
     let case = Case::new(&list(3));
     case.migrate("").ends(0);
     let mut file = fs::File::options()
@@ -120,7 +120,7 @@ fn a_torn_last_line_is_cut_off() {
     assert!(fs::read_to_string(case.journal()).unwrap().ends_with("}\n"));
 }
 
-/// The list is read while it is used, and none of its texts are kept.
+/// The list is read line by line, and its texts are not kept in memory.
 #[test]
 #[ignore = "takes half a minute; `.ci/run` runs it"]
 fn a_million_urls_from_a_pipe_fit_into_300_mb() {
@@ -137,7 +137,7 @@ fn a_million_urls_from_a_pipe_fit_into_300_mb() {
     assert!(service.request_count() > 100);
 }
 
-/// Wherever the timeout strikes (announced, sent, delayed), the journal reads and the exit code is the same.
+/// A timeout at each step (announced, sent, delayed) gives a valid journal and the same exit code.
 #[test]
 fn a_timeout_while_tasks_are_created_ends_with_4() {
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! The lines of `--json` against a committed listing, `lines.txt`: what scripts rely on.
+//! The lines of `--json`, on which scripts rely, against the committed listing `lines.txt`.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::tool::{Run, Tool};
 
 const LISTING: &str = include_str!("lines.txt");
 
-/// Task by task what there is to tell.
+/// A stand-in with a task for each kind of line.
 fn scene() -> Service {
     let service = Service::start().unwrap();
     let progress = |number, percent| Progress::new(Status::from(number), percent);
@@ -58,7 +58,7 @@ fn run(tool: &Tool, service: &Service, arguments: &str) -> Run {
     run
 }
 
-/// Puts names in the place of what changes: times, folders, the text and number of an operating system's error.
+/// Replaces texts that differ between runs by names: times, folders, errors of the system.
 fn settled(mut line: Value) -> Value {
     if let Some(got) = line.get_mut("issued_at") {
         *got = "TIME".into();

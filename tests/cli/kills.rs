@@ -1,4 +1,4 @@
-//! `migrate` and `create --journal` are killed and interrupted: nothing is lost, and nothing created twice.
+//! Kills and signals during `migrate` and `create --journal`: no URL is lost or created twice.
 
 use std::fs;
 use std::thread;
@@ -35,7 +35,7 @@ fn start(case: &Case, arguments: &str) -> Running {
     Running::start(case.tool.command("env", &arguments), "")
 }
 
-/// Each URL has exactly one end, or is listed as unknown; none was created twice.
+/// Asserts that each URL has exactly one end or is listed as unknown, and none was created twice.
 #[track_caller]
 fn assert_nothing_lost_or_doubled(case: &Case, count: usize) {
     let report = case
@@ -63,8 +63,8 @@ fn assert_nothing_lost_or_doubled(case: &Case, count: usize) {
     println!("{unknown} of {count} unknown");
 }
 
-/// Starts a command again and again, and ends each run by a random signal at a random time. Returns how many were
-/// ended so; fewer than `times` if a run has ended by itself.
+/// Starts a command repeatedly, and ends each run by a random signal at a random time. Returns the
+/// number of runs that a signal ended: fewer than `times` if a run has ended by itself.
 fn interrupt(case: &Case, command: &str, input: &str, signals: &[&str], times: usize) -> usize {
     let mut random = Random::new();
     for number in 0..times {
@@ -108,7 +108,7 @@ fn two_hundred_kills_lose_nothing_and_create_nothing_twice() {
     let run = case.migrate("");
     assert!([0, 1].contains(&run.code()), "{run:#?}");
     assert_nothing_lost_or_doubled(&case, 300);
-    // Twice are those only of which nobody knows, and on demand.
+    // Only unknown URLs are created twice, and only on demand.
     let unknown = case.counts()["unknown"].as_u64().unwrap();
     let before: usize = creations(&case.service).into_values().sum();
     case.migrate("--recreate-unknown").ends(0);
@@ -116,10 +116,9 @@ fn two_hundred_kills_lose_nothing_and_create_nothing_twice() {
     assert_eq!(after - before, unknown as usize);
 }
 
-/// The steps of one URL's records: before, in the middle of, and after each. The journal is cut as a kill there
-/// would leave it.
+/// The journal of one URL is cut before, within and after each record, as by a kill there.
 #[test]
-fn a_kill_at_each_byte_of_the_journal() {
+fn a_kill_at_each_byte_of_the_journal_loses_nothing() {
     let whole = {
         let case = Case::new(&list(1));
         case.migrate("").ends(0);
@@ -160,9 +159,9 @@ fn a_kill_at_each_byte_of_the_journal() {
     }
 }
 
-/// Killed while the service has the request, and after its response was sent.
+/// The process is killed while the request is pending, and after the response was sent.
 #[test]
-fn a_kill_before_and_after_the_response() {
+fn a_kill_before_or_after_the_response_loses_nothing() {
     for delay in [600, 0] {
         let case = Case::new(&list(1));
         let reply = Reply::json(&br#"{"code":0,"message":"ok","data":{"taskID":7}}"#[..]);

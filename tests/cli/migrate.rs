@@ -1,4 +1,4 @@
-//! `migrate`: a list of images, its journal, and starting again.
+//! `migrate`: a list of images, its journal, and a second start.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::tool::{Run, Tool};
 pub(crate) const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
 const FAILED: Progress = Progress::new(Status::Failed, 40);
 
-/// Rates that no test waits for.
+/// Rates without a limit.
 pub(crate) const FAST: &str = "--rate inf --create-rate inf";
 
 /// A stand-in whose new tasks succeed at once; those of URLs with `fail` in them fail.
@@ -148,7 +148,7 @@ fn reports_failed_refused_and_invalid_lines_and_goes_on() {
     assert_eq!(counts["https://a.example/1.png"], 1);
 }
 
-/// All ended, some failed or unknown: 1.
+/// The exit code is 1 if all tasks have ended and some have failed or are unknown.
 #[test]
 fn the_exit_code_is_that_of_the_whole_journal() {
     let case = Case::new("https://a.example/fail.png\nhttps://a.example/1.png\n");
@@ -167,7 +167,7 @@ fn sends_the_file_names_and_the_options() {
     let expected = json!({"url": "https://a.example/1.png", "type": 1, "fileName": "one.png",
         "businessDirID": "77", "callBackUrl": "http://c.example/done"});
     assert_eq!(body, expected);
-    // An option that cannot work is no error of each URL.
+    // An invalid option is one error, and not one for each URL.
     case.migrate("--callback-url ftp://c.example")
         .ends(2)
         .says("callback_url");
@@ -225,7 +225,7 @@ fn an_empty_or_absent_list_is_an_error() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_done_and_sends_nothing() {
+fn a_dry_run_prints_the_plan_and_sends_nothing() {
     let case = Case::new(&(list(4) + &list(1) + "no url\n"));
     let run = case.tool.run("migrate urls.txt --dry-run");
     let expected = "lines\t6\ndoubled\t1\nnew\t4\nopen\t0\nsucceeded\t0\nfailed\t0\nunknown\t0\ninvalid\t1\n\
@@ -254,7 +254,7 @@ fn a_dry_run_tells_what_would_be_done_and_sends_nothing() {
 #[test]
 fn unknown_urls_are_created_again_on_demand_only() {
     let case = Case::new(&list(3));
-    // Whether the first was created, nobody knows.
+    // The creation of the first URL has no known result.
     case.service.reply_next(Reply::nothing());
     let run = case.migrate("");
     run.ends(1)
@@ -313,7 +313,7 @@ fn stops_after_the_maximum_number_of_failures() {
 }
 
 #[test]
-fn json_lines_tell_progress_before_the_end() {
+fn json_lines_report_progress_before_the_end() {
     let service = Service::start().unwrap();
     service.new_tasks(|_, _| vec![Progress::new(Status::InProgress, 30), SUCCEEDED]);
     let tool = Tool::of(&service);

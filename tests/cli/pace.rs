@@ -1,4 +1,5 @@
-//! The pace of `migrate` and `create`, and what stops them: rates, 429, outages, a ban, the quota, the token.
+//! The pace of `migrate` and `create`, and errors that pause or end them: 429, outages, a ban, the
+//! quota, the token.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,9 +50,9 @@ fn no_second_has_more_requests_than_the_rates_allow() {
     assert_rate(times(&case.service, None), 5);
 }
 
-/// A 429 holds the whole queue; then the same URL comes again.
+/// A 429 pauses the whole queue; then the request for the same URL is repeated.
 #[test]
-fn a_rate_limit_holds_everything() {
+fn a_rate_limit_pauses_all_requests() {
     for command in ["migrate urls.txt", "create -"] {
         let case = Case::new(&list(3));
         case.service.reply_next(
@@ -111,7 +112,7 @@ fn a_ban_in_the_middle_ends_everything() {
     }
 }
 
-/// The quota is no error of one URL.
+/// A used-up quota affects all URLs, and so ends the creations.
 #[test]
 fn a_used_up_quota_stops_creating() {
     for command in ["migrate urls.txt", "create -"] {
@@ -142,9 +143,9 @@ fn a_used_up_quota_stops_creating() {
     }
 }
 
-/// Without credentials a token that ends is the end; with them there is a new one.
+/// Without credentials an expired token ends the run; with them a new token is requested.
 #[test]
-fn a_token_that_ends_in_the_middle() {
+fn an_expired_token_is_replaced_or_ends_the_run() {
     let case = Case::new(&list(6));
     let service = &case.service;
     service.reply_with(|request| {
@@ -172,11 +173,11 @@ fn a_token_that_ends_in_the_middle() {
     case.service.revoke_tokens();
     running.end().ends(0).says("6 of 6 finished");
     assert_eq!(case.service.tokens_issued(), 2);
-    // A refused token has created nothing, so the same URL came once more.
+    // A request with a refused token creates nothing, so the same URL is sent again.
     assert!(creations(&case.service).values().all(|times| *times <= 2));
 }
 
-/// Refused connections pause the queue; then the same URL comes again.
+/// Refused connections pause the queue; then the request for the same URL is repeated.
 #[test]
 fn an_outage_pauses_the_queue() {
     let case = Case::new(&list(3));

@@ -1,4 +1,4 @@
-//! Differences between Unix and Windows: processes, file modes, the user's folders, and a text of the system.
+//! Differences between Unix and Windows: processes, file modes, the user's folders, system errors.
 
 #[cfg(unix)]
 mod imp {
@@ -11,7 +11,7 @@ mod imp {
     use std::path::Path;
     use std::process::{Child, Command, ExitStatus, Stdio};
 
-    /// The variables of the user's home, of the folder for configuration, and of the folder for caches.
+    /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"];
     /// Variables without which no program runs.
     pub(crate) const KEPT: [&str; 0] = [];
@@ -66,7 +66,7 @@ mod imp {
     use std::path::Path;
     use std::process::{Child, Command, ExitStatus};
 
-    /// The variables of the user's home, of the folder for configuration, and of the folder for caches.
+    /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["USERPROFILE", "APPDATA", "LOCALAPPDATA"];
     /// Variables without which no program runs: sockets need the system's folder.
     pub(crate) const KEPT: [&str; 1] = ["SystemRoot"];
@@ -92,7 +92,7 @@ mod imp {
         OsString::from_wide(&units)
     }
 
-    /// There are no modes: the folder decides.
+    /// Accepts any file: Windows has no file modes, and the folder decides.
     pub(crate) fn set_mode(_: &Path, _: u32) {}
 
     #[track_caller]
@@ -103,7 +103,7 @@ mod imp {
 
 pub(crate) use imp::*;
 
-/// The folders for configuration and for caches, in the home folder. macOS has no variables for them.
+/// The folders for configuration and caches in the home folder. macOS has no variables for them.
 const IN_HOME: [&str; 2] = if cfg!(target_os = "macos") {
     ["Library/Preferences", "Library/Caches"]
 } else {

@@ -1,5 +1,5 @@
-//! `report` and `status`: what they print of a journal, and that it can be fed back. They need no
-//! account and send nothing.
+//! `report` and `status`: their output, which other commands can read. They need no account and
+//! send no request.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::tool::Tool;
 
-/// The form of the journal as its documentation has it, not as the command writes it.
+/// The documented form of the journal, independent of the command's own writer.
 fn record(step: &str, url: &str, more: &str) -> String {
     format!("{{\"at\":\"2026-02-16T10:00:00.000Z\",\"step\":\"{step}\",\"url\":\"{url}\"{more}}}\n")
 }
@@ -176,14 +176,14 @@ fn report_can_be_fed_back() {
     assert_eq!(bodies, expected);
 }
 
-/// Whoever locks it: reading takes no lock, and changes nothing.
+/// Reading takes no lock and changes nothing.
 #[test]
 fn a_journal_that_is_in_use_can_be_read() {
     let tool = tool();
     let path = tool.path("urls.journal");
     let torn = journal() + "{\"at\":\"2026-02";
     fs::write(&path, &torn).unwrap();
-    // On Windows the lock is a file of its own: nobody could read a journal that is locked itself.
+    // On Windows the lock is a file of its own, because a locked file cannot be read.
     let locked = if cfg!(windows) {
         tool.write("urls.journal.lock", 0o600, "")
     } else {

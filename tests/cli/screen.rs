@@ -1,19 +1,19 @@
-//! A terminal: the screen after the bytes of a program, as far as progress bars need it.
+//! A terminal emulator with the control sequences of progress bars.
 
-/// A terminal of some rows, and what has scrolled out of it at the top.
+/// The rows of a terminal, and those that have scrolled out at the top.
 pub(crate) struct Screen {
     height: usize,
     width: usize,
-    /// From the first that scrolled out to the last that was touched.
+    /// The rows from the first that scrolled out to the last that was written.
     lines: Vec<Vec<char>>,
-    /// Which of them is the first on the terminal.
+    /// The index of the first row on the terminal.
     top: usize,
     row: usize,
     column: usize,
 }
 
 impl Screen {
-    /// Shows this on an empty terminal.
+    /// Creates an empty terminal and writes this output to it.
     pub(crate) fn showing(height: usize, width: usize, output: &str) -> Self {
         let mut screen = Self {
             height,
@@ -44,7 +44,7 @@ impl Screen {
             .collect()
     }
 
-    /// The number of lines that have left it at the top.
+    /// The number of lines that have scrolled out at the top.
     pub(crate) fn scrolled(&self) -> usize {
         self.top
     }
@@ -75,7 +75,7 @@ impl Screen {
         self.top = self.top.max((self.row + 1).saturating_sub(self.height));
     }
 
-    /// Obeys a control sequence, and returns the bytes behind it.
+    /// Applies a control sequence, and returns the bytes after it.
     fn obey<'a>(&mut self, sequence: &'a str) -> &'a str {
         let end = sequence
             .find(|character: char| character.is_ascii_alphabetic())

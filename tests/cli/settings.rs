@@ -1,4 +1,4 @@
-//! Where the account comes from: options, then variables, then the file, and what is refused on the way.
+//! The sources of the account: options, variables and the file, in this order, and their errors.
 
 use pan123_offline::testing::Service;
 use serde_json::json;
@@ -12,7 +12,7 @@ fn default_file() -> String {
     format!("{}/pan123-offline/config.json", platform::CONFIG)
 }
 
-/// The token that the last request came with.
+/// The token of the last request.
 fn token_seen(service: &Service) -> String {
     let requests = service.requests();
     requests
@@ -30,7 +30,7 @@ fn refused(run: &Run, text: &str) {
 }
 
 #[test]
-fn options_then_variables_then_the_file() {
+fn options_override_variables_and_these_the_file() {
     let service = service();
     let file = json!({"access_token": "of-the-file", "base_url": service.base_url()});
     let tool = Tool::new();
@@ -51,7 +51,7 @@ fn options_then_variables_then_the_file() {
 }
 
 #[test]
-fn the_address_of_the_service_too() {
+fn base_url_has_the_same_order_of_sources() {
     let [option, variable, file] = [service(), service(), service()];
     let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
     let config = tool.write(
@@ -71,9 +71,9 @@ fn the_address_of_the_service_too() {
     );
 }
 
-/// The option names another file than the variable.
+/// The option overrides the variable, and both override the default file.
 #[test]
-fn the_file_that_is_named_counts() {
+fn a_named_file_replaces_the_default_one() {
     let service = service();
     let tool = Tool::at(&service);
     let first = tool.write("first.json", 0o600, r#"{"access_token":"first"}"#);
@@ -90,7 +90,7 @@ fn the_file_that_is_named_counts() {
 }
 
 #[test]
-fn the_usual_file() {
+fn the_default_file_is_read() {
     let service = service();
     service.credentials(CLIENT_ID, SECRET);
     let tool = Tool::new();
@@ -172,7 +172,7 @@ fn a_file_that_others_can_read_is_refused() {
 
 /// An error names a place in the file and does not quote it: `shows_no_secret` holds for each run.
 #[test]
-fn a_file_that_is_not_as_it_should_be() {
+fn rejects_an_invalid_file() {
     let service = service();
     let tool = Tool::at(&service);
     for (text, what) in [
@@ -221,7 +221,7 @@ fn a_file_that_is_not_as_it_should_be() {
 }
 
 #[test]
-fn half_of_a_pair() {
+fn rejects_incomplete_credentials() {
     let service = service();
     let id = || Tool::at(&service).with("PAN123_CLIENT_ID", CLIENT_ID);
     refused(
@@ -242,7 +242,7 @@ fn half_of_a_pair() {
         "there is a client secret, but no client id beside it",
     );
 
-    // The other half is not taken from elsewhere.
+    // Id and secret are never taken from two sources.
     let tool = id();
     tool.write(
         "config.json",
@@ -257,7 +257,7 @@ fn half_of_a_pair() {
 }
 
 #[test]
-fn an_empty_variable_is_none() {
+fn an_empty_variable_is_ignored() {
     let service = service();
     let empty = |tool: Tool| {
         [
@@ -282,7 +282,7 @@ fn an_empty_variable_is_none() {
 }
 
 #[test]
-fn no_account() {
+fn rejects_a_run_without_an_account() {
     let run = Tool::new().run("process 403316");
     refused(
         &run,
@@ -292,7 +292,7 @@ fn no_account() {
 }
 
 #[test]
-fn token_files() {
+fn token_files_are_read_and_validated() {
     let service = service();
     let tool = Tool::at(&service);
     for (text, what) in [
@@ -321,7 +321,7 @@ fn token_files() {
 /// Unix only: Windows has no file that stands for standard input.
 #[cfg(unix)]
 #[test]
-fn a_token_from_a_pipe() {
+fn reads_a_token_from_a_pipe() {
     let service = service();
     Tool::at(&service)
         .feed("process 403316 --token-file /dev/stdin", TOKEN)
@@ -331,7 +331,7 @@ fn a_token_from_a_pipe() {
 }
 
 #[test]
-fn an_address_that_cannot_work() {
+fn rejects_an_invalid_base_url() {
     let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
     for address in [
         "http://open-api.example",

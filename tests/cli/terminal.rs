@@ -1,6 +1,6 @@
-//! On a terminal: bars that reach their end, no more of them than fit, and colours for those who want them.
+//! Output on a terminal: bars that fit it and reach their end, and colours on demand.
 //!
-//! `script` of util-linux makes the terminal, `stty` gives it its size, and [`Screen`] shows what it would show.
+//! `script` of util-linux makes the terminal, `stty` sets its size, [`Screen`] has its contents.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::tool::{Run, Running, TOOL, Tool, until};
 
 const WIDTH: usize = 80;
 
-/// The tool on a terminal of this size. Its standard input is none, and standard error is the terminal, too.
+/// Starts the tool on a terminal of this size, with standard error on it and no standard input.
 fn start_on(tool: &Tool, [height, width]: [usize; 2], arguments: &str) -> Running {
     let line = format!(
         "stty rows {height} cols {width}; exec env --default-signal {TOOL} {arguments} </dev/null"
@@ -28,12 +28,12 @@ fn start(tool: &Tool, height: usize, arguments: &str) -> Running {
     start_on(tool, [height, WIDTH], arguments)
 }
 
-/// A tool on a terminal that can do everything.
+/// A tool on a terminal with colours, Unicode and a movable cursor.
 fn modern(tool: Tool) -> Tool {
     tool.with("TERM", "xterm-256color").with("LANG", "C.UTF-8")
 }
 
-/// Runs it to its end on such a terminal.
+/// Runs the tool to its end on such a terminal.
 #[track_caller]
 fn run(tool: Tool, height: usize, arguments: &str) -> (Run, Screen) {
     let run = start(&modern(tool), height, arguments).end();
@@ -103,7 +103,7 @@ fn each_task_has_its_row() {
 
 /// Were there more rows than the terminal has, some would scroll out and be drawn again below.
 #[test]
-fn no_more_rows_than_there_are() {
+fn rows_fit_the_height_of_the_terminal() {
     thread::scope(|scope| {
         for (height, tasks) in [
             (8, 30),
@@ -145,7 +145,7 @@ fn fits(height: usize, tasks: u64) {
             .any(|line| line.contains(&format!("{tasks} of {tasks} finished in"))),
         "{lines:#?}"
     );
-    // The total has its row all the time: it is not what is left out where there is too much.
+    // The total always has its row, also if rows of tasks are left out.
     if height > 1 {
         let is_total = |line: &String| line.contains(" finished in ") || line.contains(" ended  ");
         let mut frames =
@@ -168,7 +168,7 @@ fn fits(height: usize, tasks: u64) {
     );
 }
 
-/// The output to each moment when the cursor is about to leave the end of what is drawn.
+/// Returns the output up to each moment at which the cursor is about to leave the last line.
 fn frames(output: &str) -> impl Iterator<Item = &str> {
     let up_and_clear = output.match_indices("A\r\u{1b}[0J").map(|(at, _)| at);
     up_and_clear
@@ -176,7 +176,7 @@ fn frames(output: &str) -> impl Iterator<Item = &str> {
         .map(|at| &output[..at])
 }
 
-/// Messages scroll by above the bars, whole and once.
+/// Each message is printed once, complete, above the bars.
 #[test]
 fn errors_stand_above_the_bars() {
     let service = Service::start().unwrap();
@@ -219,7 +219,7 @@ fn errors_stand_above_the_bars() {
 }
 
 #[test]
-fn no_color() {
+fn no_color_is_obeyed() {
     let service = service_of_any_task();
     let (with, _) = run(Tool::of(&service), 24, "wait 1");
     assert!(is_colored(&with.ends(0).stdout), "{with:#?}");
@@ -229,7 +229,7 @@ fn no_color() {
 }
 
 #[test]
-fn a_terminal_that_can_do_nothing() {
+fn a_dumb_terminal_has_no_bars() {
     let service = service_of_any_task();
     for tool in [Tool::of(&service).with("TERM", "dumb"), Tool::of(&service)] {
         let run = start(&tool, 24, "wait 1").end();
@@ -241,7 +241,7 @@ fn a_terminal_that_can_do_nothing() {
 }
 
 #[test]
-fn json_and_single_answers_have_no_bars() {
+fn json_and_single_results_have_no_bars() {
     let service = service_of_any_task();
     let tool = Tool::of(&service).with("TERM", "xterm-256color");
     let json = start(&tool, 24, "wait 1 --json --quiet").end();
@@ -253,9 +253,9 @@ fn json_and_single_answers_have_no_bars() {
         .prints("1\tsucceeded\t100 %\r\n");
 }
 
-/// The screen takes no control characters but those of bars, and so it is the judge.
+/// [`Screen`] rejects all control characters except those of bars.
 #[test]
-fn hostile_words() {
+fn control_characters_of_the_service_are_escaped() {
     let service = Service::start().unwrap();
     service.reply_with(|_| {
         Some(Reply::code(
@@ -277,9 +277,9 @@ fn hostile_words() {
     }
 }
 
-/// Ctrl-C comes from the keyboard here. The bars stay as they are, with the last words below them.
+/// Ctrl-C comes from the keyboard. The bars stay unchanged, with the summary below them.
 #[test]
-fn interrupted() {
+fn ctrl_c_keeps_the_bars() {
     let service = service();
     let tool = modern(Tool::of(&service));
     let line = format!("stty rows 24 cols {WIDTH}; exec env --default-signal {TOOL} wait 403316");
@@ -302,7 +302,7 @@ fn interrupted() {
     );
 }
 
-/// Progress goes to standard error, and so shows while the results go to a file.
+/// Progress goes to standard error, and is shown while the results go to a file.
 #[test]
 fn bars_show_beside_results_in_a_file() {
     let service = service_of_any_task();
@@ -362,9 +362,9 @@ fn a_rate_limit_and_an_outage_are_shown() {
     }
 }
 
-/// A bar shows the delay itself; without one a line tells of it.
+/// A bar shows the delay; without a bar a line reports it.
 #[test]
-fn delayed_creations_are_told_where_no_bar_shows_them() {
+fn delayed_creations_are_reported_where_no_bar_shows_them() {
     for (option, is_told) in [("", false), ("--verbose", true)] {
         let case = Case::new(&list(2));
         let limited = Reply::code(429, "slow down").header("Retry-After", "2");
@@ -400,7 +400,7 @@ fn creations_of_a_list_have_a_bar() {
             Some(bar) => assert!(run.stdout.contains(bar), "{line}: {run:#?}"),
             None => assert!(!run.stdout.contains("done"), "{line}: {run:#?}"),
         }
-        // Nothing but ids is left.
+        // Standard output has only ids.
         let screen = Screen::showing(24, WIDTH, &run.stdout.replace('\t', " "));
         let lines = screen.lines();
         let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! Runs the tool: in an environment of its own, to its end, and never with a secret in what it prints.
+//! Runs the tool in an environment of its own, to its end, and checks that it prints no secret.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,17 +22,17 @@ pub(crate) const SECRET: &str = "Kx93-secret-that-must-not-show";
 /// Texts that no run may print: the token, the secret, and the tokens of the stand-in.
 const SECRETS: [&str; 3] = [TOKEN, SECRET, "issued-token-"];
 
-/// No run takes so long; one that does is killed, and its test fails.
+/// The time limit of a run. A run that exceeds it is killed, and its test fails.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The tool with its environment, and a home folder that goes when the test ends.
+/// The tool with its environment, and a home folder that is removed when the test ends.
 pub(crate) struct Tool {
     home: PathBuf,
     environment: BTreeMap<&'static str, OsString>,
 }
 
 impl Tool {
-    /// Without an account.
+    /// Creates a tool without an account.
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -60,12 +60,12 @@ impl Tool {
         tool
     }
 
-    /// With a token for this stand-in, from the environment.
+    /// Creates a tool with a token for this stand-in, from the environment.
     pub(crate) fn of(service: &Service) -> Self {
         Self::at(service).with("PAN123_ACCESS_TOKEN", TOKEN)
     }
 
-    /// For this stand-in, without an account.
+    /// Creates a tool for this stand-in, without an account.
     pub(crate) fn at(service: &Service) -> Self {
         Self::new().with("PAN123_BASE_URL", service.base_url())
     }
@@ -85,7 +85,7 @@ impl Tool {
             .with("PAN123_CLIENT_SECRET", SECRET)
     }
 
-    /// A path in the home folder.
+    /// Returns a path in the home folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.join(name)
     }
@@ -99,7 +99,7 @@ impl Tool {
         path
     }
 
-    /// Runs it with these arguments, blanks between them, and nothing on standard input.
+    /// Runs the tool with these arguments, separated by blanks, and with an empty standard input.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &str) -> Run {
         self.feed(arguments, "")
@@ -110,7 +110,7 @@ impl Tool {
         Running::start(self.command(TOOL, arguments), "").end()
     }
 
-    /// Runs it with this on standard input.
+    /// Runs the tool with this text on standard input.
     #[track_caller]
     pub(crate) fn feed(&self, arguments: &str, input: impl Into<Vec<u8>>) -> Run {
         self.start(arguments, input).end()
@@ -128,7 +128,7 @@ impl Tool {
         Running::start(self.command("sh", &["-c", script]), input).end()
     }
 
-    /// Any program in the tool's environment.
+    /// Returns a command for any program in the tool's environment.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Command {
         let mut command = Command::new(program);
         command
@@ -152,7 +152,7 @@ impl Drop for Tool {
 
 pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_pan123-offline");
 
-/// A program that runs; dropped, it is killed with all that it has started.
+/// A running program. Drop kills it and the processes that it has started.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<JoinHandle<Vec<u8>>>,
@@ -167,7 +167,7 @@ impl Running {
             .stderr(Stdio::piped());
         let mut child = platform::spawn(&mut command).unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
-        // Whoever does not read it all has a reason.
+        // A program may end before it has read all of its input.
         thread::spawn(move || stdin.write_all(&input));
         Self::listening(child)
     }
@@ -182,7 +182,7 @@ impl Running {
         }
     }
 
-    /// As `start`, but the input comes only after `before`.
+    /// Starts a program as `start` does, and writes the input only after `before`.
     #[cfg(target_os = "linux")]
     pub(crate) fn start_typing(mut command: Command, input: &str, before: impl FnOnce()) -> Self {
         command
@@ -197,7 +197,7 @@ impl Running {
         running
     }
 
-    /// As `start`, but nobody reads what it prints.
+    /// Starts a program as `start` does, without a reader of its output.
     #[cfg(target_os = "linux")]
     pub(crate) fn start_unread(mut command: Command) -> Self {
         command
@@ -227,7 +227,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Its output, and its end.
+    /// Waits for the end, and returns the output and the exit code.
     #[track_caller]
     pub(crate) fn end(mut self) -> Run {
         let in_time = until(|| self.has_ended());
@@ -249,7 +249,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Once it has been waited for, its id may be another's.
+        // After `wait` the id may belong to another process.
         if self.stderr.is_some() {
             platform::kill(&mut self.child);
             let _ = self.child.wait();
@@ -257,7 +257,7 @@ impl Drop for Running {
     }
 }
 
-/// Reads on a thread of its own, so that no full pipe holds anything up.
+/// Reads on a thread of its own, so that no full pipe blocks the program.
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -272,7 +272,7 @@ fn text(bytes: Option<JoinHandle<Vec<u8>>>) -> String {
     })
 }
 
-/// Whether it becomes true within the limit.
+/// Waits until the condition is true. Returns `false` if the time limit passes first.
 pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
@@ -295,7 +295,7 @@ pub(crate) struct Run {
 impl Run {
     fn shows_no_secret(&self) {
         for secret in SECRETS {
-            // A part of it is too much already.
+            // A part of a secret must not be printed either.
             let part = &secret[..13];
             assert!(
                 !self.stdout.contains(part) && !self.stderr.contains(part),
@@ -314,21 +314,22 @@ impl Run {
         self
     }
 
-    /// Prints exactly this.
+    /// Asserts that standard output is exactly this.
     #[track_caller]
     pub(crate) fn prints(&self, text: &str) -> &Self {
         assert_eq!(self.stdout, text, "{self:#?}");
         self
     }
 
-    /// Says this among other things, on standard error.
+    /// Asserts that standard error contains this.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
         self
     }
 
-    /// Says only the summary on standard error, with this text, and the progress of a run on a slow machine.
+    /// Asserts that standard error has only the summary, with this text, and lines of progress,
+    /// which a run on a slow machine prints.
     #[track_caller]
     pub(crate) fn sums_up(&self, text: &str) -> &Self {
         let mut lines: Vec<_> = self.stderr.lines().collect();
@@ -343,7 +344,7 @@ impl Run {
         self
     }
 
-    /// Says nothing on standard error.
+    /// Asserts that standard error is empty.
     #[track_caller]
     pub(crate) fn is_quiet(&self) -> &Self {
         assert_eq!(self.stderr, "", "{self:#?}");

@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_holds() {
+    fn the_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 }

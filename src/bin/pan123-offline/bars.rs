@@ -12,7 +12,7 @@ use console::{Color, Style, Term, measure_text_width};
 use crate::overview::{Counts, Look, Overview, Rate, bar, duration, fit};
 use crate::traffic;
 
-/// The interval at which the elapsed time is redrawn, and the min time between two drawings.
+/// The interval at which the elapsed time is redrawn, and the minimum time between two drawings.
 const TICK: Duration = Duration::from_millis(250);
 const MIN_DRAW_GAP: Duration = Duration::from_millis(50);
 
@@ -49,7 +49,7 @@ struct Board {
 }
 
 impl Bars {
-    /// Starts the bars; `None` if standard error is no terminal, or one that cannot move its cursor.
+    /// Starts the bars; `None` if standard error is no terminal with a movable cursor.
     pub(crate) fn new(has_rows: bool) -> Option<Self> {
         let term = Term::buffered_stderr();
         if !term.is_term() || console::is_dumb() {
@@ -153,7 +153,7 @@ impl Board {
             counts,
             elapsed,
             rate: self.rate.sample(elapsed, counts.ended()),
-            hold: traffic::hold(),
+            pause: traffic::pause_reason(),
         };
         let lines = compose(&overview, self.rows.as_deref(), self.height(), self.look());
         self.erase();
@@ -243,8 +243,8 @@ fn total_line(overview: &Overview, look: Look) -> String {
     if counts.failed > 0 {
         text += &format!(", {} failed", counts.failed);
     }
-    let hold = overview.hold.as_ref().map(|hold| (2, hold.text()));
-    let parts = [(1, text)].into_iter().chain(hold).collect();
+    let pause = overview.pause.as_ref().map(|pause| (2, pause.text()));
+    let parts = [(1, text)].into_iter().chain(pause).collect();
     fit(parts, "; ", look.width)
 }
 
@@ -265,7 +265,7 @@ fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::overview::Hold;
+    use crate::overview::Pause;
 
     fn row(task_id: u64, percent: u8, text: &str) -> Row {
         Row {
@@ -346,13 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn total_names_what_went_wrong() {
+    fn total_shows_the_failures() {
         let mut overview = overview(2);
         assert_eq!(
             total_line(&overview, look(79, true)),
             "2 of 3 finished in 4s, 2 failed"
         );
-        overview.hold = Some(Hold::RateLimited(Duration::from_secs(540)));
+        overview.pause = Some(Pause::RateLimited(Duration::from_secs(540)));
         assert_eq!(
             total_line(&overview, look(79, true)),
             "2 of 3 finished in 4s, 2 failed; rate limited, next request in 9 min"

@@ -1,4 +1,4 @@
-//! The commands, one file for each, and what they share.
+//! The commands, one file for each, and their shared parts.
 
 mod completions;
 mod create;

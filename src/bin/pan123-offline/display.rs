@@ -113,12 +113,12 @@ impl Display {
                 let is_large = counts.ended() + counts.open >= MIN_TASKS;
                 if is_large && printed.elapsed() >= LINE_INTERVAL {
                     *printed = Instant::now();
-                    let hold = traffic::hold();
+                    let pause = traffic::pause_reason();
                     let overview = Overview {
                         counts,
                         elapsed,
                         rate,
-                        hold,
+                        pause,
                     };
                     eprint_line(&overview.line());
                 }

@@ -44,7 +44,7 @@ impl ExitStatus {
 /// An error that ends the command early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Arguments or settings that cannot work.
+    /// Invalid arguments or settings.
     Usage(String),
     /// The service refused client id and secret.
     Login(String),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Exit codes, and what they mean.
+/// Exit codes and their meanings.
 pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("0", "all succeeded"),
     ("1", "some task failed, or nobody knows whether it exists"),
@@ -50,7 +50,7 @@ pub(crate) const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The examples of a command: command lines, and what they do.
+/// The examples of a command: command lines and their effects.
 pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static str)] {
     match command {
         "process" => &[

@@ -58,7 +58,7 @@ pub(crate) enum Entry<T> {
     Invalid(InvalidLine),
 }
 
-/// A line that cannot work. It does not stop the rest.
+/// An invalid line. The lines after it are read nevertheless.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidLine {
     /// The line as it was given.
@@ -191,7 +191,7 @@ impl<'a, T> Entries<'a, T> {
         }
     }
 
-    /// Returns the next entry, from standard input if the next argument says so.
+    /// Returns the next entry, from standard input if the next argument is `-`.
     fn next_entry(&mut self) -> Result<Option<Entry<T>>, Failure> {
         loop {
             if let Some(lines) = &mut self.lines {

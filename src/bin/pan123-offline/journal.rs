@@ -22,31 +22,32 @@
 //! | `url` | the URL as it stands in the list; of an invalid line, the whole line |
 //! | `file_name` | the file name beside the URL; absent if there is none |
 //!
-//! `url` and `file_name` together identify the line of the list. The other fields depend on the step:
+//! `url` and `file_name` together identify the line of the list. The step decides the other fields:
 //!
 //! | step | meaning | further fields |
 //! |---|---|---|
 //! | `creating` | the request that creates the task is sent next | |
 //! | `created` | the task exists | `task_id` |
-//! | `not_created` | the task was not created, or nobody knows | `outcome`, `reason` |
+//! | `not_created` | the task was not created, or the result is unknown | `outcome`, `reason` |
 //! | `ended` | the task has ended | `task_id`, `outcome` |
 //! | `given_up` | the task was not followed to its end | `task_id`, `reason` |
 //!
 //! | `outcome` of `not_created` | meaning | at the next start |
 //! |---|---|---|
 //! | `may_exist` | the request may have reached the service | unknown |
-//! | `not_sent` | no task exists, and another attempt can succeed (rate limit, ban, token, connection) | new |
+//! | `not_sent` | no task exists, and a retry may succeed (429, ban, token, connection) | new |
 //! | `refused` | no task exists: the service has refused the URL | failed |
-//! | `invalid` | the line cannot work, nothing was sent | invalid |
+//! | `invalid` | the line is invalid, nothing was sent | invalid |
 //!
-//! The `outcome` of `ended` is `succeeded` or `failed`. Task ids are whole numbers of up to 64 bits.
+//! The `outcome` of `ended` is `succeeded` or `failed`. Task ids are integers of up to 64 bits.
 //! `reason` is a text for people, and may change between versions. Other fields do not occur.
 //!
-//! # What a reader may rely on
+//! # Guarantees for readers
 //!
 //! - A `creating` record is on disk (`fdatasync`) before its request is sent. Other records are on
 //!   disk after one second at the latest, and before the command ends by itself.
-//! - A URL whose last record is `creating` is unknown: the process ended before the result was recorded.
+//! - A URL whose last record is `creating` is unknown: the process ended before it recorded the
+//!   result.
 //! - A task is followed again at the next start until it has an `ended` record.
 //! - The last line may be incomplete after a kill or on a full disk. It is ignored, and cut off at
 //!   the next start. Damage in any other place is an error.

@@ -1,4 +1,4 @@
-//! The text of a run as a whole: counts, rate, time left, and why no request is sent. Pure.
+//! The text of a run as a whole: counts, rate, remaining time, and the reason of a pause. Pure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -42,16 +42,16 @@ impl Counts {
     }
 }
 
-/// The reason why a run makes no progress at the moment.
+/// The reason for which no request succeeds at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hold {
+pub(crate) enum Pause {
     /// The service has sent a 429; the next request is sent after this time.
     RateLimited(Duration),
     /// Requests have failed in a row for this time.
     Failing { error: String, since: Duration },
 }
 
-impl Hold {
+impl Pause {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::RateLimited(delay) => {
@@ -77,7 +77,7 @@ pub(crate) struct Overview {
     pub(crate) elapsed: Duration,
     /// Ends a second; `None` if nothing has ended yet.
     pub(crate) rate: Option<f64>,
-    pub(crate) hold: Option<Hold>,
+    pub(crate) pause: Option<Pause>,
 }
 
 /// The abilities of a terminal.
@@ -98,9 +98,9 @@ impl Overview {
         if let Some(percent) = self.percent() {
             parts.insert(0, (4, format!("{percent} %")));
         }
-        match (&self.hold, self.rate) {
-            (Some(hold), _) if look.width < NARROW => parts.push((5, hold.short_text())),
-            (Some(hold), _) => parts.push((5, hold.text())),
+        match (&self.pause, self.rate) {
+            (Some(pause), _) if look.width < NARROW => parts.push((5, pause.short_text())),
+            (Some(pause), _) => parts.push((5, pause.text())),
             (None, Some(rate)) => {
                 parts.push((1, format!("{rate:.1}/s")));
                 parts.extend(self.time_left().map(|left| (5, left)));
@@ -136,8 +136,8 @@ impl Overview {
             text += &format!(" ({percent} %)");
         }
         text += &format!(": {}; {}", counts.join(", "), duration(self.elapsed));
-        match (&self.hold, self.rate) {
-            (Some(hold), _) => text += &format!("; {}", hold.text()),
+        match (&self.pause, self.rate) {
+            (Some(pause), _) => text += &format!("; {}", pause.text()),
             (None, Some(rate)) => {
                 text += &format!(", {rate:.1}/s");
                 if let Some(left) = self.time_left() {
@@ -189,7 +189,7 @@ impl Overview {
         Some((self.counts.ended() as f64 / total as f64).min(1.0))
     }
 
-    /// 100 only when all have ended.
+    /// Returns the percentage of ended tasks: 100 only when all have ended.
     fn percent(&self) -> Option<u8> {
         self.fraction()
             .map(|fraction| (fraction * 100.0).floor() as u8)
@@ -317,7 +317,7 @@ mod tests {
             },
             elapsed: secs(1260),
             rate: Some(0.98),
-            hold: None,
+            pause: None,
         }
     }
 
@@ -353,8 +353,13 @@ mod tests {
             assert_eq!(lines, [first, second], "{width}");
         }
         for width in 0..200 {
-            for hold in [None, Some(Hold::RateLimited(secs(540)))] {
-                for line in (Overview { hold, ..overview() }).lines(look(width, true)) {
+            for pause in [None, Some(Pause::RateLimited(secs(540)))] {
+                for line in (Overview {
+                    pause,
+                    ..overview()
+                })
+                .lines(look(width, true))
+                {
                     assert!(measure_text_width(&line) <= width, "{width}: {line}");
                 }
             }
@@ -362,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn first_line_says_why_nothing_is_sent() {
-        let limited = Hold::RateLimited(secs(535));
-        let failing = Hold::Failing {
+    fn first_line_shows_the_reason_of_a_pause() {
+        let limited = Pause::RateLimited(secs(535));
+        let failing = Pause::Failing {
             error: "HTTP 502".to_owned(),
             since: secs(40),
         };
-        for (width, hold, expected) in [
+        for (width, pause, expected) in [
             (
                 79,
                 limited.clone(),
@@ -387,7 +392,7 @@ mod tests {
             ),
         ] {
             let overview = Overview {
-                hold: Some(hold),
+                pause: Some(pause),
                 ..overview()
             };
             assert_eq!(overview.lines(look(width, false))[0], expected);
@@ -395,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn line_has_everything() {
+    fn line_has_all_parts() {
         let counts = "1234 of 20000 ended (6 %): 1300 created, 1200 succeeded, 34 failed, 66 open";
         let overview = overview();
         assert_eq!(
@@ -403,7 +408,7 @@ mod tests {
             format!("{counts}; 21m 00s, 1.0/s, 5h 19m left")
         );
         let limited = Overview {
-            hold: Some(Hold::RateLimited(secs(30))),
+            pause: Some(Pause::RateLimited(secs(30))),
             ..overview.clone()
         };
         assert_eq!(
@@ -438,7 +443,7 @@ mod tests {
             counts,
             elapsed: secs(12),
             rate: Some(1.0),
-            hold: None,
+            pause: None,
         };
         assert_eq!(
             overview.line(),

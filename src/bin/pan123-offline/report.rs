@@ -179,13 +179,13 @@ impl Report {
         });
     }
 
-    /// Prints a line of a list that cannot work.
+    /// Prints an invalid line of a list.
     pub(crate) fn invalid_line(&mut self, line: &InvalidLine) {
         self.raise(ExitStatus::Usage);
         self.say(&line.message);
     }
 
-    /// Prints a line of a list of URLs that cannot work.
+    /// Prints an invalid line of a list of URLs.
     pub(crate) fn invalid_url(&mut self, line: &InvalidLine) -> io::Result<()> {
         if !self.is_json {
             self.invalid_line(line);
@@ -239,7 +239,7 @@ impl Report {
         Ok(())
     }
 
-    /// Reports whether standard output gets a line for each change: not if bars are on the same terminal.
+    /// Reports whether standard output gets a line for each change: not if its terminal has bars.
     fn prints_lines(&self) -> bool {
         !self.display.has_bars() || !io::stdout().is_terminal()
     }
@@ -333,7 +333,7 @@ impl Report {
         if self.is_json {
             return object(&json!({"url": url, "task_id": null, "error": error_fields(error)}));
         }
-        // A list of URLs may come from anywhere, and must not steer a terminal.
+        // A list of URLs may come from an untrusted source, and must not control a terminal.
         self.say_error(&url.escape_debug().to_string(), error);
         Ok(())
     }

@@ -232,7 +232,7 @@ impl Settings {
     }
 }
 
-/// Reports whether a file cannot be there, also because its folder is none, as with `HOME=/dev/null`.
+/// Reports whether a file is absent, also because its folder is none, as with `HOME=/dev/null`.
 fn is_absent(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -286,7 +286,7 @@ fn default_cache_path() -> TokenCache {
     Ok(folders.cache_dir().join(FOLDER).join("token"))
 }
 
-/// An empty variable counts as none.
+/// Returns a variable's value. An empty variable counts as unset.
 fn variable(name: &str) -> Result<Option<String>, Failure> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
@@ -316,7 +316,7 @@ fn read(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Refuses a file that others can read. What is not a file, such as a pipe, is nobody else's.
+/// Refuses a file that others can read. A pipe or a device is accepted.
 #[cfg(unix)]
 fn check_owner_only(what: &str, path: &Path, file: &File) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;

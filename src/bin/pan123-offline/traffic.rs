@@ -12,7 +12,7 @@ use pan123_offline::{ClientBuilder, Envelope, ErrorCode};
 use serde::de::IgnoredAny;
 
 use crate::failure::eprint_line;
-use crate::overview::Hold;
+use crate::overview::Pause;
 
 /// Maximum number of bytes of a body that are kept to find its code.
 const MAX_BODY_LEN: usize = 4096;
@@ -39,22 +39,22 @@ fn traffic() -> MutexGuard<'static, Traffic> {
 }
 
 /// Returns the reason why the run makes no progress, if there is one.
-pub(crate) fn hold() -> Option<Hold> {
-    traffic().hold(Instant::now())
+pub(crate) fn pause_reason() -> Option<Pause> {
+    traffic().pause_reason(Instant::now())
 }
 
 impl Traffic {
-    fn hold(&self, now: Instant) -> Option<Hold> {
+    fn pause_reason(&self, now: Instant) -> Option<Pause> {
         let remaining = self
             .limited_until
             .map(|time| time.saturating_duration_since(now))
             .filter(|remaining| !remaining.is_zero());
         if let Some(remaining) = remaining {
-            return Some(Hold::RateLimited(remaining));
+            return Some(Pause::RateLimited(remaining));
         }
         let (error, first) = self.failing.as_ref()?;
         let since = now.saturating_duration_since(*first);
-        (since >= MIN_FAILING_TIME).then(|| Hold::Failing {
+        (since >= MIN_FAILING_TIME).then(|| Pause::Failing {
             error: error.clone(),
             since,
         })
@@ -243,8 +243,11 @@ mod tests {
         traffic.record(&limited, now);
         // A shorter `Retry-After` does not replace a longer one.
         traffic.record(&outcome(429, None), now);
-        let after = |seconds| traffic.hold(now + Duration::from_secs(seconds));
-        assert_eq!(after(60), Some(Hold::RateLimited(Duration::from_secs(540))));
+        let after = |seconds| traffic.pause_reason(now + Duration::from_secs(seconds));
+        assert_eq!(
+            after(60),
+            Some(Pause::RateLimited(Duration::from_secs(540)))
+        );
         assert_eq!(after(600), None);
     }
 
@@ -253,21 +256,21 @@ mod tests {
         let (now, mut traffic) = (Instant::now(), traffic());
         let at = |seconds| now + Duration::from_secs(seconds);
         traffic.record(&outcome(502, None), at(0));
-        assert_eq!(traffic.hold(at(2)), None);
+        assert_eq!(traffic.pause_reason(at(2)), None);
         let error = Some("Connection refused".to_owned());
         let refused = Outcome {
             error,
             ..Outcome::default()
         };
         traffic.record(&refused, at(10));
-        let expected = Hold::Failing {
+        let expected = Pause::Failing {
             error: "Connection refused".to_owned(),
             since: Duration::from_secs(12),
         };
-        assert_eq!(traffic.hold(at(12)), Some(expected));
+        assert_eq!(traffic.pause_reason(at(12)), Some(expected));
         // The error of a single task is a valid response.
         traffic.record(&outcome(200, Some(1)), at(13));
-        assert_eq!(traffic.hold(at(20)), None);
+        assert_eq!(traffic.pause_reason(at(20)), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::interrupt::Shared;
 use crate::journal::{Journal, NotCreated, Recreate};
 use crate::report::Report;
 
-/// The number of errors after which a single URL is given up. A list waits for the end of an outage.
+/// The number of errors after which a single URL is given up. A list waits until an outage ends.
 const MAX_ERRORS_OF_SINGLE: u32 = 3;
 
 pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failure> {

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Shows what happens.
 pub(super) trait View: Send + 'static {
-    /// Shows a line of the list that cannot work.
+    /// Shows an invalid line of the list.
     fn invalid(&mut self, line: &InvalidLine) -> io::Result<()>;
     fn created(&mut self, item: &Item, task_id: u64) -> io::Result<()>;
     /// Shows that a creation has failed, and is repeated after a delay.
@@ -50,7 +50,7 @@ pub(super) struct Progress {
     pub(super) counts: Counts,
 }
 
-/// Where steps are recorded; without a journal only doubled lines are recognized.
+/// The record of the steps: a journal, or without one the set of lines so far.
 pub(super) enum Ledger {
     Journal(Box<Journal>),
     None(SeenItems),
@@ -220,15 +220,15 @@ impl<V: View> Run<V> {
         };
         let outcome = outcome(error);
         self.progress.failures += 1;
-        // A line that cannot work was not announced; one that was created before keeps its state, and
-        // so does one whose time ran out before it was announced again.
+        // An invalid line was not announced. A line keeps its state if its task was created before,
+        // or if the timeout passed before it was announced again.
         let is_new_state = current.state == State::New && outcome != NotCreated::NotSent;
         if current.is_announced || is_new_state {
             self.ledger
                 .append(&current.item, not_created(outcome, &explain(error)))?;
         }
         self.view.not_created(&current.item, outcome, error)?;
-        // The reason is not the URL: the next one would fare no better.
+        // The cause is not the URL, so the next URL would fail, too.
         if outcome == NotCreated::NotSent && !self.is_stopped {
             self.view.say("no further task is created");
             self.is_stopped = true;
@@ -253,7 +253,7 @@ impl<V: View> Run<V> {
                 outcome: Ended::Failed,
             }),
             Ok(_) => None,
-            // It says nothing of this task.
+            // The error is not about this task.
             Err(error) if ends_all(error) => None,
             Err(error) => Some(Step::GivenUp {
                 task_id,
@@ -368,7 +368,7 @@ fn not_created<'a>(outcome: NotCreated, reason: &'a str) -> Step<'a> {
     }
 }
 
-/// Returns what an error of a creation says of its task.
+/// Returns the state of a task after an error of its creation.
 fn outcome(error: &Error) -> NotCreated {
     match error {
         Error::Config(_) => NotCreated::Invalid,
@@ -441,7 +441,7 @@ pub(super) fn new_task(item: &Item, args: &NewTaskArgs) -> NewTask {
     task
 }
 
-/// Checks the options of new tasks: an error in them is none of a URL.
+/// Checks the options of new tasks, so that their errors are not reported for each URL.
 pub(super) fn check(args: &NewTaskArgs) -> Result<(), Failure> {
     let item = Item::new("https://example.org/", None);
     Ok(new_task(&item, args).validate()?)

@@ -64,7 +64,7 @@ pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Fai
     let journal = JournalReader::open(&args.journal)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let is_wanted = |group| match group {
-        // A line that cannot work is nothing to feed back.
+        // An invalid line is no input for another command.
         Group::Invalid if args.urls => false,
         Group::Failed if args.failed => true,
         Group::Unknown if args.unknown => true,
@@ -119,7 +119,7 @@ fn line(record: &Record<'_>, group: Group, as_json: bool) -> String {
     )
 }
 
-/// Escapes a text with control characters, which could steer a terminal.
+/// Escapes a text with control characters, which could control a terminal.
 fn printable(text: &str) -> String {
     match text.contains(char::is_control) {
         true => text.escape_debug().to_string(),

@@ -96,7 +96,7 @@ impl RateLimiter {
         let before = self.next;
         self.next = Some(Instant::now() + self.min_gap);
         let result = send();
-        // A task that cannot work was not sent.
+        // For an invalid task no request was sent.
         if matches!(result, Err(Error::Config(_))) {
             self.next = before;
         }

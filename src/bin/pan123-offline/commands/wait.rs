@@ -136,7 +136,7 @@ impl Input {
                 }
                 Ok(Ok(Entry::Invalid(line))) => report.lock().invalid_line(&line),
                 Ok(Err(failure)) if self.seen.is_empty() => return Err(failure),
-                // What was read is followed all the same.
+                // The tasks that were read are followed nevertheless.
                 Ok(Err(failure)) => report.lock().failure(&failure),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => self.entries = None,

@@ -26,7 +26,7 @@ pub(super) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::
     let handled = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| {
         match ignored {
             Some(ignored) => ignored & (1 << (signal - 1)) == 0,
-            // Where the system does not say what is ignored, a hang-up is left to it.
+            // SIGHUP is not handled if the system does not list the ignored signals.
             None => *signal != SIGHUP,
         }
     });

@@ -22,7 +22,7 @@ pub(crate) enum State {
     Failed,
     /// The service has refused to create a task.
     Refused,
-    /// The line cannot work.
+    /// The line is invalid.
     Invalid,
 }
 
@@ -235,7 +235,7 @@ impl Place {
     }
 }
 
-/// The open tasks, and where the journal tells of their lines.
+/// The open tasks, with the places of their lines in the journal.
 #[derive(Debug, Default)]
 struct OpenTasks {
     places: HashMap<u64, Place>,
@@ -336,7 +336,7 @@ impl History {
         entry.see().then_some(entry.state())
     }
 
-    /// Looks up a line of the list that cannot work, and counts it as such. Returns whether the
+    /// Looks up an invalid line of the list, and counts it as such. Returns whether the
     /// list has not had it before.
     pub(crate) fn see_invalid(&mut self, line: &str) -> bool {
         let key = self.hasher.key(line, None);

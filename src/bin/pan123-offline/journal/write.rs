@@ -53,7 +53,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates a journal, locks it, checks every line, and cuts off an incomplete last line.
+    /// Opens or creates a journal, locks it, checks each line, and cuts off an incomplete last one.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         Self::open_file(path).map_err(|error| error.at(path))
     }
@@ -108,7 +108,7 @@ impl Journal {
         self.append_record(item.url(), item.file_name(), step)
     }
 
-    /// Records a line that cannot work.
+    /// Records an invalid line.
     pub(crate) fn append_invalid(&mut self, line: &str, reason: &str) -> Result<(), JournalError> {
         let step = Step::NotCreated {
             outcome: NotCreated::Invalid,
@@ -263,14 +263,14 @@ fn open_or_create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Locks the journal itself: the lock binds only those who ask for it, and others can read.
+/// Locks the journal itself. The lock is advisory, so that other processes can read.
 #[cfg(unix)]
 fn lock(_: &Path, file: &File) -> Result<Option<File>, TryLockError> {
     file.try_lock()?;
     Ok(None)
 }
 
-/// Locks `<path>.lock`: on Windows nobody else could read a journal that is locked itself.
+/// Locks `<path>.lock`, because Windows lets no other process read a locked file.
 #[cfg(not(unix))]
 fn lock(path: &Path, _: &File) -> Result<Option<File>, TryLockError> {
     let mut name = path.as_os_str().to_owned();

@@ -1,4 +1,4 @@
-//! `migrate --dry-run`: what would be done, without a request.
+//! `migrate --dry-run`: the plan of a migration, without a request.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::input::Entry;
 use crate::journal::{Counts, History, JournalReader};
 use crate::json;
 
-/// Requests of a task beside its creation: at least one while it is in progress, and one at its end.
+/// Requests of a task after its creation: at least one while it is in progress, one at its end.
 const MIN_POLLS: u32 = 2;
 
 #[derive(Debug, Default, Serialize)]

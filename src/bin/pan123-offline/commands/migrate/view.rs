@@ -1,4 +1,5 @@
-//! The output of a migration: JSON lines on standard output if requested, everything else on standard error.
+//! The output of a migration: JSON lines on standard output if requested, everything else on
+//! standard error.
 
 use std::io;
 use std::path::{Path, PathBuf};
