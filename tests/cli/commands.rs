@@ -39,7 +39,7 @@ fn bodies(service: &Service) -> Vec<Value> {
 }
 
 #[test]
-fn process_asks_once() {
+fn process_sends_one_request() {
     let service = service();
     Tool::of(&service)
         .run("process 403316")
@@ -57,7 +57,7 @@ fn process_asks_once() {
 }
 
 #[test]
-fn process_asks_for_each_task_once_and_in_order() {
+fn process_requests_each_task_once_and_in_order() {
     let service = Service::start().unwrap();
     for (id, number) in [(1, 0), (2, 1), (3, 2), (4, 3), (5, 77)] {
         service.task(id, [Progress::new(Status::from(number), 40)]);
@@ -73,7 +73,7 @@ fn process_asks_for_each_task_once_and_in_order() {
 }
 
 #[test]
-fn wait_tells_each_change() {
+fn wait_prints_each_change() {
     let service = Service::start().unwrap();
     service.task(
         TASK,
@@ -107,7 +107,7 @@ fn create_sends_each_option() {
 }
 
 #[test]
-fn create_sends_nothing_that_is_not_asked_for() {
+fn create_sends_only_the_options_that_are_set() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service)
         .run("create https://example.org/a.png http://example.org/b.png --rate inf");
@@ -125,7 +125,7 @@ fn create_sends_nothing_that_is_not_asked_for() {
 }
 
 #[test]
-fn create_can_follow_what_it_made() {
+fn create_wait_follows_the_created_tasks() {
     let service = Service::start().unwrap();
     service.new_tasks(|id, _| match id {
         403_316 => vec![Progress::new(Status::Succeeded, 100)],
@@ -141,7 +141,7 @@ fn create_can_follow_what_it_made() {
 }
 
 #[test]
-fn create_waits_no_longer_than_it_is_told() {
+fn create_wait_obeys_the_timeout() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).run("create http://a.example/1.png --wait --timeout 0s");
     run.ends(4)
@@ -149,9 +149,9 @@ fn create_waits_no_longer_than_it_is_told() {
         .prints("403316\thttp://a.example/1.png\n403316\tin progress\t50 %\n");
 }
 
-/// Its file is the one that the other commands look into.
+/// The login writes the default file, from which the other commands read the token.
 #[test]
-fn login_gets_one_token_for_all_commands() {
+fn login_requests_one_token_for_all_commands() {
     let service = service();
     service.credentials(CLIENT_ID, SECRET);
     let tool = Tool::at(&service).with_credentials();
@@ -188,7 +188,7 @@ fn time_of(path: &Path) -> String {
 }
 
 #[test]
-fn the_token_may_be_kept_elsewhere() {
+fn cache_option_names_the_token_file() {
     let service = service();
     let tool = Tool::at(&service).with_credentials();
     let (option, variable) = (tool.path("by-option"), tool.path("by-variable"));
@@ -201,9 +201,9 @@ fn the_token_may_be_kept_elsewhere() {
     assert_eq!(service.tokens_issued(), 2);
 }
 
-/// Whoever runs this may be root, who can write anywhere but into a folder that is a file.
+/// The cache folder is a file, because root can write into any real folder.
 #[test]
-fn login_says_when_the_token_cannot_be_kept() {
+fn login_reports_a_token_that_cannot_be_kept() {
     let service = service();
     let tool = Tool::at(&service).with_credentials();
     tool.write(CACHE, 0o600, "a file in the place of the folder");
@@ -237,7 +237,7 @@ fn without_a_cache_folder_other_commands_warn_and_go_on() {
 }
 
 #[test]
-fn a_named_cache_that_cannot_be_written_is_told() {
+fn a_named_cache_that_cannot_be_written_is_reported() {
     for command in [
         "process 403316",
         "wait 403316 --timeout 0s",
@@ -258,7 +258,7 @@ fn a_named_cache_that_cannot_be_written_is_told() {
 
 /// The variables are needed for the login only.
 #[test]
-fn after_a_login_nothing_has_to_be_set() {
+fn commands_after_a_login_need_no_variables() {
     let service = service();
     service.credentials(CLIENT_ID, SECRET);
     let tool = Tool::at(&service).with_credentials();
@@ -293,7 +293,7 @@ fn after_a_login_nothing_has_to_be_set() {
 }
 
 #[test]
-fn login_is_for_credentials() {
+fn login_requires_credentials() {
     let service = service();
     Tool::of(&service)
         .run("login")
@@ -322,7 +322,7 @@ fn login_with_a_wrong_secret_names_the_secret() {
     );
 }
 
-/// A token that was kicked out is replaced once, and the new one is kept.
+/// A refused token is replaced once, and the new one is kept.
 #[test]
 fn a_refused_token_is_replaced() {
     let service = service();
@@ -348,7 +348,7 @@ fn demo_needs_no_account() {
 }
 
 #[test]
-fn demo_in_json() {
+fn demo_prints_json_lines() {
     let run = Tool::new().run("demo --json");
     let lines = run.ends(0).json();
     let ends = lines.iter().filter(|line| line["end"] == true);
@@ -358,7 +358,7 @@ fn demo_in_json() {
 }
 
 #[test]
-fn man_pages() {
+fn man_prints_a_page_for_each_command() {
     let tool = Tool::new();
     let whole = tool.run("man");
     whole.ends(0).is_quiet();
@@ -403,7 +403,7 @@ fn man_pages() {
 }
 
 #[test]
-fn help_and_version() {
+fn help_and_version_are_printed() {
     let tool = Tool::new();
     let version = concat!("pan123-offline ", env!("CARGO_PKG_VERSION"), "\n");
     tool.run("--version").ends(0).is_quiet().prints(version);
@@ -435,9 +435,9 @@ fn help_and_version() {
         .says("Usage: pan123-offline");
 }
 
-/// Short enough for a terminal of 24 lines.
+/// The short help has at most 24 lines.
 #[test]
-fn short_help_is_short() {
+fn short_help_fits_a_terminal() {
     let tool = Tool::new();
     for command in COMMANDS.into_iter().chain([""]) {
         let short = tool.run(&format!("{command} -h"));
@@ -448,7 +448,7 @@ fn short_help_is_short() {
 }
 
 #[test]
-fn a_timeout_of_create_needs_wait() {
+fn create_rejects_a_timeout_without_wait() {
     let tool = Tool::new();
     tool.run("create http://a.example/1.png --timeout 1s")
         .ends(2)
@@ -457,7 +457,7 @@ fn a_timeout_of_create_needs_wait() {
 }
 
 #[test]
-fn requests_keep_apart() {
+fn requests_keep_the_interval() {
     let service = service();
     let run = Tool::of(&service).run("process 403316 1 2 --rate 10");
     run.ends(5);
@@ -474,7 +474,7 @@ fn requests_keep_apart() {
 
 /// The request for a new task is never sent twice.
 #[test]
-fn create_says_when_a_task_may_exist() {
+fn create_reports_that_a_task_may_exist() {
     let service = Service::start().unwrap();
     service.reply_next(Reply::new(502));
     let run = Tool::of(&service).run("create http://a.example/1.png");
