@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::failure::ApiFailure;
 use super::lock;
 use super::reply::Reply;
 use super::request::RequestView;
@@ -25,19 +26,6 @@ const UNKNOWN_TASK: ApiFailure = ApiFailure::new(1, "task not found");
 const INVALID_JSON: ApiFailure = ApiFailure::new(1, "the body is not JSON");
 const INVALID_URL: ApiFailure = ApiFailure::new(1, "url is not an http or https address");
 const INVALID_TYPE: ApiFailure = ApiFailure::new(1, "type is not 1");
-
-/// An error that the envelope reports.
-#[derive(Debug)]
-pub(super) struct ApiFailure {
-    code: i64,
-    message: &'static str,
-}
-
-impl ApiFailure {
-    pub(super) const fn new(code: i64, message: &'static str) -> Self {
-        Self { code, message }
-    }
-}
 
 pub(super) type NewSteps = Arc<dyn Fn(u64, &str) -> Vec<Progress> + Send + Sync>;
 

@@ -53,12 +53,14 @@
 
 mod api;
 mod connection;
+mod failure;
 mod faults;
 mod log;
 mod play;
 mod reply;
 mod request;
 mod server;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -73,7 +75,7 @@ use std::time::{Duration, Instant};
 pub use self::reply::{Reply, TRACE_ID};
 pub use self::request::Request;
 
-use self::server::Shared;
+use self::shared::Shared;
 use crate::task::Progress;
 
 /// Maximum time that dropping a service takes to end its threads.

@@ -1,42 +1,20 @@
-//! The server: accepts connections, starts a thread for each, and ends them when the service stops.
+//! The server: accepts connections, and serves each in a thread of its own.
 
-use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::mem;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::api::Api;
-use super::connection::Connection;
-use super::faults::Faults;
-use super::lock;
-use super::log::Log;
+use super::connection::{Connection, READ_BUFFER_LEN};
+use super::play::{After, play};
 use super::reply::Reply;
-use super::request::RequestView;
+use super::request::{Malformed, RequestView};
+use super::shared::Shared;
 
 /// Delay before the next accept after an error: the system has no descriptor or memory.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
-
-/// State shared by all connections of a service.
-#[derive(Default)]
-pub(super) struct Shared {
-    pub(super) api: Api,
-    pub(super) faults: Faults,
-    pub(super) log: Log,
-    pub(super) connections: Connections,
-}
-
-impl Shared {
-    /// Returns the scripted response to a request if there is one, else the documented one. `spare`
-    /// is a buffer for the body of the documented one.
-    pub(super) fn reply_to(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
-        self.log.record(request);
-        self.faults
-            .reply_to(request)
-            .unwrap_or_else(|| self.api.respond(request, spare))
-    }
-}
 
 /// Accepts connections until the service stops.
 pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -50,7 +28,7 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                 // means that the peer is gone, or that the service stops.
                 let _ = thread::Builder::new()
                     .name("pan123 stand-in connection".to_owned())
-                    .spawn(move || drop(connection.serve()));
+                    .spawn(move || drop(serve(&connection)));
             }
             Err(_) => {
                 if shared.connections.sleep(ACCEPT_RETRY_DELAY).is_err() {
@@ -65,88 +43,47 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn open(stream: TcpStream, shared: &Arc<Shared>) -> Option<Connection> {
     let stream = Arc::new(stream);
     let number = shared.connections.register(&stream)?;
-    Some(Connection::new(number, stream, Arc::clone(shared)))
+    Some(Connection {
+        number,
+        stream,
+        shared: Arc::clone(shared),
+    })
 }
 
-/// The open connections, and whether the service stops.
-#[derive(Default)]
-pub(super) struct Connections {
-    // One lock for both, so that no connection is added while the service stops.
-    state: Mutex<State>,
-    changed: Condvar,
+/// Serves one request after another. The buffers live as long as the connection, so that a typical
+/// poll allocates nothing.
+fn serve(connection: &Connection) -> io::Result<()> {
+    connection.prepare()?;
+    let mut buffer = [0; READ_BUFFER_LEN];
+    let (mut received, mut body, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        match RequestView::parse(&received, connection.number) {
+            Ok(Some(request)) => {
+                let reply = connection.shared.reply_to(&request, mem::take(&mut body));
+                let after = play(&reply, connection, &mut out)?;
+                // The response to a request with `Connection: close` does not repeat it.
+                if after == After::Close || request.wants_close() {
+                    return Ok(());
+                }
+                let request_len = request.len;
+                received.drain(..request_len);
+                body = reply.body;
+            }
+            Ok(None) => match connection.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => received.extend_from_slice(&buffer[..count]),
+            },
+            Err(Malformed(status)) => return reject(connection, status, &mut out),
+        }
+    }
 }
 
-#[derive(Default)]
-struct State {
-    stopping: bool,
-    accepted: usize,
-    open: HashMap<usize, Arc<TcpStream>>,
-}
-
-impl Connections {
-    fn register(&self, stream: &Arc<TcpStream>) -> Option<usize> {
-        let mut state = lock(&self.state);
-        if state.stopping {
-            return None;
-        }
-        let number = state.accepted;
-        state.accepted += 1;
-        state.open.insert(number, Arc::clone(stream));
-        Some(number)
-    }
-
-    pub(super) fn close(&self, number: usize) {
-        let mut state = lock(&self.state);
-        state.open.remove(&number);
-        if state.stopping {
-            self.changed.notify_all();
-        }
-    }
-
-    pub(super) fn accepted(&self) -> usize {
-        lock(&self.state).accepted
-    }
-
-    /// Notifies every thread that the service stops.
-    pub(super) fn announce_stop(&self) {
-        lock(&self.state).stopping = true;
-        self.changed.notify_all();
-    }
-
-    /// Closes every connection at once, as the peers see it.
-    pub(super) fn shut_down(&self) {
-        for stream in lock(&self.state).open.values() {
-            // An error means that the connection is gone.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Waits for the threads of all connections, for at most `time`; returns whether all have
-    /// ended.
-    pub(super) fn wait_closed(&self, time: Duration) -> bool {
-        self.wait_while(time, |state| !state.open.is_empty())
-    }
-
-    /// Sleeps; an error if the service stops.
-    pub(super) fn sleep(&self, time: Duration) -> io::Result<()> {
-        let stopping = self.wait_while(time, |state| !state.stopping);
-        if stopping {
-            Err(ErrorKind::ConnectionAborted.into())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Returns an error if the service stops.
-    pub(super) fn check_running(&self) -> io::Result<()> {
-        self.sleep(Duration::ZERO)
-    }
-
-    /// Waits while `condition` is true, for at most `time`; returns whether it has become false.
-    fn wait_while(&self, time: Duration, mut condition: impl FnMut(&mut State) -> bool) -> bool {
-        let state = lock(&self.state);
-        let waited = self.changed.wait_timeout_while(state, time, &mut condition);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !condition(&mut state)
-    }
+/// Sends an error response to a malformed request, and closes.
+fn reject(connection: &Connection, status: u16, out: &mut Vec<u8>) -> io::Result<()> {
+    let reply = Reply::new(status).announce_close();
+    play(&reply, connection, out)?;
+    // The peer may still be sending. Closing before everything is read would reset the connection,
+    // and the peer could lose the response.
+    connection.stream.shutdown(Shutdown::Write)?;
+    connection.drain()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::api::ApiFailure;
+use super::failure::ApiFailure;
 
 /// Maximum number of issued tokens that are valid at the same time.
 const MAX_VALID: usize = 3;
