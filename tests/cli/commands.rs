@@ -112,7 +112,7 @@ fn create_sends_only_the_options_that_are_set() {
     let run = Tool::of(&service)
         .run("create https://example.org/a.png http://example.org/b.png --rate inf");
     run.ends(0)
-        .is_quiet()
+        .says("pan123-offline: 2 created\n")
         .prints("403316\thttps://example.org/a.png\n403317\thttp://example.org/b.png\n");
     let body = |url| json!({"url": url, "type": 1});
     assert_eq!(

@@ -150,7 +150,8 @@ fn process_and_create_do_not_read_to_the_end_first() {
                  echo http://a.example/1.png >&3; read line <&4; echo \"$line\"; \
                  echo \"$line\" > line; pan123-offline process $(cut -f 1 line); \
                  echo http://a.example/2.png >&3; read line <&4; echo \"$line\"; exec 3>&-; wait";
-    tool.shell(pipes, "").ends(0).is_quiet().prints(
+    let run = tool.shell(pipes, "");
+    run.ends(0).says("pan123-offline: 2 created\n").prints(
         "403316\thttp://a.example/1.png\n403316\tsucceeded\t100 %\n403317\thttp://a.example/2.png\n",
     );
 }
@@ -183,7 +184,7 @@ fn create_reads_urls_from_standard_input() {
         "\u{feff}http://a.example/1.png\r\n\n# a comment\nhttps://b.example/2.png\n",
     );
     run.ends(0)
-        .is_quiet()
+        .says("pan123-offline: 2 created\n")
         .prints("403316\thttp://a.example/1.png\n403317\thttps://b.example/2.png\n");
     let run = Tool::of(&service).feed("create - --file-name a.png", "http://a.example/1.png\n");
     run.ends(2).prints("").says("--file-name is for one URL");
@@ -234,7 +235,7 @@ fn wait_reads_the_output_of_create() {
     for (json, [first, second]) in [("", [403_316, 403_317]), ("--json", [403_318, 403_319])] {
         let tool = Tool::of(&service);
         let created = tool.run(&format!("create --rate inf {json} {urls}"));
-        created.ends(0).is_quiet();
+        created.ends(0).says("pan123-offline: 2 created\n");
         let run = tool.feed("wait --rate inf -", created.stdout);
         run.ends(1)
             .prints(&format!(

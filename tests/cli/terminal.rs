@@ -400,10 +400,14 @@ fn creations_of_a_list_have_a_bar() {
             Some(bar) => assert!(run.stdout.contains(bar), "{line}: {run:#?}"),
             None => assert!(!run.stdout.contains("done"), "{line}: {run:#?}"),
         }
-        // Standard output has only ids.
+        // Standard output has only ids; the summary is on standard error.
         let screen = Screen::showing(24, WIDTH, &run.stdout.replace('\t', " "));
         let lines = screen.lines();
-        let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
+        let (summary, lines): (Vec<_>, Vec<_>) = lines
+            .iter()
+            .filter(|line| !line.is_empty())
+            .partition(|line| line.starts_with("pan123-offline: "));
+        assert!(summary[0].ends_with(" created"), "{line}: {summary:#?}");
         let count = if redirection.contains("ids") { 0 } else { 3 };
         assert!(
             lines.iter().all(|line| line.contains(" https://")),

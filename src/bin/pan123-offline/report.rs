@@ -15,7 +15,7 @@ use crate::input::{InvalidLine, Task};
 use crate::json;
 use crate::overview::{Counts, duration};
 
-/// The number of tasks from which there is always a summary.
+/// The number of polled tasks from which there is a summary.
 const MIN_TASKS: usize = 20;
 
 /// Prints what happens, and determines the exit status.
@@ -28,6 +28,8 @@ pub(crate) struct Report {
     prints_open_ids: bool,
     display: Display,
     is_following: bool,
+    /// The tasks of a list are created.
+    creates_list: bool,
     /// More tasks may come.
     is_input_open: bool,
     status: ExitStatus,
@@ -74,6 +76,7 @@ impl Report {
             prints_open_ids: false,
             display: Display::new(Form::None),
             is_following: false,
+            creates_list: false,
             is_input_open: false,
             status: ExitStatus::Succeeded,
             tasks: 0,
@@ -140,6 +143,7 @@ impl Report {
 
     /// Shows the progress of a list of creations from here on.
     pub(crate) fn show_creation(&mut self, common: &Common) {
+        self.creates_list = true;
         self.display = Display::new(Form::of_creation().within(common));
     }
 
@@ -423,8 +427,8 @@ impl Report {
 
     /// Prints the summary, unless the results of a few tasks are their own summary.
     pub(crate) fn sum_up(&self) {
-        let is_large = self.created.max(self.tasks) >= MIN_TASKS;
-        if is_large || self.is_following || self.is_refused() && self.tasks > 1 {
+        let is_run = self.is_following || self.creates_list;
+        if is_run || self.tasks >= MIN_TASKS || self.is_refused() && self.tasks > 1 {
             self.note(&self.summary());
         }
     }
