@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
-    Client, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy, Progress, Status,
+    Client, Credentials, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy,
+    Progress, Status,
 };
 
 use support::client;
@@ -179,7 +180,7 @@ fn a_request_that_created_nothing_is_announced_and_made_again() {
 }
 
 #[test]
-fn is_given_up_after_the_errors_that_the_policy_allows() {
+fn ends_a_creation_after_the_errors_that_the_policy_allows() {
     let service = service();
     service.reply_with(|_| Some(Reply::new(503)));
     let policy = PollPolicy::new()
@@ -187,6 +188,33 @@ fn is_given_up_after_the_errors_that_the_policy_allows() {
         .error_window(Duration::ZERO);
     let events = events(fast(client(&service).migrate(tasks(1))).policy(policy));
     assert_eq!(events, ["creating 0", "not created 0, may exist: false"]);
+}
+
+#[test]
+fn replaces_a_refused_token_once() {
+    let service = service();
+    service.credentials("id", "client-secret");
+    let client = Client::builder()
+        .credentials(Credentials::new("id", "client-secret"))
+        .base_url(service.base_url())
+        .build()
+        .unwrap();
+    client.access_token().unwrap();
+    service.revoke_tokens();
+    let created = events(fast(client.migrate(tasks(1))).create_only());
+    let expected = [
+        "creating 0",
+        "delayed 0",
+        "creating 0",
+        "created 0 as 403316",
+    ];
+    assert_eq!(created, expected);
+
+    // A second replacement within a minute is not allowed.
+    service.revoke_tokens();
+    let refused = events(fast(client.migrate(tasks(2))).create_only());
+    assert_eq!(refused, ["creating 0", "not created 0, may exist: false"]);
+    assert_eq!(service.tokens_issued(), 2);
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl TokenProvider {
                 ..state.refresh.clone()
             },
         };
-        let generation = state.generation + 1;
+        let generation = state.generation;
         drop(state);
         let guard = RefreshGuard(self);
         let outcome = refresh.run().and_then(|token| {

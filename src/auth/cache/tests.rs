@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// Set in a child: where it stops, and in which folder it writes.
+/// Environment variables of a child: the step at which it stops, and the folder in which it writes.
 const STOP_AT: &str = "PAN123_TEST_STOP_AT";
 const FOLDER: &str = "PAN123_TEST_FOLDER";
 
@@ -15,7 +15,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const OLD: &str = "old-token-old-token-old-token";
 const NEW: &str = "new-token-new-token-new-token";
 
-/// Says where it is and waits to be killed, if this is where the parent wants it to be.
+/// Reports the step and waits to be killed, if the parent process has asked for it.
 pub(super) fn reached(step: &str) {
     if std::env::var(STOP_AT).is_ok_and(|stop| stop == step) {
         writeln!(io::stderr(), "reached {step}").unwrap();
@@ -25,7 +25,7 @@ pub(super) fn reached(step: &str) {
     }
 }
 
-/// A new folder for one test, gone at its end.
+/// A new folder for one test, removed at its end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -129,7 +129,7 @@ fn ignores_caches_of_others() {
 }
 
 #[test]
-fn killed_at_any_step() {
+fn a_kill_at_any_step_leaves_a_usable_cache() {
     for (step, left) in [
         ("created", OLD),
         ("written", OLD),
@@ -143,11 +143,7 @@ fn killed_at_any_step() {
         let cache = folder.cache();
         assert_eq!(cache.read().unwrap(), Some(token(left)), "{step}");
         // The killed process's lock is free, and its temporary file is removed a minute later.
-        for path in folder.temporary_files() {
-            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-            file.set_modified(std::time::SystemTime::now() - MIN_STALE_AGE * 2)
-                .unwrap();
-        }
+        folder.temporary_files().iter().for_each(|path| age(path));
         let lock = cache.lock(MAX_WAIT).unwrap();
         cache.write(&token("a-third-token")).unwrap();
         drop(lock);
@@ -158,6 +154,36 @@ fn killed_at_any_step() {
         );
         assert_eq!(folder.names(), ["token", "token.lock"], "{step}");
     }
+}
+
+#[test]
+fn removes_only_its_own_stale_temporary_files() {
+    let folder = Folder::new("stale");
+    let stale = ["token.1-0.tmp", "token.2-9.tmp"];
+    let others = ["other.1-0.tmp", "token.txt", "token1-0.tmp"];
+    for name in stale.iter().chain(&others) {
+        fs::write(folder.0.join(name), "").unwrap();
+        age(&folder.0.join(name));
+    }
+    fs::write(folder.0.join("token.3-0.tmp"), "").unwrap();
+    folder.cache().write(&token(NEW)).unwrap();
+    assert_eq!(
+        folder.names(),
+        [
+            "other.1-0.tmp",
+            "token",
+            "token.3-0.tmp",
+            "token.txt",
+            "token1-0.tmp"
+        ]
+    );
+}
+
+/// Makes a temporary file old enough to be removed.
+fn age(path: &Path) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - MIN_STALE_AGE * 2)
+        .unwrap();
 }
 
 /// Runs this program again as [`child_writes`], and kills it where it stops.
@@ -175,17 +201,17 @@ fn kill_a_writer_at(step: &str, folder: &Path) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(
-        said.any(|line| line.unwrap() == format!("reached {step}")),
-        "the child never got there"
+        lines.any(|line| line.unwrap() == format!("reached {step}")),
+        "the child did not reach {step}"
     );
     child.kill().unwrap();
     child.wait().unwrap();
 }
 
 #[test]
-#[ignore = "the child of `killed_at_any_step`"]
+#[ignore = "the child of `a_kill_at_any_step_leaves_a_usable_cache`"]
 fn child_writes() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
@@ -196,7 +222,7 @@ fn child_writes() {
 }
 
 #[test]
-fn a_lock_is_waited_for_and_given_up() {
+fn waits_for_a_lock_until_the_timeout() {
     let folder = Folder::new("locked");
     let cache = folder.cache();
     let held = cache.lock(MAX_WAIT).unwrap();
@@ -227,7 +253,7 @@ fn rejects_what_is_not_a_regular_file() {
         "it is not a regular file"
     );
     assert!(cache.write(&token(NEW)).is_err());
-    assert_eq!(folder.names(), ["token"], "no token is left lying about");
+    assert_eq!(folder.names(), ["token"], "no temporary file is left");
 
     let nowhere = self::cache(&folder.0.join("missing"));
     assert!(nowhere.read().unwrap().is_none());
@@ -251,7 +277,7 @@ mod unix {
     }
 
     #[test]
-    fn the_file_is_its_owners_only() {
+    fn cache_and_lock_are_readable_by_their_owner_only() {
         let folder = Folder::new("mode");
         let cache = folder.cache();
         fs::write(&cache.path, "{}").unwrap();
@@ -264,16 +290,15 @@ mod unix {
         );
     }
 
-    /// From its first byte on: a child is stopped when the file has just been made.
     #[test]
-    fn so_is_the_temporary_one() {
+    fn temporary_file_is_readable_by_its_owner_only_from_its_creation_on() {
         let folder = Folder::new("temporary-mode");
         kill_a_writer_at("created", &folder.0);
         assert_eq!(mode(&folder.temporary_files()[0]), 0o600);
     }
 
     #[test]
-    fn links_are_not_followed_when_writing() {
+    fn writing_does_not_follow_links() {
         let folder = Folder::new("links");
         let cache = folder.cache();
         let target = folder.0.join("target");
@@ -285,9 +310,9 @@ mod unix {
         assert_eq!(cache.read().unwrap(), Some(token(NEW)));
     }
 
-    /// To open a pipe would take for ever.
+    /// Opening one would block until another process writes to it.
     #[test]
-    fn a_pipe_is_not_opened() {
+    fn does_not_open_a_pipe() {
         let folder = Folder::new("pipe");
         let cache = folder.cache();
         assert!(
@@ -300,7 +325,7 @@ mod unix {
         assert!(cache.read().is_err());
     }
 
-    /// As `/dev/null` is one, which means "no cache" to whoever sets it.
+    /// `/dev/null`, for example, stays.
     #[test]
     fn replaces_only_regular_files() {
         use std::os::unix::fs::FileTypeExt;
@@ -333,7 +358,7 @@ mod unix {
     }
 
     #[test]
-    fn a_lock_that_is_a_link_is_not_followed() {
+    fn does_not_follow_a_lock_that_is_a_link() {
         let folder = Folder::new("lock-link");
         let cache = folder.cache();
         let target = folder.0.join("target");
