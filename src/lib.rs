@@ -27,7 +27,7 @@
 //! | Timeout | 30 s for a call, including DNS lookup, connecting and retries: [`ClientBuilder::timeout`]. |
 //! | Retries | Two by default, for transient errors only: code or HTTP 429 and 5xx, a timeout, a failed connection. Never 401 and 403. |
 //! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_poll_gap`]. |
-//! | 429 | `Retry-After` holds the client and its clones. |
+//! | 429 | A `Retry-After` pauses the client and its clones. |
 //! | DNS | A name is looked up only for a new connection. Its addresses are kept for 60 s; if a lookup fails, the last known addresses are used. |
 //! | Limits | A response header may have 8 KiB. 64 KiB of a body are read. |
 //! | Redirects | Not followed: the token would be sent elsewhere, or be lost. |

@@ -132,7 +132,7 @@ impl Session {
         }
     }
 
-    /// Waits while a 429 with `Retry-After` holds requests, whichever call received it. Returns
+    /// Waits while a 429 with `Retry-After` pauses requests, whichever call received it. Returns
     /// whether it waited, or the 429 if the pause is longer than the remaining time of the call.
     fn wait_for_rate_limit(&self, started: Instant) -> Result<bool> {
         let mut has_waited = false;

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The pause after a 429 without `Retry-After`.
 pub(crate) const DEFAULT_RATE_LIMIT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps polls and creations apart, and holds all requests after a 429.
+/// Keeps polls and creations apart, and pauses all requests after a 429.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     min_gap: Duration,
@@ -77,7 +77,7 @@ impl Throttle {
         state.next_request = state.next_request.max(now.saturating_add(self.min_gap));
     }
 
-    /// Holds all requests if the error is a 429.
+    /// Pauses all requests if the error is a 429.
     pub(crate) fn observe(&self, error: &Error, now: Duration) {
         if !error.is_rate_limited() {
             return;
@@ -96,7 +96,7 @@ impl Throttle {
         }
     }
 
-    /// Returns the 429 that holds requests at this time. Its error is that of a request that is not
+    /// Returns the 429 that pauses requests at this time. Its error is that of a request that is not
     /// sent. It has the remaining time as `retry_after`, if the service named a time.
     pub(crate) fn rate_limit(&self, now: Duration) -> Option<RateLimit> {
         let mut state = self.lock();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_requests_after_429() {
+    fn pauses_requests_after_429() {
         for (retry_after, until) in [
             (None, ms(1010)),
             (Some(ms(60_000)), ms(60_010)),
@@ -170,9 +170,9 @@ mod tests {
         }
     }
 
-    /// HTTP 429 with code 0 may be a success, but the request that it holds is not sent.
+    /// HTTP 429 with code 0 may be a success, but the request that it pauses is not sent.
     #[test]
-    fn held_request_was_not_sent() {
+    fn paused_request_was_not_sent() {
         let throttle = Throttle::new(Duration::ZERO);
         let error = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
         let error = Error::Api(error).with_retry_after(Some(ms(5000)));

@@ -28,8 +28,8 @@ const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 ///
 /// A request that certainly created no task (429, 503, a connection that failed, a refused token) is made again after a
 /// growing delay, within the limits of the [`PollPolicy`]; meanwhile no other task is created. A request that may have
-/// created a task is never repeated. After a ban, a 401 that no new token cures, rejected credentials, or a 429 with a
-/// `Retry-After` of more than a day, the remaining input is not taken, and open tasks end with that error.
+/// created a task is never repeated. After a ban, a 401 that a new token does not resolve, rejected credentials, or a
+/// 429 with a `Retry-After` of more than a day, the remaining input is not taken, and open tasks end with that error.
 #[must_use = "an iterator does nothing before `next()`"]
 pub struct Migration<I> {
     scheduler: ClientScheduler,

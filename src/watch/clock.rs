@@ -1,4 +1,4 @@
-//! Time, as the scheduler sees it. Tests replace it by a clock that does not sleep.
+//! The clock of a scheduler. Tests replace it by a clock that does not sleep.
 
 use std::time::{Duration, Instant};
 

@@ -60,11 +60,11 @@ impl Update {
 /// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
 /// its clones keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. The client's `retries` do not apply:
 /// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
-/// interval, until [`PollPolicy`] gives it up. `Retry-After` is obeyed up to a day. After a 429 no task is polled
-/// until its `Retry-After`, or for 1 s.
+/// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day. After a 429
+/// no task is polled until its `Retry-After`, or for 1 s.
 ///
-/// A permanent error ends its task only. A ban, a 401 that no new token cures, rejected credentials, and a 429 with a
-/// `Retry-After` of more than a day end all tasks with that error, without another request.
+/// A permanent error ends its task only. A ban, a 401 that a new token does not resolve, rejected credentials, and a
+/// 429 with a `Retry-After` of more than a day end all tasks with that error, without another request.
 ///
 /// ```
 /// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};

@@ -1,4 +1,4 @@
-//! When a task is polled next, and what an error means for it. Pure.
+//! Decides when a task is polled next, and the consequence of an error. Pure.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ pub(crate) enum ErrorAction {
     EndAll,
 }
 
-/// Classifies an error that cannot be cured by an immediate second attempt.
+/// Classifies an error after which the request is not repeated at once.
 pub(crate) fn classify(failed: &AttemptError) -> ErrorAction {
     let AttemptError { error, cause } = failed;
     let is_undecodable = match error {
@@ -164,7 +164,7 @@ pub(super) struct TimeLimit {
     pub(super) task_polled: bool,
     /// Whether the last poll, at the deadline, was made.
     pub(super) final_poll_made: bool,
-    /// Whether a 429 holds all requests now.
+    /// Whether a 429 pauses all requests now.
     pub(super) is_rate_limited: bool,
 }
 

@@ -323,7 +323,7 @@ fn follows_added_tasks() {
 }
 
 #[test]
-fn holds_all_tasks_after_429() {
+fn pauses_all_tasks_after_429() {
     for (error, hold) in [
         (api(429), 1000),
         (http(429), 1000),
@@ -447,7 +447,7 @@ fn rejected_credentials_end_all_tasks() {
 }
 
 #[test]
-fn gives_a_task_up_after_many_errors_in_a_long_time() {
+fn ends_a_task_after_many_errors_in_a_long_time() {
     let at_once = PollPolicy::new().error_window(Duration::ZERO);
     for (max, polls) in [(0, 1), (1, 1), (2, 2), (8, 8)] {
         let mut fixture =

@@ -112,7 +112,7 @@ fn create_sends_only_the_options_that_are_set() {
     let run = Tool::of(&service)
         .run("create https://example.org/a.png http://example.org/b.png --rate inf");
     run.ends(0)
-        .says("pan123-offline: 2 created\n")
+        .has_message("pan123-offline: 2 created\n")
         .prints("403316\thttps://example.org/a.png\n403317\thttp://example.org/b.png\n");
     let body = |url| json!({"url": url, "type": 1});
     assert_eq!(
@@ -137,7 +137,7 @@ fn create_wait_follows_the_created_tasks() {
                  403316\tsucceeded\t100 %\n403317\tfailed\t20 %\n";
     run.ends(1)
         .prints(lines)
-        .says("403317 (http://a.example/2.png): failed");
+        .has_message("403317 (http://a.example/2.png): failed");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn create_wait_obeys_the_timeout() {
     let service = Service::start().unwrap();
     let run = Tool::of(&service).run("create http://a.example/1.png --wait --timeout 0s");
     run.ends(4)
-        .says("403316 (http://a.example/1.png): task 403316 did not end within")
+        .has_message("403316 (http://a.example/1.png): task 403316 did not end within")
         .prints("403316\thttp://a.example/1.png\n403316\tin progress\t50 %\n");
 }
 
@@ -210,8 +210,8 @@ fn login_reports_a_token_that_cannot_be_kept() {
     tool.run("login")
         .ends(2)
         .prints("")
-        .says("the token cannot be kept: the folder ")
-        .says(&format!("{}: ", tool.path(CACHE).join(NAME).display()));
+        .has_message("the token cannot be kept: the folder ")
+        .has_message(&format!("{}: ", tool.path(CACHE).join(NAME).display()));
     assert_eq!(service.tokens_issued(), 0);
 
     let taken = tool.path("taken");
@@ -219,7 +219,7 @@ fn login_reports_a_token_that_cannot_be_kept() {
     let run = tool.run(&format!("login --token-cache {}", taken.display()));
     run.ends(2)
         .prints("")
-        .says("the token was issued, but cannot be kept: ");
+        .has_message("the token was issued, but cannot be kept: ");
 }
 
 #[test]
@@ -231,8 +231,8 @@ fn without_a_cache_folder_other_commands_warn_and_go_on() {
     tool.run("process 403316")
         .ends(0)
         .prints("403316\tin progress\t37 %\n")
-        .says("the token cannot be kept: the folder ")
-        .says("each run requests a new one, and the service keeps three");
+        .has_message("the token cannot be kept: the folder ")
+        .has_message("each run requests a new one, and the service keeps three");
     assert_eq!(service.tokens_issued(), 1);
 }
 
@@ -250,8 +250,8 @@ fn a_named_cache_that_cannot_be_written_is_reported() {
         tool.write("file", 0o600, "no folder");
         let arguments = format!("{command} --token-cache file/token");
         let run = tool.feed(&arguments, "https://e.org/1.png\n");
-        run.says("the token cannot be kept: ")
-            .says("each run requests a new one, and the service keeps three");
+        run.has_message("the token cannot be kept: ")
+            .has_message("each run requests a new one, and the service keeps three");
         assert_ne!(run.code(), 2, "{run:#?}");
     }
 }
@@ -271,11 +271,11 @@ fn commands_after_a_login_need_no_variables() {
     assert_eq!(service.tokens_issued(), 1);
     tool.run("login")
         .ends(2)
-        .says("a login needs a client id and secret");
+        .has_message("a login needs a client id and secret");
 
     // The token is for one service only, and goes to no other.
     let run = tool.run("process 403316 --base-url http://127.0.0.1:1");
-    run.ends(2).says(&format!(
+    run.ends(2).has_message(&format!(
         " is for {}, not for http://127.0.0.1:1",
         service.base_url()
     ));
@@ -285,11 +285,11 @@ fn commands_after_a_login_need_no_variables() {
     service.revoke_tokens();
     tool.run("process 403316")
         .ends(3)
-        .says("pan123-offline login");
+        .has_message("pan123-offline login");
     tool.write(&format!("{CACHE}/{NAME}/token"), 0o600, "{}");
     tool.run("process 403316")
         .ends(2)
-        .says("holds no token: run `pan123-offline login`");
+        .has_message("holds no token: run `pan123-offline login`");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn login_requires_credentials() {
         .run("login")
         .ends(2)
         .prints("")
-        .says("there is an access token already");
+        .has_message("there is an access token already");
     assert_eq!(service.request_count(), 0);
 }
 
@@ -309,7 +309,7 @@ fn login_with_a_wrong_secret_names_the_secret() {
     service.credentials(CLIENT_ID, "another");
     let tool = Tool::at(&service).with_credentials();
     let run = tool.run("login");
-    run.ends(3).prints("").says(
+    run.ends(3).prints("").has_message(
         "the service refused the login: check client id and secret; received: client id or secret is wrong",
     );
     assert!(!run.stderr.contains("task id"), "{run:#?}");
@@ -338,10 +338,10 @@ fn a_refused_token_is_replaced() {
 fn demo_needs_no_account() {
     let run = Tool::new().run("demo");
     run.ends(0)
-        .says("a demonstration: one task fails")
-        .says("6 succeeded, 1 failed, 1 given up");
-    run.says("`wait` would end with exit code 5")
-        .says("403323: the service returned code 1");
+        .has_message("a demonstration: one task fails")
+        .has_message("6 succeeded, 1 failed, 1 with an error");
+    run.has_message("`wait` would end with exit code 5")
+        .has_message("403323: the service returned code 1");
     assert_eq!(run.stdout.matches("\tsucceeded\t100 %\n").count(), 6);
     assert_eq!(run.stdout.matches("\tfailed\t").count(), 1);
     assert_eq!(run.stdout.matches("\tretrying\t").count(), 1);
@@ -399,7 +399,7 @@ fn man_prints_a_page_for_each_command() {
     tool.run("man nobody")
         .ends(2)
         .prints("")
-        .says("there is no command `nobody`");
+        .has_message("there is no command `nobody`");
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn help_and_version_are_printed() {
     tool.run("")
         .ends(2)
         .prints("")
-        .says("Usage: pan123-offline");
+        .has_message("Usage: pan123-offline");
 }
 
 /// The short help has at most 24 lines.
@@ -453,7 +453,7 @@ fn create_rejects_a_timeout_without_wait() {
     tool.run("create http://a.example/1.png --timeout 1s")
         .ends(2)
         .prints("")
-        .says("--wait");
+        .has_message("--wait");
 }
 
 #[test]
@@ -480,6 +480,6 @@ fn create_reports_that_a_task_may_exist() {
     let run = Tool::of(&service).run("create http://a.example/1.png");
     run.ends(5)
         .prints("")
-        .says("the task may exist, check before you create it again");
+        .has_message("the task may exist, check before you create it again");
     assert_eq!(service.request_count(), 1);
 }

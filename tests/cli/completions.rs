@@ -121,5 +121,5 @@ fn rejects_an_unknown_shell() {
     Tool::new()
         .run("completions csh")
         .ends(2)
-        .says("possible values: bash");
+        .has_message("possible values: bash");
 }

@@ -66,8 +66,8 @@ fn open_ids_of_a_pipe_are_printed() {
         running.signal("INT");
         let run = running.end();
         run.ends(130)
-            .says("interrupted: 1 of 3 finished in ")
-            .says(": 1 succeeded, 2 still open; the tasks go on at the service");
+            .has_message("interrupted: 1 of 3 finished in ")
+            .has_message(": 1 succeeded, 2 still open; the tasks go on at the service");
         // A file can be read again.
         assert_eq!(
             run.stderr.contains("pan123-offline: still open: 1 3\n"),
@@ -83,9 +83,9 @@ fn many_timeouts_are_reported_in_one_line() {
     let tool = Tool::of(&service);
     let run = tool.feed("wait - --timeout 0s --rate inf", ids(300));
     run.ends(4)
-        .says("300 tasks did not end within ")
-        .says("; they continue at the service")
-        .says(": 0 succeeded, 300 still open\n");
+        .has_message("300 tasks did not end within ")
+        .has_message("; they continue at the service")
+        .has_message(": 0 succeeded, 300 still open\n");
     assert_eq!(run.stderr.matches("did not end within").count(), 1);
     let json = tool.feed("wait - --timeout 0s --rate inf --json --only-ends", ids(30));
     assert_eq!(json.ends(4).json().len(), 30);
@@ -96,11 +96,11 @@ fn a_ban_is_reported_once() {
     for (command, summary) in [
         (
             "wait",
-            ": 0 succeeded, 1 given up, 1 no longer followed, 398 not asked\n",
+            ": 0 succeeded, 1 with an error, 1 no longer followed, 398 not polled\n",
         ),
         (
             "process",
-            "1 of 400 finished: 0 succeeded, 1 given up, 1 still open, 398 not asked\n",
+            "1 of 400 finished: 0 succeeded, 1 with an error, 1 still open, 398 not polled\n",
         ),
     ] {
         let service = Service::start().unwrap();
@@ -112,8 +112,8 @@ fn a_ban_is_reported_once() {
         });
         let run = Tool::of(&service).feed(&format!("{command} - --rate inf"), ids(400));
         run.ends(3)
-            .says("pan123-offline: 2: the service returned code 403")
-            .says(summary);
+            .has_message("pan123-offline: 2: the service returned code 403")
+            .has_message(summary);
         assert_eq!(run.stderr.matches("203.0.113.7").count(), 1, "{run:#?}");
         assert_eq!(service.request_count(), 2);
     }
@@ -141,10 +141,12 @@ fn quiet_prints_results_and_errors_only() {
         run.ends(0).is_quiet().prints("1\tsucceeded\t100 %\n");
         let run = tool.run(&format!("{command} 1 9 --quiet --rate inf"));
         run.ends(5)
-            .says("pan123-offline: 9: the service returned code 1");
+            .has_message("pan123-offline: 9: the service returned code 1");
         assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
     }
-    tool.run("wait 1 -q -v").ends(2).says("cannot be used with");
+    tool.run("wait 1 -q -v")
+        .ends(2)
+        .has_message("cannot be used with");
 }
 
 fn verbose_lines(run: &Run) -> Vec<&str> {
@@ -201,8 +203,8 @@ fn without_a_terminal_progress_is_a_line() {
     let service = service_of_running_tasks();
     let run = Tool::of(&service).feed("wait - --rate inf --timeout 12s", ids(20));
     run.ends(4)
-        .says("pan123-offline: 0 of 20 ended (0 %): 0 succeeded, 0 failed, 20 open; 1")
-        .says("20 tasks did not end within ");
+        .has_message("pan123-offline: 0 of 20 ended (0 %): 0 succeeded, 0 failed, 20 open; 1")
+        .has_message("20 tasks did not end within ");
 }
 
 /// The outage gives each task eight errors in a row, as one of 32 s does.

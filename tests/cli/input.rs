@@ -109,13 +109,13 @@ fn an_invalid_line_is_named_and_does_not_stop_the_rest() {
             tool.feed(&format!("{command} - --rate inf"), input)
                 .ends(2)
                 .prints("1\tsucceeded\t100 %\n2\tsucceeded\t100 %\n")
-                .says(text);
+                .has_message(text);
         }
     }
     let run = tool.feed("wait -", b"1\n\xff\xfe\n".to_vec());
     run.ends(2)
         .prints("1\tsucceeded\t100 %\n")
-        .says("line 2 of standard input: not UTF-8");
+        .has_message("line 2 of standard input: not UTF-8");
 }
 
 #[test]
@@ -126,14 +126,16 @@ fn a_list_of_the_wrong_kind_is_refused_before_anything_is_sent() {
         tool.feed(command, "http://a.example/1.png\n7\n")
             .ends(2)
             .prints("")
-            .says("line 1 of standard input: `http://a.example/1.png` is a URL, not a task id");
+            .has_message(
+                "line 1 of standard input: `http://a.example/1.png` is a URL, not a task id",
+            );
     }
     for line in ["403316\thttp://a.example/1.png", r#"{"task_id":403316}"#] {
         tool.feed("create -", format!("\n{line}\nhttp://a.example/1.png\n"))
             .ends(2)
             .prints("")
-            .says("line 2 of standard input: ")
-            .says("holds a task id, not a URL");
+            .has_message("line 2 of standard input: ")
+            .has_message("holds a task id, not a URL");
     }
     assert_eq!(service.request_count(), 0);
 }
@@ -151,7 +153,7 @@ fn process_and_create_do_not_read_to_the_end_first() {
                  echo \"$line\" > line; pan123-offline process $(cut -f 1 line); \
                  echo http://a.example/2.png >&3; read line <&4; echo \"$line\"; exec 3>&-; wait";
     let run = tool.shell(pipes, "");
-    run.ends(0).says("pan123-offline: 2 created\n").prints(
+    run.ends(0).has_message("pan123-offline: 2 created\n").prints(
         "403316\thttp://a.example/1.png\n403316\tsucceeded\t100 %\n403317\thttp://a.example/2.png\n",
     );
 }
@@ -165,13 +167,13 @@ fn rejects_an_empty_list() {
             tool.feed(command, input)
                 .ends(2)
                 .prints("")
-                .says("the list is empty: there is nothing to do");
+                .has_message("the list is empty: there is nothing to do");
         }
         #[cfg(unix)]
         tool.shell(&format!("pan123-offline {command} <&-"), "")
             .ends(2)
             .prints("")
-            .says("the list is empty");
+            .has_message("the list is empty");
     }
     assert_eq!(service.request_count(), 0);
 }
@@ -184,10 +186,12 @@ fn create_reads_urls_from_standard_input() {
         "\u{feff}http://a.example/1.png\r\n\n# a comment\nhttps://b.example/2.png\n",
     );
     run.ends(0)
-        .says("pan123-offline: 2 created\n")
+        .has_message("pan123-offline: 2 created\n")
         .prints("403316\thttp://a.example/1.png\n403317\thttps://b.example/2.png\n");
     let run = Tool::of(&service).feed("create - --file-name a.png", "http://a.example/1.png\n");
-    run.ends(2).prints("").says("--file-name is for one URL");
+    run.ends(2)
+        .prints("")
+        .has_message("--file-name is for one URL");
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn a_file_name_follows_a_tab() {
     );
     run.ends(2)
         .prints("403316\thttps://e.org/1\n403317\thttps://e.org/2.png\n")
-        .says("line 1 of standard input: `https://e.org/my cat.png` contains a blank");
+        .has_message("line 1 of standard input: `https://e.org/my cat.png` contains a blank");
     let bodies: Vec<Value> = service
         .requests()
         .iter()
@@ -220,7 +224,7 @@ fn a_doubled_url_is_created_once() {
     Tool::of(&service)
         .feed("create - --rate inf", urls)
         .ends(0)
-        .says("2 lines repeat a URL, which was created once");
+        .has_message("2 lines repeat a URL, which was created once");
     assert_eq!(service.request_count(), 3);
 }
 
@@ -235,13 +239,13 @@ fn wait_reads_the_output_of_create() {
     for (json, [first, second]) in [("", [403_316, 403_317]), ("--json", [403_318, 403_319])] {
         let tool = Tool::of(&service);
         let created = tool.run(&format!("create --rate inf {json} {urls}"));
-        created.ends(0).says("pan123-offline: 2 created\n");
+        created.ends(0).has_message("pan123-offline: 2 created\n");
         let run = tool.feed("wait --rate inf -", created.stdout);
         run.ends(1)
             .prints(&format!(
                 "{first}\tsucceeded\t100 %\n{second}\tfailed\t20 %\n"
             ))
-            .says(&format!("{second} (http://a.example/2.png): failed"));
+            .has_message(&format!("{second} (http://a.example/2.png): failed"));
     }
     let run = Tool::of(&service).feed("wait --json -", "403317\thttp://a.example/2.png\n");
     assert_eq!(
@@ -274,7 +278,7 @@ fn creates_ten_thousand_tasks() {
     let expected: String = (0..10_000)
         .map(|n| format!("{}\thttp://a.example/{n}.png\n", 403_316 + n))
         .collect();
-    assert!(run.ends(0).says("10000 created\n").stdout == expected);
+    assert!(run.ends(0).has_message("10000 created\n").stdout == expected);
 }
 
 /// Takes a minute in an unoptimised build: `cargo test --features cli --test cli -- --ignored`.
@@ -342,10 +346,10 @@ fn a_full_disk_is_an_error() {
     ] {
         let run = tool.shell(&format!("pan123-offline {command} > /dev/full"), "");
         if command.starts_with("create") {
-            run.says("created task 403316 for http://a.example/1.png");
+            run.has_message("created task 403316 for http://a.example/1.png");
         }
         run.ends(5)
-            .says("pan123-offline: standard output: No space left on device");
+            .has_message("pan123-offline: standard output: No space left on device");
     }
     tool.shell("pan123-offline wait x 2> /dev/full", "").ends(2);
 }

@@ -56,8 +56,8 @@ fn ctrl_c_ends_the_command_during_a_request() {
             let run = running.end();
             run.ends(code)
                 .prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n");
-            let known = "1 succeeded, 1 failed, 1 given up, 2 still open";
-            run.says(&format!(": {known}; the tasks go on at the service\n"));
+            let known = "1 succeeded, 1 failed, 1 with an error, 2 still open";
+            run.has_message(&format!(": {known}; the tasks go on at the service\n"));
         }
     }
 }
@@ -73,7 +73,7 @@ fn ctrl_c_ends_the_command_between_two_requests() {
     // The response to the first may be on its way still.
     let run = running.end();
     run.ends(130)
-        .says("still open; the tasks go on at the service");
+        .has_message("still open; the tasks go on at the service");
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn ctrl_c_ends_create_after_the_current_request() {
     let run = running.end();
     run.ends(130)
         .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n");
-    run.says("ends after the request that is under way")
-        .says("a task may exist for http://a.example/9.png")
-        .says("interrupted: 2 created; the tasks go on at the service");
+    run.has_message("ends after the request that is under way")
+        .has_message("a task may exist for http://a.example/9.png")
+        .has_message("interrupted: 2 created; the tasks go on at the service");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn ctrl_c_prints_no_further_json_line() {
     let run = running.end();
     assert_eq!(
         run.ends(130)
-            .says("interrupted: 1 of 2 finished in ")
+            .has_message("interrupted: 1 of 2 finished in ")
             .json()
             .len(),
         1
@@ -129,8 +129,8 @@ fn ctrl_c_ends_the_command_while_its_output_is_not_read() {
     running
         .end()
         .ends(130)
-        .says("interrupted")
-        .says("the tasks go on at the service");
+        .has_message("interrupted")
+        .has_message("the tasks go on at the service");
 }
 
 /// `nohup` ignores SIGHUP, and a shell ignores SIGINT for the jobs in its background.

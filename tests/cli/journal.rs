@@ -18,8 +18,8 @@ fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
         let script = format!("trap '' XFSZ; ulimit -f 4; exec {TOOL} migrate urls.txt {FAST}");
         let run = case.tool.shell(&script, "");
         run.ends(5)
-            .says("the journal urls.txt.journal cannot be written: ")
-            .says(" finished in ");
+            .has_message("the journal urls.txt.journal cannot be written: ")
+            .has_message(" finished in ");
         let created = creations(&case.service);
         assert!(
             !created.is_empty() && created.len() < 40,
@@ -35,7 +35,7 @@ fn on_a_full_disk_nothing_further_is_sent_and_the_journal_still_reads() {
         assert!(recorded as usize >= created.len(), "{counts}");
         assert!(counts["unknown"].as_u64() <= Some(1), "{counts}");
         if counts["unknown"] == 1 && run.stderr.contains("which is not recorded") {
-            run.says("created task ");
+            run.has_message("created task ");
         }
         let run = case.migrate("");
         assert!([0, 1].contains(&run.code()), "{run:#?}");
@@ -56,12 +56,12 @@ fn rejects_a_second_process() {
     assert!(until(|| case.service.request_count() == 1));
     case.migrate("")
         .ends(2)
-        .says("another process is using the journal urls.txt.journal");
+        .has_message("another process is using the journal urls.txt.journal");
     let list = "create --journal urls.txt.journal http://a.example/1.png";
     case.tool
         .run(list)
         .ends(2)
-        .says("another process is using the journal");
+        .has_message("another process is using the journal");
     // Commands that only read the journal need no lock.
     assert_eq!(case.counts()["unknown"], 1);
     case.tool.run("migrate urls.txt --dry-run").ends(0);
@@ -89,12 +89,12 @@ fn damage_and_other_versions_are_errors_and_nothing_is_sent() {
     ];
     for (text, error) in rows {
         fs::write(case.journal(), &text).unwrap();
-        case.migrate("").ends(2).prints("").says(error);
+        case.migrate("").ends(2).prints("").has_message(error);
         case.tool
             .run("migrate urls.txt --dry-run")
             .ends(2)
             .prints("")
-            .says(error);
+            .has_message(error);
         assert_eq!(
             fs::read_to_string(case.journal()).unwrap(),
             text,
@@ -115,7 +115,7 @@ fn an_incomplete_last_line_is_cut_off() {
     file.write_all(b"{\"at\":\"2026-02-16T10:00:00.000Z\",\"step\":\"crea")
         .unwrap();
     let requests = case.service.request_count();
-    case.migrate("").ends(0).says("3 of 3 finished");
+    case.migrate("").ends(0).has_message("3 of 3 finished");
     assert_eq!(case.service.request_count(), requests);
     assert!(fs::read_to_string(case.journal()).unwrap().ends_with("}\n"));
 }

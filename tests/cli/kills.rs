@@ -181,8 +181,8 @@ fn a_kill_before_or_after_the_response_loses_nothing() {
         assert!(code == 137 || (code, delay) == (0, 0), "{code}");
         let run = case.migrate("");
         match delay {
-            0 => run.ends(0).says("1 of 1 finished"),
-            _ => run.ends(1).says("1 unknown"),
+            0 => run.ends(0).has_message("1 of 1 finished"),
+            _ => run.ends(1).has_message("1 unknown"),
         };
         assert_eq!(creations(&case.service)[&url(0)], 1);
     }
@@ -199,9 +199,9 @@ fn the_first_signal_finishes_the_creation_and_the_second_names_its_url() {
         running.signal(signal);
         let run = running.end();
         run.ends(code)
-            .says("ends after the request that is under way")
-            .says("interrupted: 0 of 3 finished")
-            .says("1 open");
+            .has_message("ends after the request that is under way")
+            .has_message("interrupted: 0 of 3 finished")
+            .has_message("1 open");
         assert_eq!(case.service.request_count(), 1);
         assert_eq!(
             (&case.counts()["open"], &case.counts()["new"]),
@@ -218,9 +218,9 @@ fn the_first_signal_finishes_the_creation_and_the_second_names_its_url() {
         running.signal(signal);
         let run = running.end();
         run.ends(code)
-            .says(&format!("a task may exist for {}", url(0)))
-            .says("interrupted: 1 of 3 finished")
-            .says("1 unknown");
+            .has_message(&format!("a task may exist for {}", url(0)))
+            .has_message("interrupted: 1 of 3 finished")
+            .has_message("1 unknown");
         assert_eq!(case.counts()["unknown"], 1);
     }
 }

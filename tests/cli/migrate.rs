@@ -100,7 +100,7 @@ fn assert_counts(case: &Case, expected: Value) {
 fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
     let case = Case::new(&list(5));
     let run = case.migrate("");
-    run.ends(0).prints("").says("5 of 5 finished in ");
+    run.ends(0).prints("").has_message("5 of 5 finished in ");
     is_private(&case.journal());
     assert_counts(&case, json!({"succeeded": 5}));
     let requests = case.service.request_count();
@@ -109,7 +109,7 @@ fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
     case.migrate("")
         .ends(0)
         .prints("")
-        .says("5 of 5 finished in ");
+        .has_message("5 of 5 finished in ");
     assert_eq!(case.service.request_count(), requests, "nothing is sent");
 }
 
@@ -125,16 +125,16 @@ fn reports_failed_refused_and_invalid_lines_and_goes_on() {
     });
     let run = case.migrate("");
     run.ends(2)
-        .says("https://a.example/fail.png (task 403316): failed")
-        .says("line 2 of urls.txt: `https://a.example/my cat.png` contains a blank")
-        .says("https://a.example/no.png: refused")
-        .says("line 4 of urls.txt: ")
-        .says("5 of 5 finished in ")
-        .says("2 failed, 2 invalid, 1 doubled");
+        .has_message("https://a.example/fail.png (task 403316): failed")
+        .has_message("line 2 of urls.txt: `https://a.example/my cat.png` contains a blank")
+        .has_message("https://a.example/no.png: refused")
+        .has_message("line 4 of urls.txt: ")
+        .has_message("5 of 5 finished in ")
+        .has_message("2 failed, 2 invalid, 1 doubled");
     assert_counts(&case, json!({"succeeded": 1, "failed": 2, "invalid": 2}));
     // Each is reported every time, but recorded once.
     let lines = fs::read_to_string(case.journal()).unwrap().lines().count();
-    case.migrate("").ends(2).says("line 2 of urls.txt: ");
+    case.migrate("").ends(2).has_message("line 2 of urls.txt: ");
     assert_eq!(
         fs::read_to_string(case.journal()).unwrap().lines().count(),
         lines
@@ -170,7 +170,7 @@ fn sends_the_file_names_and_the_options() {
     // An invalid option is one error, and not one for each URL.
     case.migrate("--callback-url ftp://c.example")
         .ends(2)
-        .says("callback_url");
+        .has_message("callback_url");
 }
 
 #[test]
@@ -207,19 +207,19 @@ fn prints_an_event_on_each_line_as_json() {
 fn a_list_from_standard_input_needs_a_journal() {
     let case = Case::new("");
     let run = case.tool.feed("migrate -", list(1));
-    run.ends(2).prints("").says("--journal");
+    run.ends(2).prints("").has_message("--journal");
     let run = case
         .tool
         .feed(&format!("migrate - --journal j {FAST}"), list(3));
-    run.ends(0).says("3 of 3 finished in ");
+    run.ends(0).has_message("3 of 3 finished in ");
 }
 
 #[test]
 fn an_empty_or_absent_list_is_an_error() {
     let case = Case::new("# nothing\n");
-    case.migrate("").ends(2).says("the list is empty");
+    case.migrate("").ends(2).has_message("the list is empty");
     let run = case.tool.run("migrate absent.txt");
-    run.ends(2).says("the list absent.txt: ");
+    run.ends(2).has_message("the list absent.txt: ");
     assert!(!case.tool.path("absent.txt.journal").exists());
     assert_eq!(case.service.request_count(), 0);
 }
@@ -232,7 +232,7 @@ fn a_dry_run_prints_the_plan_and_sends_nothing() {
                     to create\t4\nto follow\t0\nexpected time\tat least 4s\n";
     run.ends(2)
         .prints(expected)
-        .says("line 6 of urls.txt: `no url` is not an http or https address");
+        .has_message("line 6 of urls.txt: `no url` is not an http or https address");
     assert!(!case.journal().exists());
     assert_eq!(case.service.request_count(), 0);
 
@@ -258,9 +258,9 @@ fn unknown_urls_are_created_again_on_demand_only() {
     case.service.reply_next(Reply::nothing());
     let run = case.migrate("");
     run.ends(1)
-        .says(&format!("{}: a task may exist", url(0)))
-        .says("1 unknown")
-        .says("see `pan123-offline report urls.txt.journal --unknown`");
+        .has_message(&format!("{}: a task may exist", url(0)))
+        .has_message("1 unknown")
+        .has_message("see `pan123-offline report urls.txt.journal --unknown`");
     case.tool
         .run("report urls.txt.journal --unknown --urls")
         .ends(0)
@@ -278,7 +278,7 @@ fn open_tasks_are_followed_at_the_next_start() {
     case.service
         .new_tasks(|_, _| vec![Progress::new(Status::InProgress, 10)]);
     let run = case.migrate("--timeout 1s");
-    run.ends(4).says("3 open");
+    run.ends(4).has_message("3 open");
     assert_eq!(
         run.stderr.matches("no task is followed any longer").count(),
         1,
@@ -303,7 +303,8 @@ fn stops_after_the_maximum_number_of_failures() {
     let run = case
         .tool
         .run("migrate urls.txt --rate inf --create-rate 20 --max-failures 3");
-    run.ends(1).says("3 failures: no further task is created");
+    run.ends(1)
+        .has_message("3 failures: no further task is created");
     let counts = case.counts();
     assert_eq!(counts["open"], 0);
     assert!(

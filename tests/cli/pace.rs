@@ -66,7 +66,7 @@ fn a_rate_limit_pauses_all_requests() {
             "--rate inf"
         };
         let run = case.tool.feed(&format!("{command} {options}"), list(3));
-        run.ends(0).says("rate limited; next request in 2s");
+        run.ends(0).has_message("rate limited; next request in 2s");
         let posts: Vec<_> = case
             .service
             .requests()
@@ -99,8 +99,8 @@ fn a_ban_in_the_middle_ends_everything() {
         };
         let run = case.tool.feed(&format!("{command} {options}"), list(50));
         run.ends(3)
-            .says("stop asking")
-            .says("no further task is created");
+            .has_message("Send no further request")
+            .has_message("no further task is created");
         assert!(run.stderr.lines().count() < 12, "{run:#?}");
         let posts = times(&case.service, Some("POST")).len();
         assert_eq!(posts, 11);
@@ -130,8 +130,8 @@ fn a_used_up_quota_stops_creating() {
         };
         let run = case.tool.feed(&format!("{command} {options}"), list(20));
         run.ends(5)
-            .says("traffic quota used up")
-            .says("no further task is created");
+            .has_message("traffic quota used up")
+            .has_message("no further task is created");
         assert_eq!(times(&case.service, Some("POST")).len(), 2);
         if command.starts_with("migrate") {
             let counts = case.counts();
@@ -154,8 +154,8 @@ fn an_expired_token_is_replaced_or_ends_the_run() {
     });
     let run = case.migrate("");
     run.ends(3)
-        .says("token is expired")
-        .says("no further task is created");
+        .has_message("token is expired")
+        .has_message("no further task is created");
     assert_eq!(creations(service).len(), 4);
     assert_eq!(
         (&case.counts()["unknown"], &case.counts()["new"]),
@@ -171,7 +171,7 @@ fn an_expired_token_is_replaced_or_ends_the_run() {
     let running = Running::start(tool.command(TOOL, &arguments), "");
     assert!(until(|| creations(&case.service).len() >= 2));
     case.service.revoke_tokens();
-    running.end().ends(0).says("6 of 6 finished");
+    running.end().ends(0).has_message("6 of 6 finished");
     assert_eq!(case.service.tokens_issued(), 2);
     // A request with a refused token creates nothing, so the same URL is sent again.
     assert!(creations(&case.service).values().all(|times| *times <= 2));
@@ -212,7 +212,7 @@ fn an_outage_pauses_the_queue() {
     running
         .end()
         .ends(0)
-        .says("next attempt in 1s")
-        .says("3 of 3 finished");
+        .has_message("next attempt in 1s")
+        .has_message("3 of 3 finished");
     assert!(creations(&case.service).values().all(|times| *times == 1));
 }

@@ -95,8 +95,8 @@ fn status_counts_lines_of_the_list_that_the_journal_does_not_have() {
     tool.run("status urls.journal none")
         .ends(2)
         .prints("")
-        .says("the list none: ")
-        .says("(os error 2)");
+        .has_message("the list none: ")
+        .has_message("(os error 2)");
 }
 
 #[test]
@@ -221,11 +221,11 @@ fn a_journal_that_cannot_be_read_is_an_error() {
     ] {
         for command in ["status", "report"] {
             let run = tool.run(&format!("{command} {name}"));
-            run.ends(2).prints("").says(message);
+            run.ends(2).prints("").has_message(message);
             assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
         }
     }
     tool.run("report urls.journal --urls --json")
         .ends(2)
-        .says("cannot be used with");
+        .has_message("cannot be used with");
 }

@@ -26,7 +26,7 @@ fn token_seen(service: &Service) -> String {
 
 #[track_caller]
 fn refused(run: &Run, text: &str) {
-    run.ends(2).prints("").says(text);
+    run.ends(2).prints("").has_message(text);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_named_file_replaces_the_default_one() {
     assert_eq!(token_seen(&service), "second");
     let run = tool.run("process 403316 --config none.json");
     refused(&run, "the configuration file none.json: ");
-    run.says("(os error 2)");
+    run.has_message("(os error 2)");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_file_that_others_can_read_is_refused() {
             tool.write(name, mode, &text);
             let run = tool.run(&command);
             refused(&run, &format!("others can read the {what} "));
-            run.says("a token may be in it: chmod 600 ");
+            run.has_message("a token may be in it: chmod 600 ");
         }
         assert_eq!(service.request_count(), requests);
         tool.write(name, 0o400, &text);
@@ -288,7 +288,7 @@ fn rejects_a_run_without_an_account() {
         &run,
         "there is no access token: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`",
     );
-    run.says("--token-file");
+    run.has_message("--token-file");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn token_files_are_read_and_validated() {
     }
     let run = tool.run("process 403316 --token-file none");
     refused(&run, "the token file none: ");
-    run.says("(os error 2)");
+    run.has_message("(os error 2)");
     refused(
         &tool.run("process 403316 --token-file ."),
         platform::IS_A_FOLDER,
@@ -352,6 +352,6 @@ fn a_variable_that_is_not_utf_8_is_named() {
     let run = Tool::of(&service)
         .with("PAN123_CLIENT_ID", platform::not_utf8("secret"))
         .run("process 7");
-    run.ends(2).says("PAN123_CLIENT_ID is not UTF-8");
+    run.ends(2).has_message("PAN123_CLIENT_ID is not UTF-8");
     assert!(!run.stderr.contains("secret"));
 }

@@ -71,11 +71,11 @@ fn demo_moves_its_bars_to_the_end() {
         assert_eq!(result_of(&screen, task), "100 %  succeeded");
     }
     assert!(result_of(&screen, 403_320).ends_with("%  failed"));
-    assert_eq!(result_of(&screen, 403_323), "0 %  given up");
+    assert_eq!(result_of(&screen, 403_323), "0 %  error");
     let lines = screen.lines();
     assert!(
         lines.iter().any(|line| line.contains("8 of 8 finished in")
-            && line.ends_with(": 6 succeeded, 1 failed, 1 given up")),
+            && line.ends_with(": 6 succeeded, 1 failed, 1 with an error")),
         "{lines:#?}"
     );
     assert!(run.stdout.contains("0 of 8 finished in"), "{run:#?}");
@@ -195,11 +195,11 @@ fn errors_stand_above_the_bars() {
     run.ends(5);
     let lines = screen.lines();
     for id in (2..=30).step_by(2) {
-        let told = lines
+        let printed = lines
             .iter()
             .filter(|line| line.starts_with(&format!("pan123-offline: {id}: ")))
             .count();
-        assert_eq!(told, 1, "{id}: {lines:#?}");
+        assert_eq!(printed, 1, "{id}: {lines:#?}");
     }
     assert_eq!(
         lines
@@ -213,7 +213,7 @@ fn errors_stand_above_the_bars() {
         lines
             .iter()
             .any(|line| line.contains("30 of 30 finished in")
-                && line.ends_with(": 15 succeeded, 15 given up")),
+                && line.ends_with(": 15 succeeded, 15 with an error")),
         "{lines:#?}"
     );
 }
@@ -365,7 +365,7 @@ fn a_rate_limit_and_an_outage_are_shown() {
 /// A bar shows the delay; without a bar a line reports it.
 #[test]
 fn delayed_creations_are_reported_where_no_bar_shows_them() {
-    for (option, is_told) in [("", false), ("--verbose", true)] {
+    for (option, is_printed) in [("", false), ("--verbose", true)] {
         let case = Case::new(&list(2));
         let limited = Reply::code(429, "slow down").header("Retry-After", "2");
         case.service.reply_next(limited);
@@ -375,8 +375,8 @@ fn delayed_creations_are_reported_where_no_bar_shows_them() {
             .ends(0)
             .stdout
             .contains("rate limited, next request in ");
-        let told = run.stdout.contains("rate limited; next request in 2s");
-        assert_eq!((told, is_shown), (is_told, !is_told), "{run:#?}");
+        let printed = run.stdout.contains("rate limited; next request in 2s");
+        assert_eq!((printed, is_shown), (is_printed, !is_printed), "{run:#?}");
     }
 }
 

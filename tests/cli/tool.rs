@@ -323,7 +323,7 @@ impl Run {
 
     /// Asserts that standard error contains this.
     #[track_caller]
-    pub(crate) fn says(&self, text: &str) -> &Self {
+    pub(crate) fn has_message(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
         self
     }

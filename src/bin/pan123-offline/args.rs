@@ -104,8 +104,8 @@ pub(crate) enum Command {
     /// Track tasks until they finish
     ///
     /// Each change is printed on a line: id, status and percentage, with TABs between them. A task
-    /// is given up after eight consecutive errors that span at least ten minutes. A list is
-    /// followed while it is being read.
+    /// is no longer followed after eight consecutive errors that span at least ten minutes. A list
+    /// is followed while it is being read.
     #[command(after_long_help = help::examples("wait"))]
     Wait {
         #[command(flatten)]
@@ -151,7 +151,7 @@ pub(crate) enum Command {
     /// Print a manual page
     #[command(after_long_help = help::examples("man"))]
     Man {
-        /// Name of a command [default: the page of the whole]
+        /// Name of a command [default: the main page]
         command: Option<String>,
     },
 }
@@ -230,7 +230,7 @@ pub(crate) struct NewTaskArgs {
 
     /// Create no further task after so many failures [default: no limit]
     ///
-    /// A failure is a URL whose task failed, was not created, or was given up.
+    /// A failure is a URL whose task failed, was not created, or could not be followed to its end.
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_failures: Option<usize>,
 }
@@ -273,7 +273,7 @@ pub(crate) struct Migrate {
     #[arg(long, value_name = "NUMBER", value_parser = rate)]
     pub(crate) create_rate: Option<f64>,
 
-    /// Maximum time for the whole, such as 90s, 10m or 2h [default: none]
+    /// Maximum time for the whole run, such as 90s, 10m or 2h [default: none]
     ///
     /// The tasks themselves go on, and the next start follows them.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]

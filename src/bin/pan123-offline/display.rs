@@ -135,14 +135,14 @@ impl Display {
     }
 
     /// Prints a message above the bars.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn print_message(&self, text: &str) {
         self.suspend(|| eprint_line(text));
     }
 
     /// Prints why the next request is delayed. Bars show it themselves.
-    pub(crate) fn say_delay(&self, text: &str) {
+    pub(crate) fn print_delay(&self, text: &str) {
         if !self.has_bars() {
-            self.say(text);
+            self.print_message(text);
         }
     }
 

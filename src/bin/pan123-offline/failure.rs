@@ -153,7 +153,7 @@ impl ErrorTexts {
 fn advice(error: &Error) -> &'static str {
     match error {
         error if error.is_banned() => {
-            "\n  The service refuses this machine's address: stop asking, and have its support lift the ban."
+            "\n  The service refuses this machine's address. Send no further request, and ask its support to lift the ban."
         }
         error if error.is_unauthorized() => {
             "\n  A token comes from the client id and secret that the open platform of 123pan shows: set \

@@ -166,7 +166,7 @@ pub(crate) fn examples(command: &str) -> String {
     text
 }
 
-/// Returns the text below the long help of the whole.
+/// Returns the text below the long help of the whole command.
 pub(crate) fn general() -> String {
     let mut text = examples("");
     let mut table = |heading: &str, rows: &[(&str, &str)], width: usize| {

@@ -37,7 +37,7 @@ pub(crate) trait Interruptible: Send + 'static {
 impl Interruptible for Report {
     fn interrupted(&mut self) {
         self.close();
-        self.say(&format!(
+        self.print_message(&format!(
             "interrupted: {}; the tasks go on at the service",
             self.summary()
         ));

@@ -1,4 +1,4 @@
-//! The journal of a migration: a file that tells what has been done, so that an interrupted
+//! The journal of a migration: a file that records what has been done, so that an interrupted
 //! migration goes on where it was, and creates no task twice.
 //!
 //! # Format, version 1

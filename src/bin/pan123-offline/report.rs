@@ -36,7 +36,8 @@ pub(crate) struct Report {
     tasks: usize,
     succeeded: usize,
     failed: usize,
-    given_up: usize,
+    /// Tasks that could not be followed to their end.
+    errors: usize,
     created: usize,
     /// Tasks that are no longer followed after a ban or a refused token.
     stopped: Stopped,
@@ -49,7 +50,7 @@ pub(crate) struct Report {
 /// A task without an end.
 struct OpenTask {
     url: Option<String>,
-    /// The last progress that the service has told.
+    /// The last progress, if a poll has returned one.
     percent: Option<u8>,
 }
 
@@ -62,7 +63,7 @@ struct TimedOut {
 
 #[derive(Default)]
 struct Stopped {
-    not_asked: usize,
+    not_polled: usize,
     unfinished: usize,
 }
 
@@ -82,7 +83,7 @@ impl Report {
             tasks: 0,
             succeeded: 0,
             failed: 0,
-            given_up: 0,
+            errors: 0,
             created: 0,
             stopped: Stopped::default(),
             timed_out: None,
@@ -109,7 +110,7 @@ impl Report {
     pub(crate) fn failure(&mut self, failure: &Failure) {
         self.raise(ExitStatus::Usage);
         if let Some(text) = failure.text() {
-            self.say(&text);
+            self.print_message(&text);
         }
     }
 
@@ -172,7 +173,7 @@ impl Report {
 
     /// Shows the counts.
     pub(crate) fn tick(&mut self) {
-        let ended = self.succeeded + self.failed + self.given_up + self.stopped.total();
+        let ended = self.succeeded + self.failed + self.errors + self.stopped.total();
         self.display.set_counts(Counts {
             total: (!self.is_input_open).then_some(self.tasks as u64),
             created: None,
@@ -186,7 +187,7 @@ impl Report {
     /// Prints an invalid line of a list.
     pub(crate) fn invalid_line(&mut self, line: &InvalidLine) {
         self.raise(ExitStatus::Usage);
-        self.say(&line.message);
+        self.print_message(&line.message);
     }
 
     /// Prints an invalid line of a list of URLs.
@@ -236,8 +237,8 @@ impl Report {
                 line(format_args!("{task_id}\t{status}\t{percent} %"))?;
             }
         }
-        if progress.status == Status::Failed && self.is_following && self.says_failures() {
-            self.say(&format!("{name}: failed"));
+        if progress.status == Status::Failed && self.is_following && self.prints_failures() {
+            self.print_message(&format!("{name}: failed"));
         }
         self.tick();
         Ok(())
@@ -248,8 +249,8 @@ impl Report {
         !self.display.has_bars() || !io::stdout().is_terminal()
     }
 
-    /// Reports whether failures are told on standard error. JSON has them on standard output.
-    fn says_failures(&self) -> bool {
+    /// Reports whether failures are printed on standard error. JSON has them on standard output.
+    fn prints_failures(&self) -> bool {
         !self.is_json || self.display.has_bars()
     }
 
@@ -284,16 +285,16 @@ impl Report {
             },
             _ if is_repeated => match percent {
                 Some(_) => self.stopped.unfinished += 1,
-                None => self.stopped.not_asked += 1,
+                None => self.stopped.not_polled += 1,
             },
             _ => {
-                self.given_up += 1;
+                self.errors += 1;
                 self.display.set_row(|| {
                     let percent = percent.unwrap_or_default();
-                    row(task_id, percent, "given up", Color::Red)
+                    row(task_id, percent, "error", Color::Red)
                 });
-                if self.says_failures() {
-                    self.say_error(&name, error);
+                if self.prints_failures() {
+                    self.print_error(&name, error);
                 }
             }
         }
@@ -302,9 +303,9 @@ impl Report {
     }
 
     /// Counts a task that is not polled, after a ban or a refused token.
-    pub(crate) fn not_asked(&mut self) {
+    pub(crate) fn not_polled(&mut self) {
         self.tasks += 1;
-        self.stopped.not_asked += 1;
+        self.stopped.not_polled += 1;
     }
 
     /// Returns the task's id, and its URL if it is known.
@@ -327,7 +328,7 @@ impl Report {
             };
         });
         if result.is_err() {
-            self.say(&format!("created task {task_id} for {url}"));
+            self.print_message(&format!("created task {task_id} for {url}"));
         }
         result
     }
@@ -338,29 +339,29 @@ impl Report {
             return object(&json!({"url": url, "task_id": null, "error": error_fields(error)}));
         }
         // A list of URLs may come from an untrusted source, and must not control a terminal.
-        self.say_error(&url.escape_debug().to_string(), error);
+        self.print_error(&url.escape_debug().to_string(), error);
         Ok(())
     }
 
-    fn say_error(&mut self, what: &str, error: &Error) {
+    fn print_error(&mut self, what: &str, error: &Error) {
         let text = self.error_texts.compose(what, error);
-        self.say(&text);
+        self.print_message(&text);
     }
 
     /// Prints an error or a warning on standard error, above the bars if there are any.
-    pub(crate) fn say(&self, text: &str) {
-        self.display.say(text);
+    pub(crate) fn print_message(&self, text: &str) {
+        self.display.print_message(text);
     }
 
     /// Prints why the next request is delayed, where no bar shows it.
-    pub(crate) fn say_delay(&self, text: &str) {
-        self.display.say_delay(text);
+    pub(crate) fn print_delay(&self, text: &str) {
+        self.display.print_delay(text);
     }
 
-    /// Prints a message that is neither, unless `--quiet` is given.
+    /// Prints any other message, unless `--quiet` is given.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet {
-            self.say(text);
+            self.print_message(text);
         }
     }
 
@@ -385,11 +386,11 @@ impl Report {
             tasks,
             succeeded,
             failed,
-            given_up,
+            errors,
             stopped,
             ..
         } = self;
-        let ended = succeeded + failed + given_up;
+        let ended = succeeded + failed + errors;
         let open = tasks.saturating_sub(ended + stopped.total());
         let mut text = format!("{ended} of {tasks} finished");
         if self.is_following {
@@ -398,10 +399,10 @@ impl Report {
         text += &format!(": {succeeded} succeeded");
         for (count, what) in [
             (*failed, "failed"),
-            (*given_up, "given up"),
+            (*errors, "with an error"),
             (open, "still open"),
             (stopped.unfinished, "no longer followed"),
-            (stopped.not_asked, "not asked"),
+            (stopped.not_polled, "not polled"),
         ] {
             if count > 0 {
                 text += &format!(", {count} {what}");
@@ -416,11 +417,11 @@ impl Report {
         if let Some(timed_out) = self.timed_out.take()
             && !self.is_json
         {
-            self.say(&timed_out.text());
+            self.print_message(&timed_out.text());
         }
         if self.prints_open_ids && !self.open.is_empty() {
             let ids: Vec<_> = self.open.keys().map(u64::to_string).collect();
-            self.say(&format!("still open: {}", ids.join(" ")));
+            self.print_message(&format!("still open: {}", ids.join(" ")));
             self.prints_open_ids = false;
         }
     }
@@ -463,7 +464,7 @@ impl TimedOut {
 
 impl Stopped {
     fn total(&self) -> usize {
-        self.not_asked + self.unfinished
+        self.not_polled + self.unfinished
     }
 }
 
@@ -508,7 +509,7 @@ fn progress_fields(task_id: u64, progress: Progress, url: Option<&String>) -> Va
     })
 }
 
-/// Returns the fields of a task that was given up, with its last progress.
+/// Returns the fields of a task that could not be followed to its end, with its last progress.
 fn task_error_fields(task_id: u64, error: &Error, url: Option<&String>) -> Value {
     let last = match error {
         Error::WaitTimeout { last, .. } => *last,

@@ -17,7 +17,7 @@ use crate::interrupt::Shared;
 use crate::journal::{Journal, NotCreated, Recreate};
 use crate::report::Report;
 
-/// The number of errors after which a single URL is given up. A list waits until an outage ends.
+/// Max attempts for a single URL. A list waits until an outage ends.
 const MAX_ERRORS_OF_SINGLE: u32 = 3;
 
 pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failure> {
@@ -136,7 +136,7 @@ impl View for CreateView {
 
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
         self.report
-            .say_delay(&engine::delay_text(item, error, delay));
+            .print_delay(&engine::delay_text(item, error, delay));
         Ok(())
     }
 
@@ -163,21 +163,21 @@ impl View for CreateView {
         self.report.tick_creation(total, self.failed);
     }
 
-    fn say(&mut self, text: &str) {
-        self.report.say(text);
+    fn print_message(&mut self, text: &str) {
+        self.report.print_message(text);
     }
 
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
         self.report.close();
         if progress.doubled > 0 {
-            self.say(&match progress.doubled {
+            self.print_message(&match progress.doubled {
                 1 => "1 line repeats a URL, which was created once".to_owned(),
                 doubled => format!("{doubled} lines repeat a URL, which was created once"),
             });
         }
         if is_interrupted {
             let summary = self.report.summary();
-            self.say(&format!(
+            self.print_message(&format!(
                 "interrupted: {summary}; the tasks go on at the service"
             ));
         } else {

@@ -32,7 +32,7 @@ pub(super) trait View: Send + 'static {
     fn update(&mut self, items: &[Item], update: &Update) -> io::Result<()>;
     /// Shows the state of the whole, if it is time to.
     fn tick(&mut self, progress: &Progress);
-    fn say(&mut self, text: &str);
+    fn print_message(&mut self, text: &str);
     /// Shows the end: the summary.
     fn close(&mut self, progress: &Progress, is_interrupted: bool);
 }
@@ -166,7 +166,7 @@ impl<V: View> Run<V> {
             _ => {}
         }
         if self.progress.failures >= max_failures && !self.is_stopped {
-            self.view.say(&format!(
+            self.view.print_message(&format!(
                 "{} failures: no further task is created",
                 self.progress.failures
             ));
@@ -193,7 +193,7 @@ impl<V: View> Run<V> {
         let recorded = self.ledger.append(&item, Step::Created { task_id });
         if recorded.is_err() {
             let url = item.url().escape_debug();
-            self.view.say(&format!(
+            self.view.print_message(&format!(
                 "created task {task_id} for {url}, which is not recorded"
             ));
         }
@@ -230,7 +230,7 @@ impl<V: View> Run<V> {
         self.view.not_created(&current.item, outcome, error)?;
         // The cause is not the URL, so the next URL would fail, too.
         if outcome == NotCreated::NotSent && !self.is_stopped {
-            self.view.say("no further task is created");
+            self.view.print_message("no further task is created");
             self.is_stopped = true;
         }
         Ok(())
@@ -341,7 +341,7 @@ impl<V: View> Interruptible for Run<V> {
 
     fn is_ending(&mut self) {
         self.view
-            .say("ends after the request that is under way; another signal ends at once");
+            .print_message("ends after the request that is under way; another signal ends at once");
     }
 
     fn interrupted(&mut self) {

@@ -27,7 +27,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     let list = List::open(&args.list)?;
     let total = list.count_lines()?;
     let client = client(common)?;
-    // Without a token nothing can be done, and the journal need not tell so for each URL.
+    // Without a token nothing can be done, and the journal need not record that for each URL.
     client.access_token().map_err(Failure::Service)?;
     warn_of_cache(&client);
     let journal = Journal::open(&journal_path)?;

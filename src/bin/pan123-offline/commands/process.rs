@@ -34,7 +34,7 @@ pub(super) fn process(common: &Common, ids: &[String]) -> Result<ExitStatus, Fai
             continue;
         }
         if report.lock().is_refused() {
-            report.lock().not_asked();
+            report.lock().not_polled();
             continue;
         }
         report.lock().add_task(&task);

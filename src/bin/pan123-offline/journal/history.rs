@@ -1,4 +1,4 @@
-//! The state of each line of the list, as the records tell it.
+//! The state of each line of the list, by the journal's records.
 
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeSet, HashMap};

@@ -58,9 +58,9 @@ impl MigrateView {
         self.status = self.status.max(ExitStatus::of(error));
     }
 
-    fn say_error(&mut self, what: &str, error: &Error) {
+    fn print_error(&mut self, what: &str, error: &Error) {
         let text = self.error_texts.compose(what, error);
-        self.say(&text);
+        self.print_message(&text);
     }
 
     /// Prints an event if JSON lines were requested. The fields are composed only then.
@@ -127,7 +127,7 @@ fn finished(counts: &Counts) -> usize {
 impl View for MigrateView {
     fn invalid(&mut self, line: &InvalidLine) -> io::Result<()> {
         self.status = self.status.max(ExitStatus::Usage);
-        self.say(&line.message);
+        self.print_message(&line.message);
         self.event("invalid", None, || {
             let error = error_object("config", &line.message, None);
             json!({"url": line.text, "error": error})
@@ -137,7 +137,7 @@ impl View for MigrateView {
     fn created(&mut self, item: &Item, task_id: u64) -> io::Result<()> {
         let result = self.event("created", Some(item), || json!({"task_id": task_id}));
         if result.is_err() {
-            self.say(&format!(
+            self.print_message(&format!(
                 "created task {task_id} for {}",
                 item.url().escape_debug()
             ));
@@ -147,7 +147,7 @@ impl View for MigrateView {
 
     fn delayed(&mut self, item: &Item, error: &Error, delay: Duration) -> io::Result<()> {
         self.display
-            .say_delay(&engine::delay_text(item, error, delay));
+            .print_delay(&engine::delay_text(item, error, delay));
         self.event(
             "delayed",
             Some(item),
@@ -171,7 +171,7 @@ impl View for MigrateView {
             }
             NotCreated::NotSent => self.worsen(error),
         }
-        self.say_error(&format!("{}: {what}", item.url().escape_debug()), error);
+        self.print_error(&format!("{}: {what}", item.url().escape_debug()), error);
         self.event(
             "not_created",
             Some(item),
@@ -188,16 +188,16 @@ impl View for MigrateView {
             let what = || format!("{} (task {})", item.url().escape_debug(), update.task_id);
             match &update.result {
                 Ok(progress) if progress.status == Status::Failed => {
-                    self.say(&format!("{}: failed", what()));
+                    self.print_message(&format!("{}: failed", what()));
                 }
                 Err(error) => {
                     self.worsen(error);
                     if !ends_all(error) {
-                        self.say_error(&what(), error);
+                        self.print_error(&what(), error);
                     } else {
                         // Printed once, not for each task.
                         if self.left == 0 {
-                            self.say_error("no task is followed any longer", error);
+                            self.print_error("no task is followed any longer", error);
                         }
                         self.left += 1;
                     }
@@ -222,8 +222,8 @@ impl View for MigrateView {
         });
     }
 
-    fn say(&mut self, text: &str) {
-        self.display.say(text);
+    fn print_message(&mut self, text: &str) {
+        self.display.print_message(text);
     }
 
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
@@ -233,15 +233,15 @@ impl View for MigrateView {
         self.display.close();
         let journal = self.journal.display().to_string();
         match is_interrupted {
-            true => self.say(&format!(
+            true => self.print_message(&format!(
                 "interrupted: {text}; the same command goes on from here"
             )),
             false if self.is_quiet => {}
-            false => self.say(&text),
+            false => self.print_message(&text),
         }
         let counts = &progress.counts;
         if counts.unknown > 0 {
-            self.say(&format!(
+            self.print_message(&format!(
                 "nobody knows whether a task exists for {} of the URLs: see `pan123-offline report {journal} --unknown`",
                 counts.unknown
             ));
