@@ -139,8 +139,11 @@ fn callback_status_differs_from_task_status() {
     ] {
         assert_eq!(decode_with(&json!({"status": number})).status, callback);
         assert_eq!(CallbackStatus::from(number), callback);
+        assert_eq!(callback.as_i64(), number);
         assert_eq!(Status::from(number), status);
     }
+    let texts = [0, 1, 7].map(|number| CallbackStatus::from(number).to_string());
+    assert_eq!(texts, ["succeeded", "failed", "unknown status 7"]);
     assert_ne!(
         std::any::TypeId::of::<CallbackStatus>(),
         std::any::TypeId::of::<Status>()

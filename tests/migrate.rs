@@ -157,6 +157,27 @@ fn next_timeout_ends_when_no_task_is_left() {
 }
 
 #[test]
+fn stop_creating_forgets_an_announced_task_and_follows_the_others() {
+    let service = service();
+    let mut migration = fast(client(&service).migrate(tasks(9)));
+    let is_created = |event: &MigrationEvent| matches!(event, MigrationEvent::Created { .. });
+    assert!(migration.by_ref().any(|event| is_created(&event)));
+    assert_eq!(migration.pending(), 1);
+    let is_announced = |event| matches!(event, MigrationEvent::Creating { index: 1 });
+    assert!(migration.by_ref().any(is_announced));
+    migration.stop_creating();
+    let remaining: Vec<_> = migration.by_ref().collect();
+    let are_updates = |event: &MigrationEvent| matches!(event, MigrationEvent::Update(_));
+    assert!(remaining.iter().all(are_updates), "{remaining:?}");
+    assert_eq!(migration.pending(), 0);
+    let creations = service.requests();
+    let creations = creations
+        .iter()
+        .filter(|request| request.task_id().is_none());
+    assert_eq!(creations.count(), 1);
+}
+
+#[test]
 fn a_request_that_may_have_created_a_task_is_not_repeated() {
     let service = service();
     service.reply_next(Reply::nothing());

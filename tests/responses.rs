@@ -768,8 +768,14 @@ fn http_statuses_without_an_envelope_become_http_errors() {
         row("429", 429, "", Http)
             .transient()
             .text("HTTP 429 without the service's envelope: too many requests, wait and try again"),
-        row("429, Retry-After 7", 429, "", Http).header("Retry-After", "7").transient().retry_after(7),
-        row("429, Retry-After 0", 429, "", Http).header("Retry-After", "0").transient().retry_after(0),
+        row("429, Retry-After 7", 429, "", Http).header("Retry-After", "7").transient().retry_after(7).text(
+            "HTTP 429 without the service's envelope: too many requests, wait and try again (retry after 7 s)",
+        ),
+        row("429, Retry-After 0", 429, "", Http)
+            .header("Retry-After", "0")
+            .transient()
+            .retry_after(0)
+            .text("HTTP 429 without the service's envelope: too many requests, wait and try again"),
         row("429, Retry-After in capitals", 429, "", Http).header("RETRY-AFTER", "007").transient().retry_after(7),
         row("429, Retry-After a date", 429, "", Http)
             .header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT")
@@ -983,6 +989,16 @@ fn envelope_fields_are_public() {
         "the service returned code 403: this IP address is banned, stop and ask the service; \
          received: 123pan-global-slb forbidden client ip 203.0.113.7"
     );
+}
+
+#[test]
+fn envelope_shortens_the_texts_of_the_service() {
+    let long = "a ".repeat(300);
+    let error = envelope(format!(
+        r#"{{"code":1,"message":"{long}","x-traceID":"{long}"}}"#
+    ));
+    assert_eq!(error.message.chars().count(), 256);
+    assert_eq!(error.trace_id.unwrap().chars().count(), 256);
 }
 
 #[test]
