@@ -391,6 +391,23 @@ fn watch_without_tasks_ends_at_once() {
 }
 
 #[test]
+fn follows_tasks_that_are_added_after_the_end() {
+    let service = service();
+    let mut watch = client(&service).watch([]);
+    let finished = watch.next_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(finished.to_string(), "no task is left");
+    watch.add([TASK]);
+    assert_eq!(
+        format!("{watch:?}"),
+        "Watch { pending: 1, finished: 0, .. }"
+    );
+    let first = watch.next_timeout(Duration::ZERO).unwrap();
+    assert_eq!(first.task_id, TASK);
+    let timed_out = watch.next_timeout(Duration::ZERO).unwrap_err();
+    assert_eq!(timed_out.to_string(), "there was no update in time");
+}
+
+#[test]
 fn client_is_free_during_and_after_a_watch() {
     let service = service();
     for task_id in 1..=10 {
