@@ -821,6 +821,10 @@ fn http_statuses_with_an_envelope_become_api_errors() {
         row("401 around 429", 401, with("429"), api(429, "m")).unauthorized().trace_id("t"),
         row("429 around 401", 429, with("401"), api(401, "m")).unauthorized().trace_id("t"),
         row("429 around 403", 429, with("403"), api(403, "m")).banned().trace_id("t"),
+        row("503 around 503", 503, with("503"), api(503, "m")).transient().trace_id("t").text(
+            "the service returned code 503 with HTTP 503: the service or a gateway before it failed, try again \
+             later; received: m (trace id t)",
+        ),
         row("503 around 401", 503, with("401"), api(401, "m")).unauthorized().trace_id("t"),
         row("403", 403, with("403"), api(403, "m")).banned().trace_id("t"),
         row("403 around \"403\"", 403, BANNED, api(403, "123pan-global-slb forbidden client ip 203.0.113.7")).banned(),

@@ -215,9 +215,11 @@ fn wrong_credentials_are_not_sent_repeatedly() {
     for _ in 0..4 {
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
+        let text = error.to_string();
+        let advice = "no access token was issued, check the client id and secret";
         assert!(
-            error.to_string().contains("client id or secret is wrong"),
-            "{error}"
+            text.contains(advice) && text.contains("client id or secret is wrong"),
+            "{text}"
         );
     }
     assert!(
