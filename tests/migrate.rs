@@ -308,6 +308,25 @@ fn a_timeout_tells_that_an_announced_task_was_not_created() {
 }
 
 #[test]
+fn no_creation_lasts_longer_than_the_timeout() {
+    let service = service();
+    service.reply_next(Reply::nothing().delay(Duration::from_secs(2)));
+    let mut migration = client(&service)
+        .migrate(tasks(1))
+        .timeout(Duration::from_millis(300));
+    migration.next();
+    assert_eq!(
+        format!("{migration:?}"),
+        "Migration { taken: 1, pending: 0, .. }"
+    );
+    let event = migration.next().unwrap();
+    let MigrationEvent::NotCreated { index: 0, error } = event else {
+        panic!("{event:?}")
+    };
+    assert!(error.is_timeout() && error.may_have_been_sent());
+}
+
+#[test]
 fn an_invalid_task_is_not_announced() {
     let service = service();
     let input = [

@@ -365,6 +365,14 @@ fn ends_all_tasks_after_429_for_more_than_a_day() {
 }
 
 #[test]
+fn waits_for_a_retry_after_of_one_day() {
+    let mut first = Some(http(429).with_retry_after(Some(SECOND * 86_400)));
+    let mut fixture = Fixture::new([1], move |_| (SECOND, first.take().map_or(Ok(done()), Err)));
+    assert!(fixture.next().unwrap().result.is_ok());
+    assert_eq!(fixture.times(), [0, 86_401_000]);
+}
+
+#[test]
 fn delays_one_task_by_retry_after() {
     let mut first = Some(http(503).with_retry_after(Some(9 * SECOND)));
     let mut fixture = Fixture::new([1, 2], move |_| {
@@ -609,6 +617,15 @@ fn makes_a_last_poll_at_the_deadline() {
         "task 1 did not end within 4.0 s and 4 polls; its last progress was: in progress, 1 %; it continues at the service"
     );
     assert!(end.is_timeout() && !end.is_transient());
+}
+
+/// Its slot is at 200 ms, when less than 250 ms remain.
+#[test]
+fn second_task_is_polled_at_the_deadline() {
+    let mut fixture =
+        Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(1)))).timeout(SECOND * 3 / 10);
+    fixture.updates();
+    assert_eq!(fixture.times(), [0, 300]);
 }
 
 /// The caller's loop takes longer than the timeout.
