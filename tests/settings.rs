@@ -520,6 +520,7 @@ fn validates_the_proxy_of_configure_agent() {
     }
     if TLS {
         assert_works(with(ureq::Proxy::new("http://127.0.0.1:1").unwrap()));
+        assert_works(with(ureq::Proxy::new("https://127.0.0.1:1").unwrap()));
     }
 }
 
