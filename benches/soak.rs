@@ -1,4 +1,4 @@
-//! A million calls over one client, with a fault in one response of twenty: memory and descriptors must not grow.
+//! A million calls over one client, about 4 % of them with a fault: memory and descriptors must not grow.
 //!
 //! `cargo bench --bench soak`, or `cargo bench --bench soak -- CALLS SEED` for fewer calls or to repeat a run. The clock
 //! decides when the token is replaced. The stand-in runs in a process of its own, so that memory, descriptors and

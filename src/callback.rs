@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::error::{DecodeError, Error, Result};
 use crate::json;
 
-/// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. Only
-/// here it says why a task failed and which file it made.
+/// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. No
+/// other message of the service contains the reason of a failure or the id of the created file.
 ///
 /// ```
 /// use pan123_offline::{Callback, CallbackStatus};

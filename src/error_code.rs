@@ -18,7 +18,7 @@ pub struct ErrorCode(pub i64);
 impl ErrorCode {
     /// 0: success.
     pub const OK: Self = Self(0);
-    /// 1: internal error according to the document; in practice the response to any bad input.
+    /// 1: internal error according to the document; in practice the response to any invalid input.
     pub const INTERNAL: Self = Self(1);
     /// 401: the access token is invalid, expired, or was replaced by a newer one.
     pub const UNAUTHORIZED: Self = Self(401);

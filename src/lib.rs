@@ -23,7 +23,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It is in no `Debug`, error or log; the one exception are ureq's own `log` records at level trace, which contain whole requests. |
+//! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It is in no `Debug`, error or log; the one exception is ureq's own `log` records at level trace, which contain whole requests. |
 //! | Timeout | 30 s for a call, including DNS lookup, connecting and retries: [`ClientBuilder::timeout`]. |
 //! | Retries | Two by default, for transient errors only: code or HTTP 429 and 5xx, a timeout, a failed connection. Never 401 and 403. |
 //! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_poll_gap`]. |

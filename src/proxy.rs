@@ -1,10 +1,10 @@
 //! The proxy of the environment, in curl's order. Pure: variables in, URL out.
 //!
-//! ureq reads the environment, too, but prefers `ALL_PROXY` and passes over what it cannot read.
+//! ureq reads the environment as well, but prefers `ALL_PROXY` and ignores values that it cannot parse.
 
 use crate::error::{Error, Result};
 
-/// Lower case first, as curl has it. For https only: plain http goes to a loopback address, and never through a proxy.
+/// Proxy variables in curl's order. They apply to https only: http is for loopback addresses, without a proxy.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_curls() {
+    fn variables_are_tried_in_curls_order() {
         let all = [
             ("ALL_PROXY", "a"),
             ("all_proxy", "b"),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_takes_hosts_out() {
+    fn no_proxy_excludes_hosts() {
         for (hosts, proxied) in [
             ("*", false),
             ("open-api.123pan.com", false),

@@ -16,11 +16,11 @@ const REDACTED: &str = "[redacted]";
 pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
     let redact = |text: &str| {
         let text = replace_prefixes(text, secret);
-        // JSON has more than one way to write a character, and an excerpt has it as it was written.
+        // The text may contain the secret with JSON escapes. Such a text is dropped as a whole.
         if contains_prefix(&unescape(&text), secret) {
             None
         } else {
-            // What replaces a prefix can be longer than it.
+            // `[redacted]` can be longer than the prefix that it replaces, so the text is shortened again.
             Some(shorten(text.into_owned()))
         }
     };

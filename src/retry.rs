@@ -59,17 +59,17 @@ pub(crate) struct Attempts {
 /// The next step after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// At once, with the token that replaced the refused one.
+    /// Send the request again at once, with the token that replaced the refused one.
     WithNewToken,
-    /// At once, over a new connection: the server had closed the pooled one.
+    /// Send the request again at once, over a new connection: the server had closed the pooled one.
     OverNewConnection,
-    /// After a delay.
+    /// Send the request again after this delay.
     After(Duration),
-    /// Not at all: the error is returned.
+    /// Do not send the request again: return the error.
     No,
 }
 
-/// Decides whether a request is made again. `remaining` is what the call has left of its `timeout`.
+/// Decides whether a request is made again. `remaining` is the remaining part of the call's `timeout`.
 pub(crate) fn decide(
     failed: &AttemptError,
     idempotency: Idempotency,
@@ -103,7 +103,7 @@ pub(crate) fn decide(
     }
 }
 
-/// 0.5 s, 1 s, 2 s and so on, up to 18 hours.
+/// Returns the delay before the next retry: 0.5 s, 1 s, 2 s and so on, up to 18 hours.
 fn backoff(retries: u32) -> Duration {
     MIN_BACKOFF * 2_u32.pow(retries.min(17))
 }

@@ -9,7 +9,7 @@ use crate::json::{self, JsonObject, Number};
 
 /// The progress of a task, as [`Client::get_process`](crate::Client::get_process) returns it.
 ///
-/// The service says here neither why a task failed nor which file it made; only its [callback](crate::Callback) does.
+/// It contains neither the reason of a failure nor the id of the created file; the [callback](crate::Callback) does.
 /// Serializes as the service writes it: `{"status":0,"process":37}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

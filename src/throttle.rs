@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_limit_tells_remaining_time() {
+    fn rate_limit_error_has_the_remaining_time() {
         let throttle = Throttle::new(Duration::ZERO);
         throttle.observe(&too_many(Some(ms(5000))), ms(1000));
         let limit = throttle.rate_limit(ms(2000)).unwrap();

@@ -12,7 +12,7 @@ fn a_build_script_polls_a_task() {
     service.task(403316, [Progress::new(Status::Succeeded, 100)]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = root.join("tests/fixtures/build-script");
-    // Nothing is downloaded: what the fixture needs, this package has, in the same versions.
+    // Nothing is downloaded: the fixture's dependencies are dependencies of this package as well.
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build-script");
     let _ = std::fs::remove_dir_all(&copy);
     std::fs::create_dir_all(copy.join("src")).unwrap();

@@ -11,28 +11,28 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn envelope() {
+fn envelope_seeds_have_the_expected_properties() {
     replay("envelope", checks::envelope);
 }
 
 #[test]
-fn progress() {
+fn progress_seeds_have_the_expected_properties() {
     replay("progress", checks::progress);
 }
 
 #[test]
-fn callback() {
+fn callback_seeds_have_the_expected_properties() {
     replay("callback", checks::callback);
 }
 
 #[test]
-fn token_cache() {
+fn token_cache_seeds_have_the_expected_properties() {
     let token_cache = checks::TokenCacheCheck::new();
     replay("token_cache", |file| token_cache.check(file));
 }
 
 #[test]
-fn response() {
+fn response_seeds_have_the_expected_properties() {
     let response = checks::ResponseCheck::new();
     replay("response", |bytes| response.check(bytes));
 }

@@ -558,7 +558,7 @@ const MAX_ELAPSED: Duration = Duration::from_millis(1500);
 /// The time between two bytes of a slow server.
 const BYTE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Runs a call whose phase of this name does not end, and checks that the call ends.
+/// Runs a call that hangs in this phase, and checks that the timeout ends the call.
 #[track_caller]
 fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_been_sent: bool) {
     let client = builder.timeout(TIMEOUT).retries(2).build().unwrap();

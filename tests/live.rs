@@ -38,7 +38,7 @@ fn report(what: &str, result: &Result<Progress>) {
 
 #[test]
 #[ignore = "polls the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
-fn accepts_undocumented_values() {
+fn prints_responses_that_the_document_does_not_specify() {
     let client = Client::builder()
         .access_token(variable("PAN123_ACCESS_TOKEN"))
         .retries(0)

@@ -74,7 +74,7 @@ fn creates_and_follows() {
 
 /// Tasks that change at each poll are due all the time.
 #[test]
-fn polls_and_creations_leave_each_other_their_share() {
+fn neither_polls_nor_creations_starve_the_others() {
     const OPEN: u64 = 20;
     for create_gap in [Duration::from_millis(50), Duration::ZERO] {
         let service = service();

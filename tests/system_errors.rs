@@ -15,7 +15,7 @@ const BASE_URL: &str = "PAN123_TEST_BASE_URL";
 
 const URL: &str = "https://example.org/cat.png";
 
-/// A system call's error, in strace's words, and the only path for which it is returned, if any.
+/// A system call's error in strace's syntax, and the only path to which it applies, if any.
 type Injection = (&'static str, Option<&'static str>);
 
 /// Runs `test`, the body of the test function `name`, in one process for each error.

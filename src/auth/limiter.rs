@@ -66,7 +66,7 @@ impl RefreshLimiter {
         let pause = retry_after
             .unwrap_or_default()
             .max(backoff.min(MAX_BACKOFF));
-        // A time that does not fit is as good as for ever.
+        // A pause whose end overflows is shortened to the maximum.
         self.not_before = now
             .checked_add(pause)
             .or(now.checked_add(crate::transport::MAX_TIMEOUT));

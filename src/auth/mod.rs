@@ -103,10 +103,10 @@ impl Auth {
             Ok(data) => return Ok(data),
             Err(error) => error,
         };
-        // A ban with code 401 in it is still a ban.
         let Self::Provider(provider) = self else {
             return Err(error.into());
         };
+        // A response with both 401 and 403 is a ban, after which no token is requested.
         if !error.is_unauthorized() || error.is_banned() {
             return Err(error.into());
         }

@@ -114,7 +114,7 @@ impl TokenProvider {
         while state.is_refreshing {
             let generation = state.generation;
             state = self.wait_for_refresh(state, deadline)?;
-            // A timeout is that of the other thread, which may have had less time.
+            // The other thread may have had less time, so its timeout is not an error of this thread.
             match &state.outcome {
                 Some(outcome) if state.generation > generation && !is_timeout(outcome) => {
                     return outcome.clone();

@@ -71,7 +71,7 @@ impl TokenRefresh<'_> {
     }
 
     /// Returns the last error, if it forbids another token request now: rejected credentials, or a pause after
-    /// transient errors. A transient error tells the remaining pause as `retry_after`.
+    /// transient errors. A transient error has the remaining pause as its `retry_after`.
     fn blocking_error(&self) -> Option<Error> {
         let error = self.state.error.clone()?;
         let delay = self.delay();
@@ -151,7 +151,7 @@ impl TokenRefresh<'_> {
             client_secret: &'a str,
         }
 
-        /// The time of expiry is ignored: the service itself tells it, by a 401.
+        /// The expiry time is ignored: a token is used until the service refuses it with 401.
         #[derive(Deserialize)]
         struct IssuedToken {
             #[serde(rename = "accessToken")]

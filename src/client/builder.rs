@@ -199,11 +199,11 @@ impl ClientBuilder {
     /// IP family, `max_idle_connections_per_host` (default here: 16). Called twice, the second function gets the result
     /// of the first.
     ///
-    /// The proxy is already that of the environment: the first of `https_proxy`, `HTTPS_PROXY`, `all_proxy` and
-    /// `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here overrides it.
+    /// The configuration already contains the proxy of the environment: the first of `https_proxy`, `HTTPS_PROXY`,
+    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here replaces it.
     ///
-    /// Some settings are applied after this function: timeouts, no redirects, https, no automatic headers, the buffers,
-    /// no proxy for a loopback address. A middleware sees the access token, and sees a request twice if a new connection
+    /// This function cannot change the timeouts, redirects (off), https, automatic headers (off), the buffers, or that
+    /// a loopback address has no proxy. A middleware sees the access token, and sees a request twice if a new connection
     /// needs a new DNS lookup.
     ///
     /// ```

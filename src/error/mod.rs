@@ -87,8 +87,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns whether the same call may succeed later with nothing changed: code 429 or 5xx; HTTP 429 or 5xx without
-    /// an envelope; a timeout; a connection that failed. Never 401 and 403.
+    /// Returns whether the same call may succeed later with nothing changed: a timeout, a failed connection, code 429
+    /// or 5xx, HTTP 429, or HTTP 5xx without an envelope or with code 0. 401 and 403 are never transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -130,9 +130,13 @@ impl Error {
         self.has_status(ErrorCode::RATE_LIMITED)
     }
 
-    /// Returns whether the service may have processed the last request although no clear response came back: a
-    /// connection that ended or timed out after something was sent, HTTP or code 5xx that does not say otherwise (501,
-    /// 503 and 505 do), or a response that cannot be decoded. Check before you repeat a call that is not idempotent.
+    /// Returns whether the service may have processed the last request although no clear response came back:
+    /// * the connection ended or timed out after something was sent;
+    /// * HTTP 5xx without an envelope, or code 5xx, except 501, 503 and 505;
+    /// * an envelope in HTTP 502 or 504, or one with code 0 in an HTTP status other than 2xx;
+    /// * a response that cannot be decoded.
+    ///
+    /// Check before you repeat a call that is not idempotent.
     #[must_use]
     pub fn may_have_been_sent(&self) -> bool {
         self.delivery() != Delivery::NotSent

@@ -57,7 +57,7 @@ pub(super) enum AfterError {
     Again(Duration),
     /// The task is not created. The next one is created after this delay.
     Next(Duration),
-    /// The error is one of this task only, and no sign of an outage.
+    /// The task is not created. The error concerns this task only, so the next creation is not delayed.
     NextAtOnce,
     /// Everything ends.
     EndAll,
@@ -82,7 +82,7 @@ pub(super) fn decide(
     match classify(failed) {
         ErrorAction::EndAll => AfterError::EndAll,
         ErrorAction::EndTask => AfterError::NextAtOnce,
-        // A server in trouble is not sent the whole list.
+        // The next creation is delayed, too: a failing server does not receive the whole list at once.
         ErrorAction::BackOff if failed.error.may_have_been_sent() || is_exhausted => {
             AfterError::Next(backoff)
         }

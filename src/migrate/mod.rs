@@ -24,7 +24,8 @@ const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 ///
 /// The input is taken one task at a time, at most one every [`create_gap`](Self::create_gap); polls are made in between.
 /// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
-/// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), and every task exactly one end.
+/// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), except the announced task that
+/// [`stop_creating`](Self::stop_creating) drops. Every followed task has exactly one end.
 ///
 /// A request that certainly created no task (429, 503, a connection that failed, a refused token) is made again after a
 /// growing delay, within the limits of the [`PollPolicy`]; meanwhile no other task is created. A request that may have
@@ -60,7 +61,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         }
     }
 
-    /// Adds tasks that exist already, to be followed too.
+    /// Adds existing tasks, which are also followed.
     pub fn also_watch(mut self, task_ids: impl IntoIterator<Item = u64>) -> Self {
         self.scheduler.add(task_ids);
         self
@@ -72,14 +73,15 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self
     }
 
-    /// Sets the min time between two creations. Default: 1 s. Other clients of the service keep to it. While tasks are
+    /// Sets the min time between two creations. Default: 1 s, as in other clients of the service. While tasks are
     /// open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
         self
     }
 
-    /// Sets when tasks are polled, and how many errors they and creations may have. Default: [`PollPolicy::new`].
+    /// Sets the policy for polls and for repeated creations: intervals and the limit of errors. Default:
+    /// [`PollPolicy::new`].
     pub fn policy(mut self, policy: PollPolicy) -> Self {
         self.scheduler.policy = policy;
         self
@@ -174,7 +176,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         })
     }
 
-    /// Reports whether the next request is a creation: it comes before polls that are due too.
+    /// Reports whether the next request is a creation. It precedes polls that are due at the same time.
     fn is_creation_next(&self) -> bool {
         let ready = self.scheduler.requests.throttle().ready_at();
         self.creation_time().is_some() && self.next_creation <= ready

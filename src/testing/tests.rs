@@ -640,7 +640,7 @@ fn three_issued_tokens_are_valid_and_a_fourth_revokes_the_oldest() {
 }
 
 #[test]
-fn after_revoking_not_every_token_is_accepted() {
+fn rejects_tokens_after_revoking_until_one_is_required() {
     let service = start();
     let mut peer = Peer::connect(&service);
     assert_eq!(peer.poll("7").code_and_message().0, 0);

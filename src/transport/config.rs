@@ -18,10 +18,10 @@ const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
 const INPUT_BUFFER_LEN: usize = 8 * 1024;
 const MIN_OUTPUT_BUFFER_LEN: usize = 2 * 1024;
 
-/// Long enough for a poll every 30 s, and shorter than the usual idle timeout of a gateway, 60 s.
+/// Maximum idle time of a pooled connection: enough for a poll every 30 s, and below 60 s, a gateway's common timeout.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 
-/// As many idle connections are kept as threads usually share a client. ureq itself keeps 3.
+/// Maximum number of idle connections: more than the threads that usually share a client. ureq's default is 3.
 const MAX_IDLE_CONNECTIONS_PER_HOST: usize = 16;
 
 /// Validated settings of a transport.
@@ -91,12 +91,12 @@ pub(super) fn agent_config(
     Ok(config)
 }
 
-/// The time limit for connecting: a little less than the whole, so that an error of connecting names it.
+/// Returns the time limit for connecting: at most 15/16 of the timeout, so that it elapses before the whole timeout.
 pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> Duration {
     connect_timeout.min(timeout - timeout / 16)
 }
 
-/// ureq writes header by header into its buffer, and fails where one does not fit. `lengths` are those of the values
+/// Returns the length of ureq's output buffer, into which each header must fit. `lengths` are those of the values
 /// that the user sets.
 fn output_buffer_len(lengths: [usize; 3]) -> usize {
     let max_len = lengths.into_iter().fold(0, usize::max);
@@ -184,7 +184,8 @@ mod tls {
             .build()
     }
 
-    /// ureq panics at the first request where it was built without what its configuration names.
+    /// Returns an error if the configuration names a provider that is not compiled in; ureq would
+    /// panic at the first request.
     pub(super) fn validate(config: &TlsConfig) -> Result<()> {
         let missing = match (config.provider(), config.root_certs()) {
             (TlsProvider::Rustls, _) if !cfg!(feature = "rustls") => {
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connecting_gets_a_little_less_than_the_whole_time() {
+    fn connect_timeout_is_at_most_15_16_of_the_timeout() {
         let ms = Duration::from_millis;
         for (limit, timeout, expected) in [
             (10_000, 30_000, 10_000),

@@ -1,7 +1,7 @@
 //! Connections through a proxy, bounded in time.
 //!
-//! ureq gives each read of a proxy's response to CONNECT the whole time for connecting, so that a proxy that sends one
-//! byte at a time could hold a call for hours.
+//! ureq allows the whole time for connecting for each read of a proxy's response to CONNECT. With ureq's own connector,
+//! a proxy that sends one byte at a time could delay a call for hours.
 
 use std::time::Instant;
 

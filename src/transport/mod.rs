@@ -32,7 +32,7 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 /// The max number of lookups for one request.
 const MAX_LOOKUPS: u32 = 3;
 
-/// The body of most responses fits, and then needs no memory from the heap.
+/// Length of the buffer on the stack. Most bodies fit into it, and then need no heap allocation.
 const INLINE_BODY_LEN: usize = 512;
 
 /// An agent with its pool of connections, and the headers that every request has.
@@ -228,7 +228,7 @@ impl Transport {
         }
     }
 
-    /// Applies options that differ from the agent's configuration, which costs a copy of that.
+    /// Applies the options of a request. Any option copies the agent's configuration, so defaults are left out.
     fn configure(&self, message: http::Request<()>, options: RequestOptions) -> http::Request<()> {
         if !options.new_connection && options.timeout.is_none() {
             return message;
@@ -269,7 +269,7 @@ impl Response<'_> {
         if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        // A number that does not fit is still a very long time.
+        // A number that overflows becomes the maximum.
         Some(Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
     }
 }

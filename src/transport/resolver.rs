@@ -24,7 +24,7 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// The time for which the last known addresses are used after a failed lookup, before the next lookup.
 const FALLBACK_AGE: Duration = Duration::from_secs(5);
 
-/// The names that are kept: the service and a proxy, and what a middleware may request.
+/// Maximum number of cached names: those of the service and a proxy, and others that a middleware may request.
 const MAX_ENTRIES: usize = 4;
 
 /// Resolves names for one client and its clones.
@@ -102,7 +102,7 @@ impl CachingResolver {
     }
 
     fn is_service(&self, uri: &Uri) -> bool {
-        // Compared as text, which is cheap: every request comes by here.
+        // Compared as text, because this runs for every request.
         uri.authority().map(Authority::as_str) == self.service.authority().map(Authority::as_str)
     }
 
@@ -193,7 +193,7 @@ impl Cache {
                 .map_err(lookup_failed)?;
         }
         let now = Instant::now();
-        // Known addresses are worth half of the time: the rest is for connecting to them.
+        // With known addresses, the lookup gets half of the remaining time, and connecting gets the rest.
         let remaining = deadline.saturating_duration_since(now);
         let deadline = if known.is_empty() {
             deadline

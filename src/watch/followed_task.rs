@@ -57,7 +57,7 @@ impl FollowedTask {
 
 /// Creates tasks in the given order, without duplicates.
 pub(super) fn distinct(task_ids: Vec<u64>) -> Vec<FollowedTask> {
-    // Until the tasks are in order again, `interval` is the position.
+    // `interval` holds the position in the input until the tasks are sorted by it again.
     let mut tasks: Vec<FollowedTask> = (0..)
         .zip(task_ids)
         .map(|(position, id)| FollowedTask {
@@ -83,7 +83,7 @@ pub(super) fn remove_followed(new: &mut Vec<FollowedTask>, followed: impl Iterat
     new.retain(|task| known.binary_search(&task.id).is_err());
 }
 
-/// A duration as nanoseconds, of which 584 years fit.
+/// Converts a duration to nanoseconds. The maximum is 584 years.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -103,7 +103,7 @@ mod tests {
         );
         assert!(errors.take(&mut first).is_none());
 
-        // The place of an error without users is used again.
+        // The slot of an error that no task has any more is reused.
         errors.replace(&mut second, error("c"));
         errors.replace(&mut first, error("d"));
         assert_eq!(errors.entries.len(), 3);

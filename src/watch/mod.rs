@@ -91,7 +91,7 @@ impl Watch {
         Self(client_scheduler(endpoints, task_ids.into_iter().collect()))
     }
 
-    /// Sets when tasks are polled, and how many errors they may have. Default: [`PollPolicy::new`].
+    /// Sets the polling policy: intervals and the limit of errors. Default: [`PollPolicy::new`].
     pub fn policy(mut self, policy: PollPolicy) -> Self {
         self.0.policy = policy;
         self
@@ -237,7 +237,7 @@ impl Wait {
         self
     }
 
-    /// Sets when the task is polled, and how many errors it may have. Default: [`PollPolicy::new`].
+    /// Sets the polling policy: intervals and the limit of errors. Default: [`PollPolicy::new`].
     pub fn policy(mut self, policy: PollPolicy) -> Self {
         self.policy = policy;
         self

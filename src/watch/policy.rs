@@ -16,7 +16,7 @@ pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time limit of the last poll, which is made at the deadline.
 pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// When tasks are polled, and how many errors they may have.
+/// Polling policy: the interval between two polls of a task, and the limit of its consecutive errors.
 ///
 /// A task is polled after `initial_interval`. The interval grows by half while the progress does not change, up to
 /// `max_interval`, and returns to `initial_interval` when it changes.
@@ -90,7 +90,7 @@ impl PollPolicy {
             .clamp(self.initial_interval, max_interval)
     }
 
-    /// Whether so many consecutive errors in this time are too many.
+    /// Returns whether this number of consecutive errors, over this time, ends a task.
     pub(crate) fn is_exhausted(&self, errors: u32, span: Duration) -> bool {
         errors >= self.max_consecutive_errors && span >= self.error_window
     }

@@ -213,7 +213,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
 
     /// Polls a task, unless another watch of the client takes the slot first.
     fn poll(&mut self, slot: u32, timeout: Option<Duration>, is_final: bool) -> Option<Update> {
-        // A timeout of the request itself costs, so it is set only if it is shorter than the client's.
+        // A timeout of one request copies the agent's configuration, so it is set only if it is shorter.
         let timeout = timeout.filter(|timeout| *timeout < self.requests.timeout());
         let task = self.tasks[slot as usize];
         let result = match self

@@ -815,7 +815,7 @@ fn zero_timeout_does_not_wait_after_429() {
     );
 }
 
-/// A time limit for one request costs, so it is set only if it is shorter than the client's.
+/// A timeout of one request has a cost, so it is set only if it is shorter than the client's.
 #[test]
 fn sets_a_request_timeout_only_if_it_is_shorter() {
     for (timeout, expected) in [(29, Some(29 * SECOND)), (30, None), (31, None)] {
@@ -900,7 +900,7 @@ fn random_reply() -> impl Strategy<Value = RandomReply> {
 
 proptest! {
     #[test]
-    fn keeps_its_promises_with_any_service(
+    fn each_task_has_one_end_and_polls_keep_the_gap(
         replies in prop::collection::vec((random_reply(), 0_u64..700), 1..200),
         tasks in 1_u64..30,
         gap in prop_oneof![Just(200_u64), Just(0), 1_u64..2000],

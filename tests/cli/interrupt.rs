@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the command ends at once, with a summary.
+//! Ctrl-C, SIGTERM and SIGHUP end the command with a summary: after a creation, otherwise at once.
 
 use std::time::Duration;
 

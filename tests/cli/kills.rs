@@ -118,7 +118,7 @@ fn two_hundred_kills_lose_nothing_and_create_nothing_twice() {
 
 /// The journal of one URL is cut before, within and after each record, as by a kill there.
 #[test]
-fn a_kill_at_each_byte_of_the_journal_loses_nothing() {
+fn a_kill_before_within_or_after_a_record_loses_nothing() {
     let whole = {
         let case = Case::new(&list(1));
         case.migrate("").ends(0);

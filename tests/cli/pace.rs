@@ -16,7 +16,7 @@ use crate::tool::{CLIENT_ID, Running, SECRET, TOOL, Tool, until};
 #[track_caller]
 fn assert_rate(mut times: Vec<Instant>, max: usize) {
     times.sort();
-    // The clocks of both ends: a request may be read late, and the next one not.
+    // A little less than a second: a request may be read late, and the next one on time.
     let window = Duration::from_millis(950);
     for (first, at) in times.iter().enumerate() {
         let count = times[first..]

@@ -79,7 +79,7 @@ fn demo_moves_its_bars_to_the_end() {
         "{lines:#?}"
     );
     assert!(run.stdout.contains("0 of 8 finished in"), "{run:#?}");
-    // A bar is seen on its way.
+    // A bar was drawn before its task ended.
     assert!(run.stdout.contains("in progress"), "{run:#?}");
 }
 
@@ -101,7 +101,7 @@ fn each_task_has_its_row() {
     );
 }
 
-/// Were there more rows than the terminal has, some would scroll out and be drawn again below.
+/// If there were more rows than the terminal has, some would scroll out and be drawn twice.
 #[test]
 fn rows_fit_the_height_of_the_terminal() {
     thread::scope(|scope| {

@@ -136,7 +136,7 @@ impl Tool {
             .env_clear()
             .envs(&self.environment)
             .current_dir(&self.home);
-        // Where coverage is measured, the tool's own counts.
+        // The coverage of the tool is measured as well.
         if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
             command.env("LLVM_PROFILE_FILE", profile);
         }

@@ -14,7 +14,7 @@ use crate::{DONE, fast, ms};
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Minimum time of a phase of such a poll. A machine that stops for longer may close a connection without any fault.
 const MIN_PHASE: Duration = ms(100);
-/// The progress in a fault that is a valid response all the same. No script has it.
+/// The progress in those faulty responses that are still valid. No script of a task contains it.
 const ODD: Progress = Progress::new(Status::Unknown(77), 77);
 
 // ---- Faults.

@@ -12,8 +12,8 @@ pub const QUOTES: &[(&str, &str)] = &[
     ),
     (
         "README.zh-CN.md",
-        "一次调用的指令数是直接用 ureq 的 {instructions|pan123-offline|ureq|2}、reqwest 阻塞客户端的 \
-         {instructions|pan123-offline|reqwest|2}、libcurl 的 {instructions|pan123-offline|curl|2}",
+        "一次调用执行的指令数是直接用 ureq 的 {instructions|pan123-offline|ureq|2} 倍、reqwest 阻塞客户端的 \
+         {instructions|pan123-offline|reqwest|2} 倍、libcurl 的 {instructions|pan123-offline|curl|2} 倍",
     ),
     (
         "README.md",

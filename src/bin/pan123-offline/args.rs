@@ -259,7 +259,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) retry_failed: bool,
 
-    /// Create the tasks again of which nobody knows whether they exist
+    /// Create the tasks again of which it is unknown whether they exist
     ///
     /// A task is unknown if the command was killed while it was being created, or if no clear
     /// response came back. Created again, it may exist twice.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// Exit codes and their meanings.
 pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("0", "all succeeded"),
-    ("1", "some task failed, or nobody knows whether it exists"),
+    ("1", "some task failed, or it is unknown whether it exists"),
     (
         "2",
         "usage error, or a setting or a line of a list that cannot work",
@@ -19,7 +19,10 @@ pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("130", "interrupted by Ctrl-C (SIGINT)"),
     ("143", "ended by SIGTERM (129: by SIGHUP)"),
     ("141", "output closed (broken pipe)"),
-    ("", "Of several the worst counts: 3, then 2, 5, 4, 1."),
+    (
+        "",
+        "If more than one applies, the first of 3, 2, 5, 4, 1 is used.",
+    ),
 ];
 
 /// Environment variables.
