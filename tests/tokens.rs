@@ -421,9 +421,14 @@ fn token_requests_back_off_after_transient_errors() {
         let service = service();
         service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| fault.clone()));
         let client = client(&service, credentials());
-        for _ in 0..20 {
-            assert!(client.get_process(TASK).unwrap_err().is_transient());
-        }
+        let errors: Vec<_> = (0..20)
+            .map(|_| client.get_process(TASK).unwrap_err())
+            .collect();
+        assert!(errors.iter().all(Error::is_transient), "{errors:?}");
+        // A response's error has the remaining pause.
+        let is_response = !matches!(errors[0], Error::Transport(_));
+        let has_delay = |error: &Error| error.retry_after().is_some_and(|delay| !delay.is_zero());
+        assert_eq!(errors.iter().any(has_delay), is_response, "{errors:?}");
         // Three, and one more on a machine on which this takes a second.
         assert!(
             (3..=4).contains(&service.request_count()),
@@ -559,6 +564,25 @@ fn reads_the_cache_before_requesting_another_token() {
         2,
         "the second client uses the token of the first one"
     );
+}
+
+/// Another process stores a new token after each refusal.
+#[test]
+fn tries_at_most_two_other_tokens_in_a_call() {
+    let (service, folder) = (service(), Folder::new("refused"));
+    let client = client(&service, credentials().cache_file(folder.file()));
+    client.get_process(TASK).unwrap();
+    let (file, count) = (folder.file(), service.request_count());
+    service.reply_with(move |request| {
+        request.task_id()?;
+        let mut entry: serde_json::Value =
+            serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        entry["access_token"] = format!("{}x", entry["access_token"].as_str().unwrap()).into();
+        fs::write(&file, entry.to_string()).unwrap();
+        Some(Reply::code(401, "refused"))
+    });
+    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
+    assert_eq!(service.request_count() - count, 3);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             let step = if self.is_creation_next() {
                 let times = [next_wake, self.scheduler.deadline()];
                 if let Some(time) = times.into_iter().flatten().min() {
-                    self.sleep_until(time);
+                    self.scheduler.sleep_until(time);
                 }
                 Step::Woken
             } else {
@@ -141,7 +141,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
                 Step::Update(update) => return Ok(MigrationEvent::Update(update)),
                 Step::Woken => {}
                 Step::Finished => match next_wake.filter(|_| creation.is_some()) {
-                    Some(time) => self.sleep_until(time),
+                    Some(time) => self.scheduler.sleep_until(time),
                     None => return Err(NextTimeoutError::Finished),
                 },
             }
@@ -307,13 +307,6 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             index,
             error,
             delay,
-        }
-    }
-
-    fn sleep_until(&self, time: Duration) {
-        let duration = time.saturating_sub(self.scheduler.clock.now());
-        if !duration.is_zero() {
-            self.scheduler.clock.sleep(duration);
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::endpoints::Endpoints;
 use crate::error::{Error, Result};
 use crate::task::{Progress, Status};
 
-const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The scheduler with real requests and real time.
 pub(crate) type ClientScheduler = Scheduler<Arc<Endpoints>, SystemClock>;

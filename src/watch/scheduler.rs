@@ -204,7 +204,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         })
     }
 
-    fn sleep_until(&self, time: Duration) {
+    pub(crate) fn sleep_until(&self, time: Duration) {
         let duration = time.saturating_sub(self.clock.now());
         if !duration.is_zero() {
             self.clock.sleep(duration);

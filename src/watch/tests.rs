@@ -243,6 +243,13 @@ fn yields_first_and_sleeps_in_the_next_call() {
     assert_eq!(fixture.clock.now(), Duration::ZERO);
     fixture.next().unwrap();
     assert_eq!(fixture.clock.now(), SECOND);
+
+    // Polls without an update do not end the wait.
+    let mut fixture = Fixture::one(vec![Ok(running(1))]);
+    assert!(fixture.next().is_some());
+    let wake = Some(9 * SECOND);
+    assert!(matches!(fixture.scheduler.next(wake), Step::Woken));
+    assert_eq!(fixture.clock.now(), 9 * SECOND);
 }
 
 #[test]
@@ -617,6 +624,13 @@ fn makes_a_last_poll_at_the_deadline() {
         "task 1 did not end within 4.0 s and 4 polls; its last progress was: in progress, 1 %; it continues at the service"
     );
     assert!(end.is_timeout() && !end.is_transient());
+}
+
+#[test]
+fn first_poll_is_made_at_once_with_any_timeout() {
+    let mut fixture = Fixture::one(vec![Ok(running(1))]).timeout(SECOND / 10);
+    fixture.updates();
+    assert_eq!(fixture.times(), [0]);
 }
 
 /// Its slot is at 200 ms, when less than 250 ms remain.
