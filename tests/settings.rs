@@ -518,9 +518,15 @@ fn validates_the_proxy_of_configure_agent() {
             "{url}"
         );
     }
+    let https = with(ureq::Proxy::new("https://127.0.0.1:1").unwrap());
     if TLS {
         assert_works(with(ureq::Proxy::new("http://127.0.0.1:1").unwrap()));
-        assert_works(with(ureq::Proxy::new("https://127.0.0.1:1").unwrap()));
+        assert_works(https);
+    } else {
+        assert_eq!(
+            rejection_reason("configure_agent", https.build()),
+            "an https proxy needs TLS, and this build has none"
+        );
     }
 }
 
