@@ -1,5 +1,7 @@
 //! Whether the request behind an error may have been sent, and may be repeated.
 
+use super::{ApiError, DecodeError, Error, HttpError, TransportError};
+
 /// Whether the request behind an error may have reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -14,6 +16,53 @@ impl Delivery {
         match self {
             Self::NotSent | Self::MaybeSent => "",
             Self::MaybeCreated => "; the task may exist, check before you create it again",
+        }
+    }
+}
+
+impl Error {
+    pub(super) fn delivery(&self) -> Delivery {
+        match self {
+            Self::Transport(TransportError { delivery, .. })
+            | Self::Http(HttpError { delivery, .. })
+            | Self::Decode(DecodeError { delivery, .. })
+            | Self::Api(ApiError { delivery, .. }) => *delivery,
+            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {
+                Delivery::NotSent
+            }
+        }
+    }
+
+    fn with_delivery(mut self, new: Delivery) -> Self {
+        match &mut self {
+            Self::Transport(TransportError { delivery, .. })
+            | Self::Http(HttpError { delivery, .. })
+            | Self::Decode(DecodeError { delivery, .. })
+            | Self::Api(ApiError { delivery, .. }) => *delivery = new,
+            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {}
+        }
+        self
+    }
+
+    /// Marks the error as one of a request that was not sent.
+    pub(crate) fn mark_not_sent(self) -> Self {
+        self.with_delivery(Delivery::NotSent)
+    }
+
+    /// Marks the error of a token request, before which the actual request is not sent.
+    pub(crate) fn of_token_request(mut self) -> Self {
+        if let Self::Api(e) = &mut self {
+            e.is_token_request = true;
+        }
+        self.mark_not_sent()
+    }
+
+    /// Marks the error of a request that creates a task, if the task may exist now.
+    pub(crate) fn mark_maybe_created(self) -> Self {
+        if self.may_have_been_sent() {
+            self.with_delivery(Delivery::MaybeCreated)
+        } else {
+            self
         }
     }
 }

@@ -211,51 +211,6 @@ impl Error {
         Self::Config(ConfigError::new(setting, reason.into()))
     }
 
-    fn delivery(&self) -> Delivery {
-        match self {
-            Self::Transport(TransportError { delivery, .. })
-            | Self::Http(HttpError { delivery, .. })
-            | Self::Decode(DecodeError { delivery, .. })
-            | Self::Api(ApiError { delivery, .. }) => *delivery,
-            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {
-                Delivery::NotSent
-            }
-        }
-    }
-
-    fn with_delivery(mut self, new: Delivery) -> Self {
-        match &mut self {
-            Self::Transport(TransportError { delivery, .. })
-            | Self::Http(HttpError { delivery, .. })
-            | Self::Decode(DecodeError { delivery, .. })
-            | Self::Api(ApiError { delivery, .. }) => *delivery = new,
-            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {}
-        }
-        self
-    }
-
-    /// Marks the error as one of a request that was not sent.
-    pub(crate) fn mark_not_sent(self) -> Self {
-        self.with_delivery(Delivery::NotSent)
-    }
-
-    /// Marks the error of a token request, before which the actual request is not sent.
-    pub(crate) fn of_token_request(mut self) -> Self {
-        if let Self::Api(e) = &mut self {
-            e.is_token_request = true;
-        }
-        self.mark_not_sent()
-    }
-
-    /// Marks the error of a request that creates a task, if the task may exist now.
-    pub(crate) fn mark_maybe_created(self) -> Self {
-        if self.may_have_been_sent() {
-            self.with_delivery(Delivery::MaybeCreated)
-        } else {
-            self
-        }
-    }
-
     /// Sets `Retry-After`, which is a header and no part of an envelope.
     pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
         match &mut self {
