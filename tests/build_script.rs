@@ -13,7 +13,8 @@ fn a_build_script_polls_a_task() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = root.join("tests/fixtures/build-script");
     // Nothing is downloaded: the fixture's dependencies are dependencies of this package as well.
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build-script");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let copy = folder.join("build-script");
     let _ = std::fs::remove_dir_all(&copy);
     std::fs::create_dir_all(copy.join("src")).unwrap();
     for file in ["build.rs", "src/main.rs"] {
@@ -32,7 +33,7 @@ fn a_build_script_polls_a_task() {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--offline"])
         .current_dir(&copy)
-        .env("CARGO_TARGET_DIR", copy.join("target"))
+        .env("CARGO_TARGET_DIR", folder.join("build-script-target"))
         .env("PAN123_ACCESS_TOKEN", "token")
         .env("PAN123_BASE_URL", service.base_url())
         .output()

@@ -24,7 +24,7 @@ use scenario::Row;
 const TABLE: &str = include_str!("../src/docs/faults.md");
 
 /// More than there are cores, because most cells wait for a timeout.
-const THREADS: usize = 16;
+const THREADS: usize = 32;
 
 #[test]
 fn results_are_those_of_the_table() {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use pan123_offline::Client;
@@ -149,10 +150,15 @@ pub(crate) fn response(
     replies: impl Fn(Call) -> Vec<Reply> + Send + Sync + 'static,
 ) -> Row {
     let cell = move |call: Call| {
-        let mut cells: Vec<_> = replies(call)
-            .into_iter()
-            .map(|reply| response_cell(call, settings, reply))
-            .collect();
+        // Side by side, because many of them wait for a timeout.
+        let mut cells: Vec<_> = thread::scope(|scope| {
+            let run = |reply| scope.spawn(move || response_cell(call, settings, reply));
+            let threads: Vec<_> = replies(call).into_iter().map(run).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
         cells.dedup();
         cells.join(" OR ")
     };
@@ -325,7 +331,7 @@ pub(crate) fn idle(
         go.send(()).unwrap();
         wait_for_done.recv().unwrap();
         // Gives the written bytes time to arrive at the other socket.
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         cell(call, &client, 0, || request_count(&service, call), || ())
     };
     Row::new(place, fault, cell)
