@@ -6,9 +6,9 @@
 pub const QUOTES: &[(&str, &str)] = &[
     (
         "README.md",
-        "costs {instructions|pan123-offline|ureq|2} of the instructions of plain ureq, \
-         {instructions|pan123-offline|reqwest|2} of reqwest's blocking client and \
-         {instructions|pan123-offline|curl|2} of libcurl",
+        "executes {instructions|pan123-offline|ureq|2} times as many instructions as plain ureq, \
+         {instructions|pan123-offline|reqwest|2} times as many as reqwest's blocking client and \
+         {instructions|pan123-offline|curl|2} times as many as libcurl",
     ),
     (
         "README.zh-CN.md",
