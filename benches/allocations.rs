@@ -3,9 +3,11 @@
 //! `cargo bench --bench allocations`. A program of its own, since the counting allocator costs instructions.
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
 
+mod server;
 mod ways;
 
-use ways::{Server, WAYS, arguments, caller, heading, row, serve};
+use server::Server;
+use ways::{WAYS, arguments, caller, heading, row, serve};
 
 const CALLS: u32 = 1000;
 

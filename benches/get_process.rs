@@ -5,12 +5,14 @@
 //! The allocations are counted by `cargo bench --bench allocations`.
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
 
+mod server;
 mod ways;
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use ways::{Server, WAYS, arguments, caller, heading, row, serve};
+use server::Server;
+use ways::{WAYS, arguments, caller, heading, row, serve};
 
 /// Counts are differences of a long and a short run, so that setup does not count.
 const LONG: u32 = 1200;

@@ -4,11 +4,12 @@
 //! decides when the token is replaced. The stand-in runs in a process of its own, so that memory, descriptors and
 //! threads are those of the client. They are read from /proc; without it, only the responses are checked. Ends with 1
 //! if a limit is exceeded.
-#![allow(missing_docs, reason = "a program")]
+#![allow(missing_docs, unreachable_pub, reason = "a program")]
 
 #[path = "soak/faults.rs"]
 mod faults;
-#[path = "soak/server.rs"]
+#[path = "soak/responses.rs"]
+mod responses;
 mod server;
 #[path = "soak/usage.rs"]
 mod usage;
@@ -27,7 +28,8 @@ use faults::{
     progress_of, url_of,
 };
 use pan123_offline::{AccessToken, Client, Credentials, NewTask, PollPolicy};
-use server::{SECRET, Server, serve};
+use responses::{SECRET, serve};
+use server::Server;
 use usage::Usage;
 
 const CALLS: u64 = 1_000_000;

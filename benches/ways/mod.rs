@@ -1,8 +1,7 @@
-//! The ways of making a call that the benches compare, and the server that they call.
+//! The ways of making a call that the benches compare.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 
 use pan123_offline::testing::Service;
 use pan123_offline::{Client, Progress, Status};
@@ -10,37 +9,6 @@ use serde::Deserialize;
 
 pub const TASK: u64 = 403_316;
 pub const WAYS: [&str; 3] = ["pan123-offline", "plain ureq", "hand-written"];
-
-/// A stand-in in a process of its own: this program, run again as `serve`.
-pub struct Server {
-    process: Child,
-    pub base: String,
-}
-
-impl Server {
-    pub fn start() -> Self {
-        let mut process = this(&["serve"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut base = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut base)
-            .unwrap();
-        Self {
-            process,
-            base: base.trim().to_owned(),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        self.process.wait().unwrap();
-    }
-}
 
 /// Runs the stand-in until standard input ends.
 pub fn serve() {
@@ -50,13 +18,6 @@ pub fn serve() {
         .task(TASK, [Progress::new(Status::Succeeded, 100)]);
     println!("{}", service.base_url());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-}
-
-/// Returns a command that runs this program with other arguments.
-pub fn this(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(arguments);
-    command
 }
 
 /// Returns the arguments of this program without those that cargo adds.

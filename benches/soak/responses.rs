@@ -1,8 +1,7 @@
-//! The stand-in, in a process of its own.
+//! The responses of the stand-in, with the faults.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
 use std::sync::Mutex;
 
 use pan123_offline::testing::{Reply, Request, Service};
@@ -71,38 +70,4 @@ fn number_in_url(body: &[u8]) -> Option<u64> {
         .strip_suffix(".png")?
         .parse()
         .ok()
-}
-
-/// The stand-in's process. It ends with this one, since its standard input ends then.
-pub(crate) struct Server {
-    process: Child,
-    pub(crate) base: String,
-}
-
-impl Server {
-    pub(crate) fn start() -> Self {
-        let program = std::env::current_exe().unwrap();
-        let mut command = Command::new(program);
-        let mut process = command
-            .arg("serve")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the stand-in's process");
-        let mut base = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut base)
-            .unwrap();
-        Self {
-            process,
-            base: base.trim().to_owned(),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
