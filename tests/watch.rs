@@ -24,7 +24,7 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Polls in short intervals, and gives up after eight errors, however soon they come.
+/// Polls in short intervals, and ends a task after eight errors, however soon they come.
 const FAST: PollPolicy = PollPolicy::new()
     .initial_interval(ms(1))
     .max_interval(ms(5))
