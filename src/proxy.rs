@@ -37,7 +37,7 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>> {
     }
 }
 
-/// Whether `NO_PROXY` names the host: `*` is every host, and a name stands for its subdomains, too.
+/// Returns whether `NO_PROXY` names the host: `*` is every host, and a name stands for its subdomains, too.
 fn is_excepted(host: &str, hosts: &str) -> bool {
     let host = host.to_ascii_lowercase();
     hosts

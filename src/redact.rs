@@ -42,7 +42,7 @@ pub(crate) fn redact_new_token(error: Error) -> Error {
 
 /// Replaces each prefix of the secret that has at least the minimum length.
 fn replace_prefixes<'a>(text: &'a str, secret: &str) -> Cow<'a, str> {
-    let Some(start) = shortest_prefix(secret).filter(|start| text.contains(start)) else {
+    let Some(start) = min_prefix(secret).filter(|start| text.contains(start)) else {
         return Cow::Borrowed(text);
     };
     let mut redacted = String::with_capacity(text.len());
@@ -62,10 +62,10 @@ fn replace_prefixes<'a>(text: &'a str, secret: &str) -> Cow<'a, str> {
 }
 
 fn contains_prefix(text: &str, secret: &str) -> bool {
-    shortest_prefix(secret).is_some_and(|start| text.contains(start))
+    min_prefix(secret).is_some_and(|start| text.contains(start))
 }
 
-fn shortest_prefix(secret: &str) -> Option<&str> {
+fn min_prefix(secret: &str) -> Option<&str> {
     let (last, character) = secret.char_indices().nth(MIN_SECRET_LEN - 1)?;
     Some(&secret[..last + character.len_utf8()])
 }

@@ -1,4 +1,4 @@
-//! Whether and when a request is made again. Pure.
+//! Retry decisions: whether and when a request is made again. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(500);
 /// Minimum delay before a retry, even if `Retry-After` is shorter.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Max number of replaced tokens that a call tries: one from the cache file, and one that is new.
+/// Max number of replacement tokens that a call tries: one from the cache file, and one that is new.
 const MAX_TOKEN_REPLACEMENTS: u8 = 2;
 
 /// Error of a single attempt.
@@ -111,7 +111,8 @@ fn backoff(retries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Delivery, HttpError, TransportError, TransportErrorKind};
+    use crate::error::{ApiError, Delivery, HttpError, TransportError, TransportErrorKind};
+    use crate::error_code::ErrorCode;
 
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -190,6 +191,10 @@ mod tests {
         let closed = || case(transport(Closed, MaybeSent));
         let closed_unsent = || case(transport(Closed, NotSent));
         let connect = || case(transport(Connect, NotSent));
+        let in_bad_gateway = |code| {
+            let error = ApiError::new(ErrorCode(code), String::new(), None, Some(502));
+            case(Error::Api(error))
+        };
         let replaced = |count| status(401).cause(TokenReplaced).replaced(count);
         for (case, expected) in [
             // Transient errors, with backoff.
@@ -226,6 +231,12 @@ mod tests {
             (closed_unsent().not_idempotent(), after(500)),
             (status(502).not_idempotent(), No),
             (status(503).not_idempotent(), No),
+            (in_bad_gateway(429).not_idempotent(), No),
+            (
+                in_bad_gateway(401).cause(TokenReplaced).not_idempotent(),
+                No,
+            ),
+            (in_bad_gateway(401).cause(TokenReplaced), WithNewToken),
         ] {
             let Case {
                 error,

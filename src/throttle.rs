@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The pause after a 429 without `Retry-After`.
 pub(crate) const DEFAULT_RATE_LIMIT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps polls and creations apart, and pauses all requests after a 429.
+/// Keeps polls and creations apart, and pauses them after a 429.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     min_gap: Duration,
@@ -24,10 +24,10 @@ struct State {
     rate_limit: Option<RateLimit>,
 }
 
-/// A 429, and the time until which no request is made.
+/// A 429, and the end of the pause after it.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimit {
-    pub(crate) until: Duration,
+    pub(crate) resume_at: Duration,
     pub(crate) error: Error,
 }
 
@@ -50,11 +50,11 @@ impl Throttle {
     /// Returns the earliest time of the next poll or creation.
     pub(crate) fn ready_at(&self) -> Duration {
         let state = self.lock();
-        let until = state
+        let resume_at = state
             .rate_limit
             .as_ref()
-            .map_or(Duration::ZERO, |limit| limit.until);
-        state.next_request.max(until)
+            .map_or(Duration::ZERO, |limit| limit.resume_at);
+        state.next_request.max(resume_at)
     }
 
     /// Takes the slot of a poll or creation, unless it is too early for one.
@@ -63,7 +63,7 @@ impl Throttle {
         let is_limited = state
             .rate_limit
             .as_ref()
-            .is_some_and(|limit| now < limit.until);
+            .is_some_and(|limit| now < limit.resume_at);
         if is_limited || now < state.next_request {
             return false;
         }
@@ -77,20 +77,20 @@ impl Throttle {
         state.next_request = state.next_request.max(now.saturating_add(self.min_gap));
     }
 
-    /// Pauses all requests if the error is a 429.
+    /// Records the pause if the error is a 429.
     pub(crate) fn observe(&self, error: &Error, now: Duration) {
         if !error.is_rate_limited() {
             return;
         }
-        let until = now.saturating_add(error.retry_after().unwrap_or(DEFAULT_RATE_LIMIT_PAUSE));
+        let resume_at = now.saturating_add(error.retry_after().unwrap_or(DEFAULT_RATE_LIMIT_PAUSE));
         let mut state = self.lock();
         if state
             .rate_limit
             .as_ref()
-            .is_none_or(|limit| limit.until < until)
+            .is_none_or(|limit| limit.resume_at < resume_at)
         {
             state.rate_limit = Some(RateLimit {
-                until,
+                resume_at,
                 error: error.clone(),
             });
         }
@@ -101,14 +101,14 @@ impl Throttle {
     pub(crate) fn rate_limit(&self, now: Duration) -> Option<RateLimit> {
         let mut state = self.lock();
         let limit = state.rate_limit.as_ref()?;
-        if limit.until <= now {
+        if limit.resume_at <= now {
             state.rate_limit = None;
             return None;
         }
-        let RateLimit { until, error } = limit.clone();
-        let remaining = error.retry_after().map(|_| until - now);
+        let RateLimit { resume_at, error } = limit.clone();
+        let remaining = error.retry_after().map(|_| resume_at - now);
         Some(RateLimit {
-            until,
+            resume_at,
             error: error.with_retry_after(remaining).mark_not_sent(),
         })
     }
@@ -188,7 +188,7 @@ mod tests {
         throttle.observe(&too_many(Some(ms(5000))), ms(1000));
         let limit = throttle.rate_limit(ms(2000)).unwrap();
         assert_eq!(
-            (limit.until, limit.error.retry_after()),
+            (limit.resume_at, limit.error.retry_after()),
             (ms(6000), Some(ms(4000)))
         );
         assert!(throttle.rate_limit(ms(6000)).is_none());

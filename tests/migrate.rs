@@ -200,6 +200,33 @@ fn a_request_that_created_nothing_is_announced_and_made_again() {
     assert_eq!(events, expected);
 }
 
+/// The gap is longer than the delay after the first error.
+#[test]
+fn keeps_the_gap_after_an_error() {
+    const GAP: Duration = Duration::from_secs(60);
+    let service = service();
+    service.reply_next(Reply::new(503));
+    let mut migration = client(&service).migrate(tasks(1)).create_gap(GAP);
+    assert!(matches!(
+        migration.next(),
+        Some(MigrationEvent::Creating { index: 0 })
+    ));
+    match migration.next() {
+        Some(MigrationEvent::Delayed { delay, .. }) => assert!(delay > GAP / 2, "{delay:?}"),
+        other => panic!("{other:?}"),
+    }
+
+    service.reply_next(Reply::new(502));
+    let mut migration = client(&service).migrate(tasks(2)).create_gap(GAP);
+    migration.next();
+    assert!(matches!(
+        migration.next(),
+        Some(MigrationEvent::NotCreated { index: 0, .. })
+    ));
+    let next = migration.next_timeout(Duration::from_millis(1200));
+    assert_eq!(next.unwrap_err(), NextTimeoutError::Timeout);
+}
+
 #[test]
 fn ends_a_creation_after_the_errors_that_the_policy_allows() {
     let service = service();

@@ -395,7 +395,7 @@ fn follows_tasks_that_are_added_after_the_end() {
     let service = service();
     let mut watch = client(&service).watch([]);
     let finished = watch.next_timeout(Duration::ZERO).unwrap_err();
-    assert_eq!(finished.to_string(), "no task is left");
+    assert_eq!(finished.to_string(), "no task is pending");
     watch.add([TASK]);
     assert_eq!(
         format!("{watch:?}"),

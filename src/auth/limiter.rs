@@ -20,7 +20,7 @@ pub(super) struct RefreshLimiter {
     /// Whether a token was issued. The first one is free; each further one is a replacement.
     issued: bool,
     last_replacement: Option<Instant>,
-    /// Number of consecutive transient failures, and the end of the pause after the last one.
+    /// Number of consecutive failures other than rejected credentials, and the end of the pause after the last one.
     failures: u32,
     not_before: Option<Instant>,
 }

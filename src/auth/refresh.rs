@@ -70,8 +70,8 @@ impl TokenRefresh<'_> {
         }
     }
 
-    /// Returns the last error, if it forbids another token request now: rejected credentials, or a pause after
-    /// transient errors. A transient error has the remaining pause as its `retry_after`.
+    /// Returns the last error, if it forbids another token request now: rejected credentials, or a transient error with
+    /// the remaining backoff as its `retry_after`.
     fn blocking_error(&self) -> Option<Error> {
         let error = self.state.error.clone()?;
         let delay = self.delay();

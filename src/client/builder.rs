@@ -60,7 +60,7 @@ struct Setting<T> {
 }
 
 impl Login {
-    /// Returns the maximum length of a token that can be sent.
+    /// Validates the token or the credentials, and returns the maximum length of a token that can be sent.
     fn validate(&self) -> Result<usize> {
         match self {
             Self::Token(name, token) => match token.validate() {
@@ -157,21 +157,20 @@ impl ClientBuilder {
     }
 
     /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
-    /// between them. Default: 30 s. A longer duration than a year is shortened to a year.
+    /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Max duration of connecting in one attempt, proxy and TLS included, DNS lookup excluded. Default: 10 s, and never
-    /// more than 15/16 of the attempt's time.
+    /// Max duration of connecting in one attempt: TCP, proxy (with the lookup of its name) and TLS, but not the lookup of
+    /// the service's name. Not zero. Default: 10 s, and never more than 15/16 of the attempt's time.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Max number of retries of a call after transient errors: code or HTTP 429, code or HTTP 5xx, a timeout, a failed
-    /// connection. The delay is that of `Retry-After`, otherwise 0.5 s, 1 s, 2 s and so on. If it would exceed
+    /// Max number of retries of a call after transient errors, as [`Error::is_transient`] says. The delay is that of `Retry-After`, otherwise 0.5 s, 1 s, 2 s and so on. If it would exceed
     /// [`timeout`](Self::timeout), the error is returned at once. Default: 2. Polls of a wait or a watch are not retried;
     /// they follow the [`PollPolicy`](crate::PollPolicy).
     pub fn retries(mut self, retries: u32) -> Self {

@@ -18,6 +18,7 @@ use crate::task::Progress;
 use crate::watch::{Wait, Watch};
 
 /// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
+/// A creation and a token request have a connection of their own.
 ///
 /// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a 429, so one client
 /// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
@@ -36,7 +37,8 @@ impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
     ///
     /// # Errors
-    /// [`Error::Config`] if the token cannot be sent: it must have 1 to 4096 visible ASCII characters.
+    /// [`Error::Config`] if the token cannot be sent (it must have 1 to 4096 visible ASCII characters), if a proxy variable
+    /// of the environment cannot work, or if no TLS feature is on.
     pub fn new(access_token: impl Into<AccessToken>) -> Result<Self> {
         Self::builder().access_token(access_token).build()
     }
@@ -66,7 +68,8 @@ impl Client {
     /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
     /// * [`Error::Http`]: a gateway responded in place of the service.
     /// * [`Error::Decode`]: the response is not the documented one.
-    /// * [`Error::Transport`]: no response arrived in time.
+    /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the response
+    ///   is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
         self.0.get_process(task_id)
     }
@@ -75,7 +78,8 @@ impl Client {
     /// Returns the task's id.
     ///
     /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
-    /// the connection failed before anything was sent, the service responded with 429, or the token was refused.
+    /// the connection or the token request failed before it was sent, the service responded with 429, or the token was
+    /// refused.
     ///
     /// ```
     /// # use pan123_offline::{Client, NewTask, testing::Service};

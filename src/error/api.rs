@@ -62,7 +62,7 @@ impl ApiError {
         self.http_status
     }
 
-    /// Returns the header `Retry-After`, if it was in seconds.
+    /// Returns the time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) does.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -79,7 +79,7 @@ impl ApiError {
                 || (status_decides && self.http_status.is_some_and(is_transient_status)))
     }
 
-    /// Whether the service may have processed the request although this is an error.
+    /// Returns whether the service may have processed the request although this is an error.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.code.is_ok()
             || matches!(self.http_status, Some(502 | 504))

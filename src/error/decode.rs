@@ -39,7 +39,7 @@ impl DecodeError {
         }
     }
 
-    /// Returns what is wrong with the response.
+    /// Returns what is wrong with the response or callback.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason

@@ -1,4 +1,4 @@
-//! Whether the request behind an error may have been sent, and may be repeated.
+//! Delivery of the request behind an error: not sent, perhaps sent, perhaps a new task.
 
 use super::{ApiError, DecodeError, Error, HttpError, TransportError};
 

@@ -32,7 +32,7 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// Error of a call, a wait or a setting.
 ///
 /// [`Display`](fmt::Display) says what happened, where, and what to do. The cause, if another library gave one, is in
-/// [`source()`](std::error::Error::source). No error contains the access token or the client secret.
+/// [`source()`](std::error::Error::source). No error contains an access token or a client secret of 8 characters or more.
 ///
 /// ```
 /// # use pan123_offline::{Client, testing::{Reply, Service}};
@@ -53,11 +53,12 @@ pub enum Error {
     /// A setting cannot work: a client's at [`ClientBuilder::build`](crate::ClientBuilder::build), a task's at its
     /// first use.
     Config(ConfigError),
-    /// No response: the DNS lookup, connecting, TLS, sending or receiving failed, or the timeout elapsed.
+    /// No response: the DNS lookup, connecting, the proxy, TLS, sending or receiving failed, the timeout elapsed, or what
+    /// arrived is not valid HTTP.
     Transport(TransportError),
     /// A response without the service's envelope, with an HTTP status other than 2xx. Gateways send those.
     Http(HttpError),
-    /// A response with a 2xx status that is not the documented envelope.
+    /// A response with a 2xx status, or a [`Callback`](crate::Callback), that is not the documented one.
     Decode(DecodeError),
     /// An error of the service itself: an envelope whose code is not 0, or whose HTTP status is not 2xx.
     Api(ApiError),
@@ -77,7 +78,7 @@ pub enum Error {
         task_id: u64,
         /// The last progress, if any poll succeeded.
         last: Option<Progress>,
-        /// Time since the first poll.
+        /// Time since the first call of `next()` or `run()`.
         elapsed: Duration,
         /// Number of polls, of all tasks of the watch together.
         polls: u32,
@@ -87,8 +88,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns whether the same call may succeed later with nothing changed: a timeout, a failed connection, code 429
-    /// or 5xx, HTTP 429, or HTTP 5xx without an envelope or with code 0. 401 and 403 are never transient.
+    /// Returns whether the same call may succeed later with nothing changed: a call that timed out, a failed DNS lookup
+    /// or connection, code 429 or 5xx, HTTP 429, or HTTP 5xx without an envelope or with code 0. 401, 403 and
+    /// [`WaitTimeout`](Self::WaitTimeout) are never transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -148,7 +150,7 @@ impl Error {
             }
     }
 
-    /// Returns the service's code, if its envelope arrived.
+    /// Returns the service's code of an [`Api`](Self::Api) error.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -157,7 +159,7 @@ impl Error {
         }
     }
 
-    /// Returns the HTTP status of the response, if there was one.
+    /// Returns the HTTP status of an [`Http`](Self::Http) or [`Api`](Self::Api) error.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
@@ -176,7 +178,8 @@ impl Error {
         }
     }
 
-    /// Returns the time to wait before the next request, if the service named one.
+    /// Returns the time to wait before the next request, if there is one: the header `Retry-After` in seconds, its
+    /// remaining part while the client is paused, or the remaining backoff of token requests.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -186,23 +189,23 @@ impl Error {
         }
     }
 
-    /// Whether the code, or the HTTP status, is this number.
+    /// Returns whether the code, or the HTTP status, is this number.
     fn has_status(&self, code: ErrorCode) -> bool {
         let status = self.http_status().map(|status| ErrorCode(status.into()));
         self.code() == Some(code) || status == Some(code)
     }
 
-    /// Whether the service may have processed the request: not if it rejected it, or if it was not sent.
+    /// Returns whether the service may have processed the request: not if it rejected it, or if it was not sent.
     pub(crate) fn may_have_been_processed(&self) -> bool {
         match self {
             _ if self.delivery() == Delivery::NotSent => false,
-            Self::Api(e) if e.code().is_ok() => true,
+            Self::Api(e) if e.is_ambiguous() => true,
             _ => !(self.is_rate_limited() || self.is_unauthorized()),
         }
     }
 
-    /// Whether the connection ended before the response was complete, as a pooled connection does that the server has
-    /// closed. Not for a token request, which always has a new connection.
+    /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
+    /// has closed. Not for a token request, which always has a new connection.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self, Self::Transport(e) if e.kind() == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
     }
@@ -297,7 +300,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Appends the delay that the service demanded.
+/// Appends the delay before the next request.
 fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt::Result {
     match delay {
         Some(delay) if !delay.is_zero() => {

@@ -59,13 +59,14 @@ pub enum TransportErrorKind {
     Proxy,
     /// TLS failed: usually a certificate that is not trusted, expired, or for another name.
     Tls,
-    /// The call's `timeout` or `connect_timeout` elapsed.
+    /// The call's `timeout` or `connect_timeout` elapsed, or the timeout of a [`Migration`](crate::Migration) before the
+    /// task was created.
     Timeout,
     /// The connection ended before the response was complete.
     Closed,
-    /// The response is not HTTP/1.1, or its header is longer than 8 KiB.
+    /// The response is not valid HTTP/1, or its header is longer than 8 KiB or has more than 128 lines.
     Protocol,
-    /// Any other cause; [`source()`](std::error::Error::source) has it.
+    /// Any other cause; [`source()`](std::error::Error::source) has it, unless a thread panicked.
     Other,
 }
 

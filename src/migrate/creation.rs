@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
 use crate::new_task::NewTask;
-use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
+use crate::retry::{self, AttemptCause, AttemptError, Attempts, Idempotency, Retry};
 use crate::watch::policy::{ErrorAction, classify};
 
 /// The first delay before a task is created again; it doubles with each further error.
@@ -79,13 +79,14 @@ pub(super) fn decide(
     let backoff = MIN_CREATE_DELAY
         .saturating_mul(2_u32.saturating_pow(doublings))
         .min(MAX_CREATE_DELAY);
+    let may_exist = failed.error.may_have_been_sent();
     match classify(failed) {
+        // A refused token in HTTP 502 or 504. There is another one, but this task may exist.
+        _ if failed.cause == AttemptCause::TokenReplaced && may_exist => AfterError::Next(backoff),
         ErrorAction::EndAll => AfterError::EndAll,
         ErrorAction::EndTask => AfterError::NextAtOnce,
         // The next creation is delayed, too: a failing server does not receive the whole list at once.
-        ErrorAction::BackOff if failed.error.may_have_been_sent() || is_exhausted => {
-            AfterError::Next(backoff)
-        }
+        ErrorAction::BackOff if may_exist || is_exhausted => AfterError::Next(backoff),
         ErrorAction::BackOff => {
             let retry_after = failed.error.retry_after().unwrap_or_default();
             AfterError::Again(retry_after.max(backoff))
@@ -104,7 +105,7 @@ pub(super) fn panicked() -> Error {
     ))
 }
 
-/// The error of a creation for which no time was left.
+/// The error of a creation for which no time remained.
 pub(super) fn timed_out() -> Error {
     let message = "the timeout of the migration elapsed before the task was created";
     Error::Transport(TransportError::new(
@@ -120,7 +121,6 @@ mod tests {
     use super::*;
     use crate::error::{ApiError, HttpError};
     use crate::error_code::ErrorCode;
-    use crate::retry::AttemptCause;
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -142,7 +142,8 @@ mod tests {
             error: api(401),
             cause,
         };
-        let rows: [(AttemptError, u32, bool, AfterError); 13] = [
+        let in_bad_gateway = ApiError::new(ErrorCode::UNAUTHORIZED, String::new(), None, Some(502));
+        let rows: [(AttemptError, u32, bool, AfterError); 14] = [
             // Certainly not created: again, after a delay that doubles.
             (http(503).into(), 1, false, Again(seconds(1))),
             (http(503).into(), 4, false, Again(seconds(8))),
@@ -168,6 +169,15 @@ mod tests {
                 3,
                 false,
                 Next(seconds(4)),
+            ),
+            (
+                AttemptError {
+                    error: Error::Api(in_bad_gateway).mark_maybe_created(),
+                    cause: AttemptCause::TokenReplaced,
+                },
+                1,
+                false,
+                Next(seconds(1)),
             ),
             // An error of this task.
             (api(1).into(), 1, false, NextAtOnce),

@@ -9,7 +9,8 @@ use crate::watch::Update;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum MigrationEvent {
-    /// The next call of `next()` sends the request that creates this task, so that a caller can record it first.
+    /// The request that creates this task is sent in the next call of `next()` at the earliest, so that a caller can
+    /// record it first.
     Creating {
         /// Position of the task.
         index: usize,

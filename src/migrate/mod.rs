@@ -22,15 +22,16 @@ const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 
 /// An iterator that creates tasks and follows them, from [`Client::migrate`](crate::Client::migrate).
 ///
-/// The input is taken one task at a time, at most one every [`create_gap`](Self::create_gap); polls are made in between.
+/// The input is taken one task at a time, at most one request every [`create_gap`](Self::create_gap); an invalid task is
+/// reported at once. Polls are made in between.
 /// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
 /// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), except the announced task that
 /// [`stop_creating`](Self::stop_creating) drops. Every followed task has exactly one end.
 ///
-/// A request that certainly created no task (429, 503, a connection that failed, a refused token) is made again after a
-/// growing delay, within the limits of the [`PollPolicy`]; meanwhile no other task is created. A request that may have
-/// created a task is never repeated. After a ban, a 401 that a new token does not resolve, rejected credentials, or a
-/// 429 with a `Retry-After` of more than a day, the remaining input is not taken, and open tasks end with that error.
+/// A request that certainly created no task (429, 503, a connection that failed) is made again after a growing delay,
+/// within the limits of the [`PollPolicy`]; meanwhile no other task is created. After a refused token it is made again at
+/// once with a new one. A request that may have created a task is never repeated. After an error that ends all tasks of
+/// a [`Watch`](crate::Watch), the remaining input is not taken, and open tasks end with that error.
 #[must_use = "an iterator does nothing before `next()`"]
 pub struct Migration<I> {
     scheduler: ClientScheduler,
@@ -73,7 +74,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self
     }
 
-    /// Sets the min time between two creations. Default: 1 s, as in other clients of the service. While tasks are
+    /// Sets the min time between two creations, also after an error. Default: 1 s, as in other clients of the service. While tasks are
     /// open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
@@ -87,8 +88,9 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self
     }
 
-    /// Sets the max duration from the first step on. Then no further task is created, and every open task ends with
-    /// [`Error::WaitTimeout`](crate::Error::WaitTimeout). Default: no limit.
+    /// Sets the max duration from the first call of `next()` on. Then no further task is created, and every open task
+    /// ends with [`Error::WaitTimeout`](crate::Error::WaitTimeout). A task that was announced, but not sent, gets a
+    /// [`NotCreated`](MigrationEvent::NotCreated) with a timeout as its error. Default: no limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.scheduler.timeout = Some(timeout);
         self
@@ -111,11 +113,11 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     }
 
     /// Returns the next event, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
-    /// that time is finished first.
+    /// that time is finished first. One that is due is made even if `timeout` is zero.
     ///
     /// # Errors
     /// * [`NextTimeoutError::Timeout`]: there was no event in this time.
-    /// * [`NextTimeoutError::Finished`]: no task is left.
+    /// * [`NextTimeoutError::Finished`]: no task is pending.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<MigrationEvent, NextTimeoutError> {
         let wake = self.scheduler.clock.now().saturating_add(timeout);
         self.next_event(Some(wake))
@@ -280,14 +282,15 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         let is_exhausted = self.scheduler.policy.is_exhausted(errors, span);
         let after = creation::decide(&failed, current.attempts, errors, is_exhausted);
         let error = failed.error;
+        let gap = self.next_creation.saturating_sub(now);
         let delay = match after {
             AfterError::WithNewToken => {
                 current.attempts.token_replacements += 1;
                 Duration::ZERO
             }
-            AfterError::Again(delay) => delay,
+            AfterError::Again(delay) => delay.max(gap),
             AfterError::Next(delay) => {
-                self.next_creation = now.saturating_add(delay);
+                self.next_creation = now.saturating_add(delay.max(gap));
                 return MigrationEvent::NotCreated { index, error };
             }
             AfterError::NextAtOnce => {

@@ -118,7 +118,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Whether the port is absent or a number from 1 to 65535. `http` reads any other text as no port.
+/// Returns whether the port is absent or a number from 1 to 65535. `http` reads any other text as no port.
 pub(super) fn has_valid_port(authority: &Authority) -> bool {
     let (_, host_and_port) = authority
         .as_str()

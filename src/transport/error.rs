@@ -26,8 +26,8 @@ pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option
     Error::Transport(TransportError::new(kind, message, delivery, Some(source)))
 }
 
-/// Whether connecting failed, so that the next attempt needs a new lookup.
-pub(super) fn is_connect_error(error: &ureq::Error) -> bool {
+/// Returns whether the next connection needs a new DNS lookup: connecting or TLS failed, or a timeout elapsed.
+pub(super) fn needs_new_lookup(error: &ureq::Error) -> bool {
     matches!(classify(error).0, Kind::Connect | Kind::Tls | Kind::Timeout)
 }
 
@@ -90,7 +90,9 @@ fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
             )
         }
         (Kind::Timeout, ureq::Error::Timeout(Timeout::Connect)) => {
-            format!("timed out connecting to {host}; raise `timeout`, or try again later")
+            format!(
+                "timed out connecting to {host}; raise `connect_timeout` or `timeout`, or try again later"
+            )
         }
         (Kind::Timeout, _) => {
             format!(
@@ -114,7 +116,7 @@ fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
             format!("the response header of {host} is longer than 8 KiB; check the base URL")
         }
         (Kind::Protocol, _) => {
-            format!("the response of {host} is not HTTP/1.1; check the base URL")
+            format!("the response of {host} is not valid HTTP/1; check the base URL")
         }
         (Kind::Other, _) => format!("the request to {host} failed"),
     }

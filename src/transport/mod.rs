@@ -1,4 +1,4 @@
-//! One HTTP request and its response. The only folder that names ureq.
+//! One HTTP request and its response, through ureq.
 
 mod base_url;
 mod config;
@@ -21,7 +21,7 @@ pub(crate) use self::base_url::BaseUrl;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::config::{agent_config, connect_timeout};
 use self::connector::ProxyConnector;
-use self::error::{body_error, is_connect_error, transport_error};
+use self::error::{body_error, needs_new_lookup, transport_error};
 use self::resolver::CachingResolver;
 use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
@@ -246,7 +246,7 @@ impl Transport {
     }
 
     fn error(&self, error: ureq::Error, body_taken: Option<bool>) -> Error {
-        if is_connect_error(&error) {
+        if needs_new_lookup(&error) {
             self.resolver.expire();
         }
         let host = match self.agent.config().proxy() {

@@ -93,7 +93,7 @@ impl CachingResolver {
             .for_each(|entry| entry.expires = None);
     }
 
-    /// Whether a request failed because it needs a new connection and the service's addresses have
+    /// Returns whether a request failed because it needs a new connection and the service's addresses have
     /// expired. ureq then has no address to try, and reports a refused connection that no system call
     /// has refused.
     pub(super) fn is_lookup_needed(&self, error: &Error) -> bool {
@@ -106,7 +106,7 @@ impl CachingResolver {
         uri.authority().map(Authority::as_str) == self.service.authority().map(Authority::as_str)
     }
 
-    /// Whether the service was looked up before, so that it may have a pooled connection.
+    /// Returns whether the service was looked up before, so that it may have a pooled connection.
     fn may_be_connected(&self, uri: &Uri, host: &str, port: u16) -> bool {
         self.is_service(uri)
             && self

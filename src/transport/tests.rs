@@ -22,7 +22,8 @@ fn converts_errors_of_ureq() {
     let connect = "cannot connect to host; check the address and the network";
     let tls = "no trusted TLS connection with host; check its certificate and the clock";
     let dns = "cannot look up host; check its name and the network";
-    let connecting = "timed out connecting to host; raise `timeout`, or try again later";
+    let connecting =
+        "timed out connecting to host; raise `connect_timeout` or `timeout`, or try again later";
     let looking_up =
         "timed out looking up host; check the name server, raise `timeout`, or try again later";
     let proxy = "the proxy did not connect to host; check its address and credentials";

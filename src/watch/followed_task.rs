@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kept_errors::{ErrorSlot, NONE};
+use super::error_interner::{ErrorSlot, NONE};
 use crate::task::{Progress, Status};
 
 /// A followed task: 48 bytes, and 16 in the heap.

@@ -3,8 +3,8 @@
 //! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
 
 pub(crate) mod clock;
+mod error_interner;
 mod followed_task;
-mod kept_errors;
 pub(crate) mod policy;
 pub(crate) mod requests;
 pub(crate) mod scheduler;
@@ -60,11 +60,12 @@ impl Update {
 /// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
 /// its clones keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. The client's `retries` do not apply:
 /// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
-/// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day. After a 429
-/// no task is polled until its `Retry-After`, or for 1 s.
+/// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day; a longer
+/// one ends the task. After a 429 no task is polled until its `Retry-After`, or for 1 s.
 ///
-/// A permanent error ends its task only. A ban, a 401 that a new token does not resolve, rejected credentials, and a
-/// 429 with a `Retry-After` of more than a day end all tasks with that error, without another request.
+/// A permanent error ends its task only. A ban, a 401 that a new token does not resolve, a 429 with a `Retry-After` of
+/// more than a day, and a token request that failed with a permanent error or with such a `Retry-After` end all tasks
+/// with that error, without another request.
 ///
 /// ```
 /// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};
@@ -97,7 +98,7 @@ impl Watch {
         self
     }
 
-    /// Sets the max duration from the first poll on, requests included. Then every open task ends with
+    /// Sets the max duration from the first call of `next()` on, requests included. Then every open task ends with
     /// [`Error::WaitTimeout`], and continues at the service. Default: no limit.
     ///
     /// No poll gets more time than remains. At the deadline one more task is polled, as with [`Wait::timeout`]. Zero
@@ -126,11 +127,11 @@ impl Watch {
     }
 
     /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
-    /// that time is finished first. Dropping the watch afterwards is always safe: the tasks continue at the service.
+    /// that time is finished first. A poll that is due is made even if `timeout` is zero. Dropping the watch afterwards is always safe: the tasks continue at the service.
     ///
     /// # Errors
     /// * [`NextTimeoutError::Timeout`]: there was no update in this time.
-    /// * [`NextTimeoutError::Finished`]: no task is left.
+    /// * [`NextTimeoutError::Finished`]: no task is pending.
     pub fn next_timeout(
         &mut self,
         timeout: Duration,
@@ -179,7 +180,7 @@ impl fmt::Debug for Watch {
 pub enum NextTimeoutError {
     /// There was no update in time.
     Timeout,
-    /// No task is left.
+    /// No task is pending.
     Finished,
 }
 
@@ -187,7 +188,7 @@ impl fmt::Display for NextTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Timeout => "there was no update in time",
-            Self::Finished => "no task is left",
+            Self::Finished => "no task is pending",
         })
     }
 }
@@ -226,7 +227,8 @@ impl Wait {
         }
     }
 
-    /// Sets the max duration from the first poll on, requests included. Default: one hour. `Duration::MAX`: no limit.
+    /// Sets the max duration from the first call of `next()` or `run()` on, requests included. Default: one hour.
+    /// `Duration::MAX`: no limit.
     ///
     /// No poll gets more time than remains. The last poll is at the deadline, with a time limit of 250 ms, unless the
     /// client's pace or a `Retry-After` forbids it. Zero polls once, with the client's own timeout.

@@ -18,7 +18,7 @@ pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Polling policy: the interval between two polls of a task, and the limit of its consecutive errors.
 ///
-/// A task is polled after `initial_interval`. The interval grows by half while the progress does not change, up to
+/// The first poll of a task is made at once, the second after `initial_interval`. The interval grows by half while the progress does not change, up to
 /// `max_interval`, and returns to `initial_interval` when it changes.
 ///
 /// ```
@@ -164,7 +164,7 @@ pub(super) struct TimeLimit {
     pub(super) task_polled: bool,
     /// Whether the last poll, at the deadline, was made.
     pub(super) final_poll_made: bool,
-    /// Whether a 429 pauses all requests now.
+    /// Whether a 429 pauses polls now.
     pub(super) is_rate_limited: bool,
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Update;
 use super::clock::Clock;
+use super::error_interner::ErrorInterner;
 use super::followed_task::{FollowedTask, distinct, nanoseconds, remove_followed};
-use super::kept_errors::KeptErrors;
 use super::policy::{
     ErrorAction, FINAL_POLL_TIMEOUT, MAX_RETRY_AFTER, NextPoll, PollPolicy, PollTiming, TimeLimit,
     classify, next_poll,
@@ -37,13 +37,13 @@ pub(crate) struct Scheduler<R, C> {
     pub(crate) requests: R,
     pub(crate) clock: C,
     pub(crate) policy: PollPolicy,
-    /// Time limit from the first poll on.
+    /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
     tasks: Vec<FollowedTask>,
     free_slots: Vec<u32>,
     queue: BinaryHeap<Due>,
     finished: usize,
-    errors: KeptErrors,
+    errors: ErrorInterner,
     /// The error with which every open task ends.
     end: Option<Error>,
     started: Option<Duration>,
@@ -67,7 +67,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             free_slots: Vec::new(),
             queue: queue.into(),
             finished: 0,
-            errors: KeptErrors::default(),
+            errors: ErrorInterner::default(),
             end: None,
             started: None,
             polls: 0,
@@ -175,7 +175,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         if self.end.is_none() {
             let now = self.clock.now();
             let limit = self.requests.throttle().rate_limit(now)?;
-            if limit.until - now > MAX_RETRY_AFTER {
+            if limit.resume_at - now > MAX_RETRY_AFTER {
                 self.end = Some(limit.error);
             }
         }

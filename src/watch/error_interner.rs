@@ -12,7 +12,7 @@ pub(super) const NONE: ErrorSlot = ErrorSlot::MAX;
 
 /// Errors with the number of tasks that have them. Many tasks fail for the same reason, so this stays small.
 #[derive(Debug, Default)]
-pub(super) struct KeptErrors {
+pub(super) struct ErrorInterner {
     entries: Vec<Entry>,
     free: Vec<ErrorSlot>,
     slots: HashMap<u64, ErrorSlot>,
@@ -22,10 +22,10 @@ pub(super) struct KeptErrors {
 struct Entry {
     error: Option<Error>,
     fingerprint: u64,
-    users: u32,
+    ref_count: u32,
 }
 
-impl KeptErrors {
+impl ErrorInterner {
     /// Stores an error in place of the one in `slot`.
     pub(super) fn replace(&mut self, slot: &mut ErrorSlot, error: Error) {
         self.take(slot);
@@ -34,15 +34,15 @@ impl KeptErrors {
             Some(slot) => *slot,
             None => self.insert(error, fingerprint),
         };
-        self.entries[*slot as usize].users += 1;
+        self.entries[*slot as usize].ref_count += 1;
     }
 
     /// Removes and returns the error in `slot`.
     pub(super) fn take(&mut self, slot: &mut ErrorSlot) -> Option<Error> {
         let taken = std::mem::replace(slot, NONE);
         let entry = self.entries.get_mut(taken as usize)?;
-        entry.users -= 1;
-        if entry.users > 0 {
+        entry.ref_count -= 1;
+        if entry.ref_count > 0 {
             return entry.error.clone();
         }
         self.slots.remove(&entry.fingerprint);
@@ -54,7 +54,7 @@ impl KeptErrors {
         let entry = Entry {
             error: Some(error),
             fingerprint,
-            users: 0,
+            ref_count: 0,
         };
         if self.entries.is_empty() {
             // Most often all tasks fail for one reason; `push` would reserve four entries.
@@ -64,7 +64,7 @@ impl KeptErrors {
             self.entries.push(Entry {
                 error: None,
                 fingerprint: 0,
-                users: 0,
+                ref_count: 0,
             });
             (self.entries.len() - 1) as ErrorSlot
         });
@@ -74,7 +74,7 @@ impl KeptErrors {
     }
 }
 
-/// Errors with the same text are the same to a caller.
+/// Returns a hash of the error's `Debug` text: errors with the same text are stored once.
 fn fingerprint(error: &Error) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(format!("{error:?}").as_bytes());
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn stores_equal_errors_once() {
-        let mut errors = KeptErrors::default();
+        let mut errors = ErrorInterner::default();
         let (mut first, mut second, mut third) = (NONE, NONE, NONE);
         errors.replace(&mut first, error("a"));
         errors.replace(&mut second, error("a"));
