@@ -18,8 +18,8 @@ pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Polling policy: the interval between two polls of a task, and the limit of its consecutive errors.
 ///
-/// The first poll of a task is made at once, the second after `initial_interval`. The interval grows by half while the progress does not change, up to
-/// `max_interval`, and returns to `initial_interval` when it changes.
+/// The first poll of a task is made at once, the second after `initial_interval`. The interval grows by half while the
+/// progress does not change, up to `max_interval`, and returns to `initial_interval` when it changes.
 ///
 /// ```
 /// use std::time::Duration;
