@@ -208,7 +208,7 @@ fn reads_at_most_64_kib_of_a_body() {
 }
 
 #[test]
-fn accepts_8_kib_of_response_header() {
+fn rejects_a_response_header_longer_than_8_kib() {
     let service = service();
     let client = client(&service);
     service.reply_next(Reply::progress(RUNNING).header("X-Long", "x".repeat(7 * 1024)));

@@ -128,7 +128,7 @@ fn retry_delays_double_and_retry_after_replaces_them() {
     service
         .reply_next(Reply::new(503))
         .reply_next(Reply::new(503))
-        .reply_next(Reply::new(503).header("Retry-After", "1"));
+        .reply_next(Reply::new(503).header("Retry-After", "3"));
     builder(service.base_url())
         .retries(3)
         .build()
@@ -144,7 +144,8 @@ fn retry_delays_double_and_retry_after_replaces_them() {
     // Lower bounds only: a slow machine makes them longer.
     assert!(delays[0] >= Duration::from_millis(500), "{delays:?}");
     assert!(delays[1] >= Duration::from_millis(1000), "{delays:?}");
-    assert!(delays[2] >= Duration::from_millis(1000), "{delays:?}");
+    // The backoff would be 2 s.
+    assert!(delays[2] >= Duration::from_millis(3000), "{delays:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const MISSING_PLATFORM: ApiFailure =
 const INVALID_TASK_ID: ApiFailure = ApiFailure::new(1, "taskID is missing or not a number");
 const UNKNOWN_TASK: ApiFailure = ApiFailure::new(1, "task not found");
 const INVALID_JSON: ApiFailure = ApiFailure::new(1, "the body is not JSON");
-const INVALID_URL: ApiFailure = ApiFailure::new(1, "url is not an http or https address");
+const INVALID_URL: ApiFailure = ApiFailure::new(1, "url is not an http or https URL");
 const INVALID_TYPE: ApiFailure = ApiFailure::new(1, "type is not 1");
 
 pub(super) type NewSteps = Arc<dyn Fn(u64, &str) -> Vec<Progress> + Send + Sync>;

@@ -56,9 +56,9 @@ mod connection;
 mod failure;
 mod faults;
 mod log;
-mod play;
 mod reply;
 mod request;
+mod send;
 mod server;
 mod shared;
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::connection::{Connection, READ_BUFFER_LEN};
-use super::play::{After, play};
 use super::reply::Reply;
 use super::request::{Malformed, RequestView};
+use super::send::{After, send_reply};
 use super::shared::Shared;
 
 /// Delay before the next accept after an error: the system has no descriptor or memory.
@@ -60,7 +60,7 @@ fn serve(connection: &Connection) -> io::Result<()> {
         match RequestView::parse(&received, connection.number) {
             Ok(Some(request)) => {
                 let reply = connection.shared.reply_to(&request, mem::take(&mut body));
-                let after = play(&reply, connection, &mut out)?;
+                let after = send_reply(&reply, connection, &mut out)?;
                 // The response to a request with `Connection: close` does not repeat it.
                 if after == After::Close || request.wants_close() {
                     return Ok(());
@@ -81,7 +81,7 @@ fn serve(connection: &Connection) -> io::Result<()> {
 /// Sends an error response to a malformed request, and closes.
 fn reject(connection: &Connection, status: u16, out: &mut Vec<u8>) -> io::Result<()> {
     let reply = Reply::new(status).announce_close();
-    play(&reply, connection, out)?;
+    send_reply(&reply, connection, out)?;
     // The peer may still be sending. Closing before everything is read would reset the connection,
     // and the peer could lose the response.
     connection.stream.shutdown(Shutdown::Write)?;

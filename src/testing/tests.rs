@@ -728,7 +728,7 @@ fn tasks_created_concurrently_have_different_ids() {
 fn rejects_invalid_new_task() {
     let service = start();
     let mut peer = Peer::connect(&service);
-    let invalid_url = (1, "url is not an http or https address".to_owned());
+    let invalid_url = (1, "url is not an http or https URL".to_owned());
     for body in [
         "{}",
         r#"{"url":"ftp://x/a.png","type":1}"#,

@@ -301,7 +301,7 @@ fn wrong_usage_ends_with_2() {
         ),
         (
             "create ftp://a.example/1.png",
-            "`ftp://a.example/1.png` is not an http or https address",
+            "`ftp://a.example/1.png` is not an http or https URL",
         ),
     ] {
         tool.run(arguments).ends(2).prints("").has_message(text);
@@ -328,7 +328,7 @@ fn an_invalid_url_is_reported_and_the_others_are_created() {
     let urls = "http://a.example/1.png\nnonsense\nhttp://a.example/3.png\n";
     let run = Tool::of(&service).feed("create - --rate inf", urls);
     run.ends(2)
-        .has_message("line 2 of standard input: `nonsense` is not an http or https address")
+        .has_message("line 2 of standard input: `nonsense` is not an http or https URL")
         .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/3.png\n");
     assert_eq!(service.request_count(), 2);
 }

@@ -217,7 +217,7 @@ fn a_file_name_follows_a_tab() {
 }
 
 #[test]
-fn a_doubled_url_is_created_once() {
+fn a_duplicate_url_is_created_once() {
     let service = Service::start().unwrap();
     let urls = "http://a.example/1.png\nhttp://a.example/2.png\nhttp://a.example/1.png\n\
                 http://a.example/1.png\tone.png\nhttp://a.example/1.png\n";

@@ -37,7 +37,7 @@ fn start(case: &Case, arguments: &str) -> Running {
 
 /// Asserts that each URL has exactly one end or is listed as unknown, and none was created twice.
 #[track_caller]
-fn assert_nothing_lost_or_doubled(case: &Case, count: usize) {
+fn assert_nothing_lost_or_repeated(case: &Case, count: usize) {
     let report = case
         .tool
         .run("report urls.txt.journal --json")
@@ -95,7 +95,7 @@ fn random_signals_lose_nothing_and_create_nothing_twice() {
         assert_eq!(interrupted, 50, "{command}");
         let run = case.migrate("");
         assert!([0, 1].contains(&run.code()), "{run:#?}");
-        assert_nothing_lost_or_doubled(&case, 200);
+        assert_nothing_lost_or_repeated(&case, 200);
     }
 }
 
@@ -107,7 +107,7 @@ fn two_hundred_kills_lose_nothing_and_create_nothing_twice() {
     assert_eq!(interrupt(&case, command, "", &["KILL"], 200), 200);
     let run = case.migrate("");
     assert!([0, 1].contains(&run.code()), "{run:#?}");
-    assert_nothing_lost_or_doubled(&case, 300);
+    assert_nothing_lost_or_repeated(&case, 300);
     // Only unknown URLs are created twice, and only on demand.
     let unknown = case.counts()["unknown"].as_u64().unwrap();
     let before: usize = creations(&case.service).into_values().sum();

@@ -130,7 +130,7 @@ fn reports_failed_refused_and_invalid_lines_and_goes_on() {
         .has_message("https://a.example/no.png: refused")
         .has_message("line 4 of urls.txt: ")
         .has_message("5 of 5 finished in ")
-        .has_message("2 failed, 2 invalid, 1 doubled");
+        .has_message("2 failed, 2 invalid, 1 duplicate");
     assert_counts(&case, json!({"succeeded": 1, "failed": 2, "invalid": 2}));
     // Each is reported every time, but recorded once.
     let lines = fs::read_to_string(case.journal()).unwrap().lines().count();
@@ -228,11 +228,11 @@ fn an_empty_or_absent_list_is_an_error() {
 fn a_dry_run_prints_the_plan_and_sends_nothing() {
     let case = Case::new(&(list(4) + &list(1) + "no url\n"));
     let run = case.tool.run("migrate urls.txt --dry-run");
-    let expected = "lines\t6\ndoubled\t1\nnew\t4\nopen\t0\nsucceeded\t0\nfailed\t0\nunknown\t0\ninvalid\t1\n\
+    let expected = "lines\t6\nduplicates\t1\nnew\t4\nopen\t0\nsucceeded\t0\nfailed\t0\nunknown\t0\ninvalid\t1\n\
                     to create\t4\nto follow\t0\nexpected time\tat least 4s\n";
     run.ends(2)
         .prints(expected)
-        .has_message("line 6 of urls.txt: `no url` is not an http or https address");
+        .has_message("line 6 of urls.txt: `no url` is not an http or https URL");
     assert!(!case.journal().exists());
     assert_eq!(case.service.request_count(), 0);
 

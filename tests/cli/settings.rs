@@ -122,7 +122,7 @@ fn a_home_that_is_no_folder_has_no_file() {
 /// Unix only: elsewhere files have no mode.
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_can_read_is_refused() {
+fn a_file_that_others_can_access_is_refused() {
     let service = service();
     let tool = Tool::at(&service);
     let mut requests = 0;
@@ -152,7 +152,7 @@ fn a_file_that_others_can_read_is_refused() {
         for mode in [0o644, 0o640, 0o604, 0o660, 0o601] {
             tool.write(name, mode, &text);
             let run = tool.run(&command);
-            refused(&run, &format!("others can read the {what} "));
+            refused(&run, &format!("others have access to the {what} "));
             run.has_message("a token may be in it: chmod 600 ");
         }
         assert_eq!(service.request_count(), requests);
@@ -166,7 +166,7 @@ fn a_file_that_others_can_read_is_refused() {
     tool.write("kept", 0o644, entry.to_string());
     refused(
         &tool.run("login --token-cache kept"),
-        "others can read the token cache kept",
+        "others have access to the token cache kept",
     );
 }
 

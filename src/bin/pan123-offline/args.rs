@@ -185,7 +185,7 @@ pub(crate) struct Create {
     /// URLs of images; `-` reads them from standard input
     ///
     /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
-    /// begin with `#` are skipped. A doubled URL is created once.
+    /// begin with `#` are skipped. A duplicate URL is created once.
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -240,7 +240,7 @@ pub(crate) struct Migrate {
     /// List of URLs; `-` reads it from standard input
     ///
     /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
-    /// begin with `#` are skipped. A doubled URL is created once.
+    /// begin with `#` are skipped. A duplicate URL is created once.
     #[arg(value_name = "FILE")]
     pub(crate) list: PathBuf,
 
@@ -301,7 +301,7 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub(crate) failed: bool,
 
-    /// Print URLs for which a task may exist, because its creation was interrupted
+    /// Print URLs for which it is unknown whether a task exists
     #[arg(long)]
     pub(crate) unknown: bool,
 

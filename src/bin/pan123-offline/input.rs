@@ -299,8 +299,8 @@ fn parse_url(line: &str) -> Result<Option<Item>, LineError> {
         )));
     }
     let invalid = |error: String| Err(LineError::Invalid(error));
-    if !is_web_address(url) {
-        return invalid(format!("`{}` is not an http or https address", shown()));
+    if !is_http_url(url) {
+        return invalid(format!("`{}` is not an http or https URL", shown()));
     }
     if url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return invalid(format!(
@@ -335,7 +335,7 @@ fn parse_task_id(line: &str) -> Result<Option<Task>, LineError> {
     let (first, rest) = line.split_once('\t').unwrap_or((line, ""));
     let first = first.trim();
     let shown = || excerpt(first);
-    if is_web_address(first) {
+    if is_http_url(first) {
         return Err(LineError::WrongList(format!(
             "`{}` is a URL, not a task id; `create` and `migrate` take URLs",
             shown()
@@ -348,7 +348,7 @@ fn parse_task_id(line: &str) -> Result<Option<Task>, LineError> {
     let url = rest
         .split('\t')
         .map(str::trim)
-        .find(|column| is_web_address(column));
+        .find(|column| is_http_url(column));
     Ok(Some(Task {
         id,
         url: url.map(str::to_owned),
@@ -379,7 +379,7 @@ fn is_task_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_web_address(text: &str) -> bool {
+fn is_http_url(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| {
         text.split_at_checked(scheme.len())
             .is_some_and(|(start, _)| start.eq_ignore_ascii_case(scheme))
@@ -532,9 +532,9 @@ mod tests {
             ),
             (
                 b"ftp://e.org/a.png",
-                "`ftp://e.org/a.png` is not an http or https address",
+                "`ftp://e.org/a.png` is not an http or https URL",
             ),
-            (b"\tname.png", "`name.png` is not an http or https address"),
+            (b"\tname.png", "`name.png` is not an http or https URL"),
             (
                 b"https://e.org/a\tone.png\ttwo.png",
                 r"the file name `one.png\ttwo.png` contains a control character",

@@ -1,7 +1,7 @@
 //! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! Requests are sent from the main thread. A second thread waits for signals; on a terminal one
-//! redraws the elapsed time, and `wait -` reads standard input on its own.
+//! Requests are sent from the main thread. Other threads wait for signals, redraw the elapsed time on a terminal, read
+//! standard input for `wait -`, sync the journal to disk, and run the stand-in of `demo`.
 
 #[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;

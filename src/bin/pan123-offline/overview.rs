@@ -48,7 +48,7 @@ pub(crate) enum Pause {
     /// The service has sent a 429; the next request is sent after this time.
     RateLimited(Duration),
     /// Requests have failed in a row for this time.
-    Failing { error: String, since: Duration },
+    Failing { error: String, elapsed: Duration },
 }
 
 impl Pause {
@@ -57,7 +57,7 @@ impl Pause {
             Self::RateLimited(delay) => {
                 format!("rate limited, next request in {}", rough(*delay))
             }
-            Self::Failing { error, since } => format!("{error} for {}", rough(*since)),
+            Self::Failing { error, elapsed } => format!("{error} for {}", rough(*elapsed)),
         }
     }
 
@@ -103,7 +103,7 @@ impl Overview {
             (Some(pause), _) => parts.push((5, pause.text())),
             (None, Some(rate)) => {
                 parts.push((1, format!("{rate:.1}/s")));
-                parts.extend(self.time_left().map(|left| (5, left)));
+                parts.extend(self.remaining_time().map(|time| (5, time)));
             }
             (None, None) => {}
         }
@@ -140,8 +140,8 @@ impl Overview {
             (Some(pause), _) => text += &format!("; {}", pause.text()),
             (None, Some(rate)) => {
                 text += &format!(", {rate:.1}/s");
-                if let Some(left) = self.time_left() {
-                    text += &format!(", {left}");
+                if let Some(time) = self.remaining_time() {
+                    text += &format!(", {time}");
                 }
             }
             (None, None) => {}
@@ -195,14 +195,14 @@ impl Overview {
             .map(|fraction| (fraction * 100.0).floor() as u8)
     }
 
-    fn time_left(&self) -> Option<String> {
+    fn remaining_time(&self) -> Option<String> {
         if self.counts.is_complete() {
             return None;
         }
-        let remaining = self.counts.total?.saturating_sub(self.counts.ended());
-        let seconds = remaining as f64 / self.rate.filter(|rate| *rate > 0.0)?;
-        let left = Duration::try_from_secs_f64(seconds).ok()?;
-        Some(format!("{} left", duration(left)))
+        let remaining_tasks = self.counts.total?.saturating_sub(self.counts.ended());
+        let seconds = remaining_tasks as f64 / self.rate.filter(|rate| *rate > 0.0)?;
+        let remaining = Duration::try_from_secs_f64(seconds).ok()?;
+        Some(format!("{} left", duration(remaining)))
     }
 }
 
@@ -371,7 +371,7 @@ mod tests {
         let limited = Pause::RateLimited(secs(535));
         let failing = Pause::Failing {
             error: "HTTP 502".to_owned(),
-            since: secs(40),
+            elapsed: secs(40),
         };
         for (width, pause, expected) in [
             (

@@ -316,18 +316,18 @@ fn read(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// Refuses a file that others can read. A pipe or a device is accepted.
+/// Refuses a file to which group or others have any access. A pipe or a device is accepted.
 #[cfg(unix)]
 fn check_owner_only(what: &str, path: &Path, file: &File) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;
 
-    let others_can_read = file
+    let others_have_access = file
         .metadata()
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0);
-    if others_can_read {
+    if others_have_access {
         let path = path.display();
         return Err(usage(format!(
-            "others can read the {what} {path}, and a token may be in it: chmod 600 {path}"
+            "others have access to the {what} {path}, and a token may be in it: chmod 600 {path}"
         )));
     }
     Ok(())

@@ -53,10 +53,10 @@ impl Traffic {
             return Some(Pause::RateLimited(remaining));
         }
         let (error, first) = self.failing.as_ref()?;
-        let since = now.saturating_duration_since(*first);
-        (since >= MIN_FAILING_TIME).then(|| Pause::Failing {
+        let elapsed = now.saturating_duration_since(*first);
+        (elapsed >= MIN_FAILING_TIME).then(|| Pause::Failing {
             error: error.clone(),
-            since,
+            elapsed,
         })
     }
 
@@ -128,8 +128,8 @@ impl Middleware for Observer {
         request: Request<SendBody>,
         next: MiddlewareNext,
     ) -> Result<Response<Body>, ureq::Error> {
-        let mut exchange = Exchange {
-            // The path and query only: no header, and so no token.
+        let mut record = RequestRecord {
+            // The method and the URL only: no header, and so no token.
             request: match self.is_verbose {
                 true => Some(format!("{} {}", request.method(), request.uri())),
                 false => None,
@@ -140,19 +140,19 @@ impl Middleware for Observer {
         };
         match next.handle(request) {
             Ok(response) => {
-                exchange.outcome.status = Some(response.status().as_u16());
-                exchange.outcome.retry_after = retry_after(response.headers());
+                record.outcome.status = Some(response.status().as_u16());
+                record.outcome.retry_after = retry_after(response.headers());
                 let (parts, body) = response.into_parts();
                 let reader = body.into_reader();
-                let body = Body::builder().reader(ObservedBody { reader, exchange });
+                let body = Body::builder().reader(ObservedBody { reader, record });
                 Ok(Response::from_parts(parts, body))
             }
             Err(error) => {
                 if is_lookup_needed(&error) {
-                    exchange.request = None;
-                    exchange.outcome.error = Some("DNS lookup fails".to_owned());
+                    record.request = None;
+                    record.outcome.error = Some("DNS lookup fails".to_owned());
                 } else {
-                    exchange.outcome.error = Some(error.to_string());
+                    record.outcome.error = Some(error.to_string());
                 }
                 Err(error)
             }
@@ -172,14 +172,14 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A request and its response so far. Recorded on drop.
-struct Exchange {
+struct RequestRecord {
     request: Option<String>,
     started: Instant,
     outcome: Outcome,
     body: Vec<u8>,
 }
 
-impl Drop for Exchange {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         if let Ok(envelope) = Envelope::<IgnoredAny>::from_slice(&self.body) {
             self.outcome.code = Some(envelope.code);
@@ -196,7 +196,7 @@ impl Drop for Exchange {
 /// A body whose first bytes are kept.
 struct ObservedBody {
     reader: BodyReader<'static>,
-    exchange: Exchange,
+    record: RequestRecord,
 }
 
 impl Read for ObservedBody {
@@ -204,11 +204,11 @@ impl Read for ObservedBody {
         let result = self.reader.read(buffer);
         match &result {
             Ok(read) => {
-                let free = MAX_BODY_LEN - self.exchange.body.len();
+                let free = MAX_BODY_LEN - self.record.body.len();
                 let start = &buffer[..(*read).min(free)];
-                self.exchange.body.extend_from_slice(start);
+                self.record.body.extend_from_slice(start);
             }
-            Err(error) => self.exchange.outcome.error = Some(error.to_string()),
+            Err(error) => self.record.outcome.error = Some(error.to_string()),
         }
         result
     }
@@ -265,7 +265,7 @@ mod tests {
         traffic.record(&refused, at(10));
         let expected = Pause::Failing {
             error: "Connection refused".to_owned(),
-            since: Duration::from_secs(12),
+            elapsed: Duration::from_secs(12),
         };
         assert_eq!(traffic.pause_reason(at(12)), Some(expected));
         // The error of a single task is a valid response.

@@ -17,8 +17,8 @@ use crate::interrupt::Shared;
 use crate::journal::{Journal, NotCreated, Recreate};
 use crate::report::Report;
 
-/// Max attempts for a single URL. A list waits until an outage ends.
-const MAX_ERRORS_OF_SINGLE: u32 = 3;
+/// Maximum number of attempts for a single URL. A list ends after as many errors as the default `PollPolicy` allows.
+const MAX_SINGLE_URL_ATTEMPTS: u32 = 3;
 
 pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failure> {
     let client = client(common)?;
@@ -44,7 +44,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     let input = Input::new(entries, &run, args.new_task.clone(), Recreate::default());
     let policy = match is_single {
         true => PollPolicy::new()
-            .max_consecutive_errors(MAX_ERRORS_OF_SINGLE)
+            .max_consecutive_errors(MAX_SINGLE_URL_ATTEMPTS)
             .error_window(Duration::ZERO),
         false => PollPolicy::new(),
     };
@@ -158,7 +158,7 @@ impl View for CreateView {
     }
 
     fn tick(&mut self, progress: &Progress) {
-        let skipped = progress.doubled + progress.skipped;
+        let skipped = progress.duplicates + progress.skipped;
         let total = self.total.map(|total| total.saturating_sub(skipped));
         self.report.tick_creation(total, self.failed);
     }
@@ -169,10 +169,10 @@ impl View for CreateView {
 
     fn close(&mut self, progress: &Progress, is_interrupted: bool) {
         self.report.close();
-        if progress.doubled > 0 {
-            self.print_message(&match progress.doubled {
+        if progress.duplicates > 0 {
+            self.print_message(&match progress.duplicates {
                 1 => "1 line repeats a URL, which was created once".to_owned(),
-                doubled => format!("{doubled} lines repeat a URL, which was created once"),
+                duplicates => format!("{duplicates} lines repeat a URL, which was created once"),
             });
         }
         if is_interrupted {

@@ -40,8 +40,8 @@ pub(super) trait View: Send + 'static {
 /// The progress of the run so far, for the display.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The number of lines that are doubled.
-    pub(super) doubled: usize,
+    /// The number of lines that repeat an earlier one.
+    pub(super) duplicates: usize,
     /// The number of lines for which the journal leaves nothing to create.
     pub(super) skipped: usize,
     pub(super) created: usize,
@@ -57,19 +57,21 @@ pub(super) enum Ledger {
 }
 
 impl Ledger {
-    /// Looks up a line of the list. Returns its state, or `None` if the list has had it before.
-    fn see(&mut self, item: &Item) -> Option<State> {
+    /// Marks a line of the list as seen. Returns its state, or `None` if it was seen before.
+    fn mark_seen(&mut self, item: &Item) -> Option<State> {
         match self {
-            Self::Journal(journal) => journal.history_mut().see(item.url(), item.file_name()),
+            Self::Journal(journal) => journal
+                .history_mut()
+                .mark_seen(item.url(), item.file_name()),
             Self::None(seen) => seen.insert(item).then_some(State::New),
         }
     }
 
-    fn see_invalid(&mut self, line: &InvalidLine) -> Result<(), JournalError> {
+    fn mark_invalid_seen(&mut self, line: &InvalidLine) -> Result<(), JournalError> {
         let Self::Journal(journal) = self else {
             return Ok(());
         };
-        match journal.history_mut().see(&line.text, None) {
+        match journal.history_mut().mark_seen(&line.text, None) {
             Some(State::New) => journal.append_invalid(&line.text, &line.message),
             _ => Ok(()),
         }
@@ -134,13 +136,13 @@ impl<V: View> Run<V> {
         let item = match entry? {
             Entry::Valid(item) => item,
             Entry::Invalid(line) => {
-                self.ledger.see_invalid(&line)?;
+                self.ledger.mark_invalid_seen(&line)?;
                 self.view.invalid(&line)?;
                 return Ok(false);
             }
         };
-        let Some(state) = self.ledger.see(&item) else {
-            self.progress.doubled += 1;
+        let Some(state) = self.ledger.mark_seen(&item) else {
+            self.progress.duplicates += 1;
             return Ok(false);
         };
         let is_to_create = state.is_to_create(recreate);
@@ -290,7 +292,10 @@ impl<V: View> Run<V> {
                 is_announced: true,
                 ..
             }) => {
-                let step = not_created(NotCreated::NotSent, "the migration was stopped before");
+                let step = not_created(
+                    NotCreated::NotSent,
+                    "the migration was stopped before the request was sent",
+                );
                 Ok(self.ledger.append(&item, step)?)
             }
             _ => Ok(()),

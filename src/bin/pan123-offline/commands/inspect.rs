@@ -16,7 +16,7 @@ use crate::json;
 pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Failure> {
     let mut journal = JournalReader::open(&args.journal)?;
     if let Some(list) = &args.list {
-        see_all(&mut journal, list)?;
+        mark_all_seen(&mut journal, list)?;
     }
     let counts = journal.history().counts();
     let mut out = io::stdout().lock();
@@ -31,17 +31,19 @@ pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Fai
     Ok(ExitStatus::Succeeded)
 }
 
-/// Looks up every line of the list, so that those without a record are counted, too.
-fn see_all(journal: &mut JournalReader, list: &Path) -> Result<(), Failure> {
+/// Marks every line of the list as seen, so that those without a record are counted, too.
+fn mark_all_seen(journal: &mut JournalReader, list: &Path) -> Result<(), Failure> {
     let name = list.display().to_string();
     let file = File::open(list).map_err(|error| usage(format!("the list {name}: {error}")))?;
     for entry in input::urls_of(Box::new(BufReader::new(file)), &name) {
         match entry? {
             Entry::Valid(item) => {
-                journal.history_mut().see(item.url(), item.file_name());
+                journal
+                    .history_mut()
+                    .mark_seen(item.url(), item.file_name());
             }
             Entry::Invalid(line) => {
-                journal.history_mut().see_invalid(&line.text);
+                journal.history_mut().mark_invalid_seen(&line.text);
             }
         }
     }

@@ -195,8 +195,8 @@ impl Entry {
         self.0 = self.0 & !Self::STATE_MASK | state as u32;
     }
 
-    /// Marks the line as one that the list has had. Returns whether it is the first time.
-    fn see(&mut self) -> bool {
+    /// Marks the line as seen. Returns whether it is the first time.
+    fn mark_seen(&mut self) -> bool {
         let is_first = self.0 & Self::IS_SEEN == 0;
         self.0 |= Self::IS_SEEN;
         is_first
@@ -329,16 +329,15 @@ impl History {
         Ok(())
     }
 
-    /// Looks up a line of the list. Returns its state, or `None` if the list has had it before.
-    pub(crate) fn see(&mut self, url: &str, file_name: Option<&str>) -> Option<State> {
+    /// Marks a line of the list as seen. Returns its state, or `None` if it was seen before.
+    pub(crate) fn mark_seen(&mut self, url: &str, file_name: Option<&str>) -> Option<State> {
         let key = self.hasher.key(url, file_name);
         let entry = entry(&mut self.entries, &mut self.counts, key);
-        entry.see().then_some(entry.state())
+        entry.mark_seen().then_some(entry.state())
     }
 
-    /// Looks up an invalid line of the list, and counts it as such. Returns whether the
-    /// list has not had it before.
-    pub(crate) fn see_invalid(&mut self, line: &str) -> bool {
+    /// Marks an invalid line of the list as seen, and counts it as such. Returns whether it is the first time.
+    pub(crate) fn mark_invalid_seen(&mut self, line: &str) -> bool {
         let key = self.hasher.key(line, None);
         let entry = entry(&mut self.entries, &mut self.counts, key);
         if entry.state() == State::New {
@@ -346,10 +345,10 @@ impl History {
             self.counts.invalid += 1;
             entry.set_state(State::Invalid);
         }
-        entry.see()
+        entry.mark_seen()
     }
 
-    /// Returns the ids of the tasks that are to be followed, in their order.
+    /// Returns the ids of the tasks that are to be followed, in ascending order.
     pub(crate) fn open_tasks(&self) -> Vec<u64> {
         let mut ids: Vec<u64> = self.open.places.keys().copied().collect();
         ids.sort_unstable();
@@ -365,7 +364,7 @@ impl History {
         self.counts
     }
 
-    /// Returns the journal's line numbers of the last records of a group's lines, in order.
+    /// Returns the line number in the journal and the group of each last record in the wanted groups, in ascending order.
     pub(crate) fn last_records(&self, wanted: impl Fn(Group) -> bool) -> Vec<(u32, Group)> {
         let entries = self.entries.values();
         let mut lines: Vec<_> = entries
@@ -403,7 +402,7 @@ mod tests {
                 entry.set_state(State::Invalid);
                 entry.set_last_record(line);
                 entry.set_state(state);
-                assert!(entry.see() && !entry.see());
+                assert!(entry.mark_seen() && !entry.mark_seen());
                 assert_eq!((entry.state(), entry.last_record()), (state, line));
             }
         }

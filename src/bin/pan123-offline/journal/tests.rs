@@ -90,7 +90,7 @@ fn state(text: &str) -> Result<State, String> {
     let mut journal = JournalReader::open(&folder.journal()).map_err(|error| error.to_string())?;
     Ok(journal
         .history_mut()
-        .see(url(1).url(), url(1).file_name())
+        .mark_seen(url(1).url(), url(1).file_name())
         .unwrap())
 }
 
@@ -410,7 +410,9 @@ fn an_incomplete_last_line_is_cut_off() {
         fs::write(folder.journal(), torn).unwrap();
         let mut reader = JournalReader::open(&folder.journal()).unwrap();
         assert_eq!(
-            reader.history_mut().see(url(1).url(), url(1).file_name()),
+            reader
+                .history_mut()
+                .mark_seen(url(1).url(), url(1).file_name()),
             Some(State::Open),
             "{torn}"
         );
@@ -485,19 +487,27 @@ fn goes_on_where_another_process_ended() {
     };
     assert_eq!(journal.history().counts(), counts(0, 2, 0, 1));
     assert_eq!(
-        journal.history_mut().see(url(5).url(), url(5).file_name()),
+        journal
+            .history_mut()
+            .mark_seen(url(5).url(), url(5).file_name()),
         Some(State::New)
     );
     assert_eq!(
-        journal.history_mut().see(url(5).url(), url(5).file_name()),
+        journal
+            .history_mut()
+            .mark_seen(url(5).url(), url(5).file_name()),
         None
     );
     assert_eq!(
-        journal.history_mut().see(url(1).url(), url(1).file_name()),
+        journal
+            .history_mut()
+            .mark_seen(url(1).url(), url(1).file_name()),
         Some(State::Creating)
     );
     assert_eq!(
-        journal.history_mut().see(url(1).url(), url(1).file_name()),
+        journal
+            .history_mut()
+            .mark_seen(url(1).url(), url(1).file_name()),
         None
     );
 
@@ -702,7 +712,10 @@ fn a_million_ended_urls_are_skipped() {
             panic!("an invalid line")
         };
         skipped += u64::from(
-            journal.history_mut().see(item.url(), item.file_name()) == Some(State::Succeeded),
+            journal
+                .history_mut()
+                .mark_seen(item.url(), item.file_name())
+                == Some(State::Succeeded),
         );
     }
     let total = started.elapsed();

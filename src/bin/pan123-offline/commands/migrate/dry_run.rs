@@ -21,7 +21,7 @@ const MIN_POLLS: u32 = 2;
 struct Plan {
     /// Lines of the list that are not skipped.
     lines: usize,
-    doubled: usize,
+    duplicates: usize,
     /// The state of each line of the list and of the journal.
     #[serde(flatten)]
     counts: Counts,
@@ -46,17 +46,17 @@ pub(super) fn dry_run(
         plan.lines += 1;
         let is_first = match entry? {
             Entry::Valid(item) => {
-                let state = history.see(item.url(), item.file_name());
+                let state = history.mark_seen(item.url(), item.file_name());
                 plan.to_create +=
                     usize::from(state.is_some_and(|state| state.is_to_create(recreate(args))));
                 state.is_some()
             }
             Entry::Invalid(line) => {
                 eprint_line(&line.message);
-                history.see_invalid(&line.text)
+                history.mark_invalid_seen(&line.text)
             }
         };
-        plan.doubled += usize::from(!is_first);
+        plan.duplicates += usize::from(!is_first);
     }
     plan.counts = history.counts();
     plan.to_follow = history.open_tasks().len();
@@ -88,7 +88,7 @@ impl Plan {
             out.write_all(json::to_line(self).as_bytes())?;
             return out.flush();
         }
-        let before = [("lines", self.lines), ("doubled", self.doubled)];
+        let before = [("lines", self.lines), ("duplicates", self.duplicates)];
         let after = [("to create", self.to_create), ("to follow", self.to_follow)];
         let counts = self.counts.rows();
         let rows = before.into_iter().chain(counts).chain(after);

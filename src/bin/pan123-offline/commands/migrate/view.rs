@@ -23,8 +23,8 @@ pub(super) struct MigrateView {
     total: Option<usize>,
     journal: PathBuf,
     status: ExitStatus,
-    /// Number of tasks that an error of all tasks left open.
-    left: usize,
+    /// Number of open tasks that are no longer followed, after an error that ends all.
+    not_followed: usize,
     error_texts: ErrorTexts,
     is_quiet: bool,
     display: Display,
@@ -37,7 +37,7 @@ impl MigrateView {
             total,
             journal: journal.to_owned(),
             status: ExitStatus::Succeeded,
-            left: 0,
+            not_followed: 0,
             error_texts: ErrorTexts::default(),
             is_quiet: common.quiet,
             display: Display::new(Form::Run.within(common)),
@@ -102,7 +102,7 @@ impl MigrateView {
             (counts.invalid, "invalid"),
             (counts.open, "open"),
             (counts.new, "not created"),
-            (progress.doubled, "doubled"),
+            (progress.duplicates, "duplicate"),
         ];
         for (count, name) in parts {
             if count > 0 {
@@ -114,7 +114,7 @@ impl MigrateView {
 
     /// Returns the number of distinct lines of the list and the journal.
     fn total(&self, progress: &Progress) -> Option<usize> {
-        let lines = self.total?.saturating_sub(progress.doubled);
+        let lines = self.total?.saturating_sub(progress.duplicates);
         Some(lines.max(progress.counts.total()))
     }
 }
@@ -196,10 +196,10 @@ impl View for MigrateView {
                         self.print_error(&what(), error);
                     } else {
                         // Printed once, not for each task.
-                        if self.left == 0 {
+                        if self.not_followed == 0 {
                             self.print_error("no task is followed any longer", error);
                         }
-                        self.left += 1;
+                        self.not_followed += 1;
                     }
                 }
                 Ok(_) => {}
@@ -242,7 +242,7 @@ impl View for MigrateView {
         let counts = &progress.counts;
         if counts.unknown > 0 {
             self.print_message(&format!(
-                "nobody knows whether a task exists for {} of the URLs: see `pan123-offline report {journal} --unknown`",
+                "it is unknown whether a task exists for {} of the URLs: see `pan123-offline report {journal} --unknown`",
                 counts.unknown
             ));
         }

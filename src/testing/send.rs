@@ -17,13 +17,17 @@ pub(super) enum After {
 }
 
 /// Sends `reply`; `out` is a buffer to build its bytes in.
-pub(super) fn play(reply: &Reply, connection: &Connection, out: &mut Vec<u8>) -> io::Result<After> {
+pub(super) fn send_reply(
+    reply: &Reply,
+    connection: &Connection,
+    out: &mut Vec<u8>,
+) -> io::Result<After> {
     if !reply.delay.is_zero() {
         connection.sleep(reply.delay)?;
     }
     reply.render(out);
     let limit = reply.halt.map_or(usize::MAX, |halt| halt.at);
-    send(connection, &out[..out.len().min(limit)], reply.drip)?;
+    send_bytes(connection, &out[..out.len().min(limit)], reply.drip)?;
     if reply.framing == Framing::Endless {
         send_filler(connection, limit.saturating_sub(out.len()), reply.drip)?;
     }
@@ -40,7 +44,7 @@ pub(super) fn play(reply: &Reply, connection: &Connection, out: &mut Vec<u8>) ->
 }
 
 /// Sends `bytes` in one piece, or byte by byte at the interval `drip`.
-fn send(connection: &Connection, bytes: &[u8], drip: Option<Duration>) -> io::Result<()> {
+fn send_bytes(connection: &Connection, bytes: &[u8], drip: Option<Duration>) -> io::Result<()> {
     let Some(interval) = drip else {
         return connection.write_all(bytes);
     };
@@ -57,7 +61,7 @@ fn send_filler(connection: &Connection, len: usize, drip: Option<Duration>) -> i
     let mut remaining = len;
     while remaining > 0 {
         let block = &FILLER[..FILLER.len().min(remaining)];
-        send(connection, block, drip)?;
+        send_bytes(connection, block, drip)?;
         remaining -= block.len();
     }
     Ok(())
