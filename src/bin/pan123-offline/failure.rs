@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 
 use pan123_offline::{Error, TransportErrorKind};
 
-use crate::interrupt::Signal;
 use crate::journal::JournalError;
+use crate::signals::Signal;
 
 /// The outcome of a run, in increasing order of severity: the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,16 +3,14 @@
 //! While a creation is under way, the first signal lets it finish, so that its result is recorded.
 //! At any other time, and at the second signal, the command ends at once.
 
-mod signals;
-
 use std::process::exit;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use self::signals::Signal;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::report::Report;
+use crate::signals::{self, Signal};
 
 /// Attempts to lock the state, and the delay between two: half a second altogether.
 const MAX_LOCK_ATTEMPTS: u32 = 50;

@@ -18,6 +18,7 @@ mod lines;
 mod overview;
 mod report;
 mod settings;
+mod signals;
 mod traffic;
 
 use std::process::ExitCode;

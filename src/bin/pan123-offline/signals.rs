@@ -18,7 +18,7 @@ impl Signal {
 /// Calls `on_signal` for each signal, on a thread of its own. A signal that is ignored (nohup, a
 /// shell's `&`) stays ignored.
 #[cfg(unix)]
-pub(super) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+pub(crate) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
@@ -53,7 +53,7 @@ fn ignored_signals() -> Option<u64> {
 
 /// Calls `on_signal` for Ctrl-C and for the end of the console, on a thread of its own.
 #[cfg(not(unix))]
-pub(super) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+pub(crate) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     const INTERRUPT: Signal = Signal(2);
 
     ctrlc::try_set_handler(move || on_signal(INTERRUPT)).map_err(io::Error::other)
