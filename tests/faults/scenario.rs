@@ -240,7 +240,10 @@ pub(crate) fn connection(
 pub(crate) fn nobody_listens(place: &'static str, fault: &'static str) -> Row {
     let cell = |call: Call| {
         let service = backend();
-        let address = free_port().local_addr().unwrap();
+        // An address of its own for each call: other rows run at the same time, and bind free ports of 127.0.0.1.
+        let unused = TcpListener::bind(format!("127.0.0.{}:0", 2 + call as u8)).unwrap();
+        let address = unused.local_addr().unwrap();
+        drop(unused);
         let client = DEFAULT.client(call, &format!("http://{address}"), None);
         let mut front = None;
         let lift = || {
