@@ -429,7 +429,8 @@ fn token_requests_back_off_after_transient_errors() {
         let is_response = !matches!(errors[0], Error::Transport(_));
         let has_delay = |error: &Error| error.retry_after().is_some_and(|delay| !delay.is_zero());
         assert_eq!(errors.iter().any(has_delay), is_response, "{errors:?}");
-        // Three without a delay; the pause of 1 s begins after the fourth. One more on a machine on which this takes a second.
+        // Three errors without a delay, and a fourth, after which the pause is 1 s. One more request on a machine on
+        // which this takes a second.
         assert!(
             (4..=5).contains(&service.request_count()),
             "{}",

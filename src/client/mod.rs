@@ -37,8 +37,8 @@ impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
     ///
     /// # Errors
-    /// [`Error::Config`] if the token cannot be sent (it must have 1 to 4096 visible ASCII characters), if a proxy variable
-    /// of the environment cannot work, or if no TLS feature is on.
+    /// [`Error::Config`] if the token cannot be sent (it must have 1 to 4096 visible ASCII characters), if a proxy
+    /// variable of the environment cannot work, or if no TLS feature is on.
     pub fn new(access_token: impl Into<AccessToken>) -> Result<Self> {
         Self::builder().access_token(access_token).build()
     }
@@ -68,8 +68,8 @@ impl Client {
     /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
     /// * [`Error::Http`]: a gateway responded in place of the service.
     /// * [`Error::Decode`]: the response is not the documented one.
-    /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the response
-    ///   is not valid HTTP.
+    /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
+    ///   response is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
         self.0.get_process(task_id)
     }

@@ -74,8 +74,9 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self
     }
 
-    /// Sets the min time between two creations, also after an error. Default: 1 s, as in other clients of the service. While tasks are
-    /// open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls are made in between.
+    /// Sets the min time between two creations, also after an error. Default: 1 s, as in other clients of the service.
+    /// While tasks are open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls
+    /// are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
         self

@@ -126,8 +126,9 @@ impl Watch {
         self.0.add(task_ids);
     }
 
-    /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
-    /// that time is finished first. A poll that is due is made even if `timeout` is zero. Dropping the watch afterwards is always safe: the tasks continue at the service.
+    /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way
+    /// at that time is finished first. A poll that is due is made even if `timeout` is zero. Dropping the watch
+    /// afterwards is always safe: the tasks continue at the service.
     ///
     /// # Errors
     /// * [`NextTimeoutError::Timeout`]: there was no update in this time.
