@@ -1,4 +1,4 @@
-//! Reference texts: errors, faults, tokens, waiting and the command. There is no code here.
+//! Reference texts: errors, faults, tokens and waiting. There is no code here.
 
 /// Errors: their kinds, the codes of the service, and what a caller can do.
 ///
@@ -19,8 +19,3 @@ pub mod tokens {}
 ///
 #[doc = include_str!("docs/waiting.md")]
 pub mod waiting {}
-
-/// The command `pan123-offline`: settings, lists, output, exit codes, interruption.
-///
-#[doc = include_str!("docs/command.md")]
-pub mod command {}

@@ -40,7 +40,7 @@
 //! [`Error`] has a variant for each layer. A caller decides by [`Error::is_transient`], [`Error::is_unauthorized`],
 //! [`Error::is_banned`], [`Error::is_rate_limited`] and [`Error::code`]. A response without a `code` is an error, never
 //! a success. [`docs::errors`] says what to do about each, and [`docs::faults`] lists the result of each fault.
-//! [`docs::tokens`], [`docs::waiting`] and [`docs::command`] have the details of the rest.
+//! [`docs::tokens`] and [`docs::waiting`] have the details of the rest.
 //!
 //! # Features
 //!
@@ -50,7 +50,6 @@
 //! | `native-tls` | | TLS by the system's library with the system's root certificates |
 //! | `platform-verifier` | | rustls, with certificates verified by the operating system |
 //! | `testing` | | module `testing`: a stand-in for the service on loopback, for your own tests; std only |
-//! | `cli` | | the command `pan123-offline` and its dependencies; not for a library |
 //!
 //! Without a TLS feature the crate builds without a C compiler, and `build()` rejects https.
 //!

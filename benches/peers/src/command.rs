@@ -49,7 +49,7 @@ fn build(name: &str) -> PathBuf {
     let folder = crate::peer::target().join("command");
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--features", "cli"])
+        .args(["build", "--quiet", "--locked", "--package", "pan123-offline-cli"])
         .args(["--bin", "pan123-offline", "--profile", profile])
         .args(target.iter().flat_map(|target| ["--target", target]))
         .arg("--manifest-path")

@@ -281,7 +281,7 @@ fn creates_ten_thousand_tasks() {
     assert!(run.ends(0).has_message("10000 created\n").stdout == expected);
 }
 
-/// Takes a minute in an unoptimised build: `cargo test --features cli --test cli -- --ignored`.
+/// Takes a minute in an unoptimised build: `cargo test --test cli -- --ignored`.
 #[test]
 #[ignore = "takes long"]
 fn follows_a_hundred_thousand_tasks() {

@@ -1,7 +1,7 @@
 //! Costs of `pan123-offline migrate` beside its requests: CPU time per URL, memory per open task, and the time and
 //! memory for a journal of ended URLs. Linux only.
 //!
-//! `cargo bench --features cli --bench migrate`
+//! `cargo bench --bench migrate`
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

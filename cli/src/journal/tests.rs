@@ -670,7 +670,7 @@ fn nothing_is_written_after_a_sync_has_failed() {
 }
 
 /// Prints the time and the peak memory of a journal with a million URLs that have ended:
-/// `cargo test --release --features cli --bin pan123-offline -- --ignored --nocapture million`.
+/// `cargo test --release --bin pan123-offline -- --ignored --nocapture million`.
 #[test]
 #[ignore = "takes long, and measures"]
 #[cfg(target_os = "linux")]

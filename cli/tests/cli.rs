@@ -1,6 +1,6 @@
 //! Tests of the built program `pan123-offline` against the stand-in.
 //!
-//! `cargo test --features cli --test cli`. Each run has an environment and a home of its own, ends
+//! `cargo test -p pan123-offline-cli`. Each run has an environment and a home of its own, ends
 //! by itself or is killed, and must print no secret: `cli/tool.rs` checks that for each run.
 //!
 //! On Windows the tests run that need no shell, no signals and no file modes. Tests that need
@@ -43,6 +43,7 @@ mod report;
 mod screen;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/support.rs"]
 mod support;
 #[cfg(target_os = "linux")]
 #[path = "cli/terminal.rs"]

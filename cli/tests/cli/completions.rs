@@ -66,6 +66,7 @@ fn bash_completes_commands_and_their_options() {
 }
 
 #[test]
+#[ignore = "needs fish; run by .ci/run"]
 fn fish_completes_commands_and_their_options() {
     let tool = Tool::new();
     for (line, expected) in CASES {
@@ -83,6 +84,7 @@ fn fish_completes_commands_and_their_options() {
 /// zsh completes in its line editor only: a second zsh runs in a pseudo-terminal, where `compadd`
 /// prints the words that are offered.
 #[test]
+#[ignore = "needs zsh; run by .ci/run"]
 fn zsh_completes_commands_and_their_options() {
     let tool = Tool::new();
     let script = tool.run("completions zsh");

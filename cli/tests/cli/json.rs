@@ -130,7 +130,7 @@ fn each_kind_of_line_has_its_fields() {
         .collect();
     let error_fields = "kind message code http_status trace_id retry_after transient unauthorized banned may_have_been_sent";
     let error_fields: BTreeSet<_> = error_fields.split(' ').collect();
-    let docs = include_str!("../../src/docs/command.md");
+    let docs = include_str!("../../README.md");
 
     let lines = LISTING.lines().filter(|line| line.starts_with('{'));
     let lines: Vec<Value> = lines
