@@ -150,15 +150,18 @@ impl Client {
     /// let urls = ["https://example.org/cat.png", "https://example.org/dog.png"];
     /// for event in client.migrate(urls.map(NewTask::new)).create_gap(Duration::from_millis(200)) {
     ///     match event {
-    ///         MigrationEvent::Created { index, task_id } => println!("{}: task {task_id}", urls[index]),
-    ///         MigrationEvent::NotCreated { index, error } => println!("{}: {error}", urls[index]),
-    ///         MigrationEvent::Update(update) => println!("task {}: {:?}", update.task_id, update.result),
+    ///         MigrationEvent::Created { index, task_id, .. } => println!("{}: task {task_id}", urls[index]),
+    ///         MigrationEvent::NotCreated { index, error, .. } => println!("{}: {error}", urls[index]),
+    ///         MigrationEvent::Update { update, .. } => println!("task {}: {:?}", update.task_id, update.result),
     ///         _ => {}
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn migrate<I: IntoIterator<Item = NewTask>>(&self, tasks: I) -> Migration<I::IntoIter> {
+    pub fn migrate<I: IntoIterator<Item: Into<NewTask>>>(
+        &self,
+        tasks: I,
+    ) -> Migration<I::IntoIter> {
         Migration::new(Arc::clone(&self.0), tasks.into_iter())
     }
 
