@@ -32,11 +32,11 @@ fn assert_rejected(body: &[u8]) -> Error {
         panic!("{shown}: {error:?}")
     };
     assert_eq!(
-        decode.reason(),
+        decode.reason.as_str(),
         "it must be an object with `url` and `status`",
         "{shown}"
     );
-    assert!(decode.body().chars().count() <= 256);
+    assert!(decode.body.chars().count() <= 256);
     assert!(std::error::Error::source(&error).is_some(), "{shown}");
     error
 }

@@ -32,14 +32,14 @@ fn rejection_reason(setting: &str, result: Result<Client>) -> String {
     let Error::Config(config) = &error else {
         panic!("another variant: {error:?}")
     };
-    assert_eq!(config.setting(), setting);
+    assert_eq!(config.setting, setting);
     assert_eq!(
         error.to_string(),
-        format!("setting `{setting}`: {}", config.reason())
+        format!("setting `{setting}`: {}", config.reason)
     );
     assert!(std::error::Error::source(&error).is_none());
     assert!(!error.is_transient() && !error.may_have_taken_effect() && error.code().is_none());
-    config.reason().to_owned()
+    config.reason.clone()
 }
 
 #[track_caller]
@@ -472,7 +472,7 @@ fn configure_agent_cannot_disable_safety_settings() {
         .unwrap();
     let error = client.get_process(1).unwrap_err();
     assert!(
-        matches!(&error, Error::Http(http) if http.status() == 302),
+        matches!(&error, Error::Http(http) if http.status == 302),
         "{error:?}"
     );
     redirect.assert();

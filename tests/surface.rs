@@ -114,6 +114,80 @@ fn statuses_and_codes_convert_and_display() {
     assert!(ErrorCode::OK.is_ok() && !ErrorCode::INTERNAL.is_ok());
 }
 
+/// A program reads the fields of an error directly, with no getter.
+#[test]
+fn errors_are_plain_structs() {
+    let body = br#"{"code":5113,"message":"traffic is used up","x-traceID":"1895c15e"}"#;
+    match Envelope::<Progress>::from_slice(body)
+        .unwrap()
+        .into_result()
+    {
+        Err(Error::Api(error)) => {
+            assert_eq!(error.code, ErrorCode::QUOTA_EXHAUSTED);
+            assert_eq!(error.code.0, 5113);
+            assert_eq!(error.message, "traffic is used up");
+            assert_eq!(error.trace_id.as_deref(), Some("1895c15e"));
+            assert_eq!((error.http_status, error.retry_after), (None, None));
+        }
+        other => panic!("{other:?}"),
+    }
+    match Envelope::<Progress>::from_slice(b"<html>") {
+        Err(Error::Decode(error)) => {
+            assert_eq!(
+                (error.reason.as_str(), error.body.as_str()),
+                ("it is not JSON", "<html>")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match Client::new("").unwrap_err() {
+        Error::Config(error) => {
+            assert_eq!(error.setting, "access_token");
+            assert!(error.reason.starts_with("it is empty"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let mut server = mockito::Server::new();
+    server
+        .mock("GET", mockito::Matcher::Any)
+        .with_status(429)
+        .with_header("Retry-After", "7")
+        .with_body("slow down")
+        .create();
+    let client = |base_url| {
+        Client::builder()
+            .access_token("token")
+            .base_url(base_url)
+            .retries(0)
+            .build()
+            .unwrap()
+    };
+    match client(format!(
+        "http://127.0.0.1:{}",
+        server.socket_address().port()
+    ))
+    .get_process(1)
+    .unwrap_err()
+    {
+        Error::Http(error) => {
+            assert_eq!((error.status, error.body.as_str()), (429, "slow down"));
+            assert_eq!(error.retry_after, Some(std::time::Duration::from_secs(7)));
+        }
+        other => panic!("{other:?}"),
+    }
+    match client("http://127.0.0.1:1".to_owned())
+        .get_process(1)
+        .unwrap_err()
+    {
+        Error::Transport(error) => {
+            assert_eq!(error.kind, TransportErrorKind::Connect);
+            assert!(error.message.contains("127.0.0.1"), "{}", error.message);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Set by the parent for its child: the base URL.
 #[cfg(target_os = "linux")]
 const BASE_URL: &str = "SURFACE_TEST_BASE_URL";

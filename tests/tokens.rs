@@ -345,7 +345,10 @@ fn a_wait_for_another_threads_token_is_bounded() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let error = client.get_process(TASK).unwrap_err();
-                assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout), "{error:?}");
+                assert!(
+                    matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Timeout),
+                    "{error:?}"
+                );
             });
         }
     });

@@ -272,7 +272,7 @@ type Check = fn(&Error) -> bool;
 
 fn transport_kind(error: &Error) -> Option<TransportErrorKind> {
     match error {
-        Error::Transport(error) => Some(error.kind()),
+        Error::Transport(error) => Some(error.kind),
         _ => None,
     }
 }
@@ -285,9 +285,9 @@ fn nth_consecutive_error_ends_a_task() {
     let limited = retry_at_once(html(429));
     let code = retry_at_once(Reply::code(429, ""));
     let garbage = Reply::raw("garbage\r\n\r\n");
-    let is_502: Check = |e| matches!(e, Error::Http(e) if e.status() == 502);
-    let is_429: Check = |e| matches!(e, Error::Http(e) if e.status() == 429);
-    let is_code: Check = |e| matches!(e, Error::Api(e) if e.code().as_i64() == 429);
+    let is_502: Check = |e| matches!(e, Error::Http(e) if e.status == 502);
+    let is_429: Check = |e| matches!(e, Error::Http(e) if e.status == 429);
+    let is_code: Check = |e| matches!(e, Error::Api(e) if e.code.as_i64() == 429);
     let is_decode: Check = |e| matches!(e, Error::Decode(_));
     let is_protocol = |e: &Error| transport_kind(e) == Some(TransportErrorKind::Protocol);
     let is_closed = |e: &Error| transport_kind(e) == Some(TransportErrorKind::Closed);

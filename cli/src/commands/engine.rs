@@ -379,7 +379,7 @@ fn outcome(error: &Error) -> NotCreated {
         Error::Config(_) => NotCreated::Invalid,
         _ if error.may_have_taken_effect() => NotCreated::MayExist,
         _ if ends_all(error) || error.is_transient() => NotCreated::NotSent,
-        Error::Api(error) if error.code() != ErrorCode::QUOTA_EXHAUSTED => NotCreated::Refused,
+        Error::Api(error) if error.code != ErrorCode::QUOTA_EXHAUSTED => NotCreated::Refused,
         // The quota, or a gateway between here and the service.
         _ => NotCreated::NotSent,
     }
