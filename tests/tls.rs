@@ -52,7 +52,9 @@ fn no_call_fails_if_a_tls_server_closes_without_notice() {
             _ => std::thread::sleep(Duration::from_micros(800)),
         }
     }
-    assert_eq!(front.connections(), 100);
+    // A replay has a connection of its own.
+    let connections = front.connections();
+    assert!((100..=200).contains(&connections), "{connections}");
 }
 
 #[test]
