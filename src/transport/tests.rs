@@ -112,7 +112,7 @@ fn converts_errors_of_ureq() {
         assert_eq!(
             (
                 transport.kind(),
-                error.may_have_been_sent(),
+                error.may_have_taken_effect(),
                 &*error.to_string()
             ),
             (kind, sent, text),
@@ -129,14 +129,14 @@ fn converts_errors_of_ureq() {
 }
 
 #[test]
-fn body_decides_whether_request_may_have_been_sent() {
+fn body_decides_whether_request_may_have_taken_effect() {
     for taken in [false, true] {
         for error in [
             ureq::Error::HostNotFound,
             ureq::Error::Timeout(Timeout::Global),
         ] {
             assert_eq!(
-                transport_error(error, "host", Some(taken)).may_have_been_sent(),
+                transport_error(error, "host", Some(taken)).may_have_taken_effect(),
                 taken
             );
         }
