@@ -158,6 +158,9 @@ impl ClientBuilder {
 
     /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
     /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year.
+    ///
+    /// The kernel rounds timers of this length up, by at most an eighth. A proxy that sends its response to CONNECT byte
+    /// by byte can delay a call beyond `timeout`: ureq allows the whole time for each read of that response.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -241,7 +244,7 @@ impl ClientBuilder {
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
         let proxy = if base.is_https() && !base.is_loopback() {
-            proxy::from_env(base.host(), proxy::variable)?
+            proxy::from_env(base.host(), base.port(), proxy::variable)?
         } else {
             None
         };
