@@ -116,7 +116,7 @@ fn transport_kind(error: &Error) -> TransportErrorKind {
     let Error::Transport(error) = error else {
         panic!("{error:?}")
     };
-    error.kind()
+    error.kind
 }
 
 // ---- Number of lookups

@@ -59,7 +59,7 @@ fn assert_unsent(error: &Error, kind: TransportErrorKind) {
     let Error::Transport(transport) = error else {
         panic!("{error:?}")
     };
-    assert_eq!(transport.kind(), kind, "{error:?}");
+    assert_eq!(transport.kind, kind, "{error:?}");
     assert!(
         error.is_transient() && !error.may_have_taken_effect(),
         "{error:?}"

@@ -111,7 +111,7 @@ fn converts_errors_of_ureq() {
         };
         assert_eq!(
             (
-                transport.kind(),
+                transport.kind,
                 error.may_have_taken_effect(),
                 &*error.to_string()
             ),
