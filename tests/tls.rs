@@ -77,7 +77,7 @@ fn rejects_body_cut_short_over_tls() {
     service.reply_next(cut.clone()).reply_next(cut);
     let error = client.get_process(TASK).unwrap_err();
     assert!(
-        matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
         "{error:?}"
     );
 }
@@ -88,7 +88,7 @@ fn rejects_invalid_certificates() {
     let assert_rejected = |what: &str, client: Client, cause: &str| {
         let error = client.get_process(TASK).unwrap_err();
         assert!(
-            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
+            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Tls),
             "{what}: {error:?}"
         );
         assert!(
