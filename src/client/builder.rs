@@ -230,11 +230,11 @@ impl ClientBuilder {
     /// of the first.
     ///
     /// The configuration already contains the proxy of the environment: the first of `https_proxy`, `HTTPS_PROXY`,
-    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here replaces it.
+    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host: `example.com` with its subdomains,
+    /// `example.com:443`, `10.1.2.3`, `[2001:db8::1]`, or `*`. A proxy set here replaces it.
     ///
     /// This function cannot change the timeouts, redirects (off), https, automatic headers (off), the buffers, or that
-    /// a loopback address has no proxy. A middleware sees the access token, and sees a request twice if a new connection
-    /// needs a new DNS lookup.
+    /// a loopback address has no proxy. A middleware sees the access token.
     ///
     /// ```
     /// # use pan123_offline::{Client, ureq};
