@@ -99,7 +99,7 @@ fn a_replay_does_not_count_as_a_retry() {
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     assert_eq!(
         (service.request_count(), service.connection_count()),
-        (3, 2)
+        (3, 3)
     );
 }
 
