@@ -68,21 +68,6 @@ fn no_call_fails_if_a_tls_server_closes_without_notice() {
 }
 
 #[test]
-fn rejects_body_cut_short_over_tls() {
-    let service = service();
-    let front = TlsFront::start(service.address(), |_| {});
-    let client = trusting(&front);
-    let whole = Reply::progress(RUNNING);
-    let cut = whole.clone().cut_at(whole.len() - 4);
-    service.reply_next(cut.clone()).reply_next(cut);
-    let error = client.get_process(TASK).unwrap_err();
-    assert!(
-        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
-        "{error:?}"
-    );
-}
-
-#[test]
 fn rejects_invalid_certificates() {
     let service = service();
     let assert_rejected = |what: &str, client: Client, cause: &str| {
