@@ -107,3 +107,39 @@ fn rejects_invalid_certificates() {
 
     assert_eq!(service.request_count(), 0, "no request was sent");
 }
+
+/// With rustls this is in the fault table.
+#[cfg(feature = "native-tls")]
+#[test]
+fn garbled_record_breaks_a_connection_of_native_tls() {
+    use std::io::{Read, Write};
+
+    use pan123_offline::ureq::tls::{TlsConfig, TlsProvider};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let identity = tls::Identity::new("127.0.0.1", |_| {});
+    let config = TlsConfig::builder()
+        .provider(TlsProvider::NativeTls)
+        .root_certs(identity.trust().root_certs().clone())
+        .build();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(identity.config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream.unwrap());
+            assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
+            let record = [b"\x17\x03\x03\0\x20".as_slice(), &[0; 32]].concat();
+            tls.sock.write_all(&record).unwrap();
+        }
+    });
+    let client = builder(format!("https://{address}"))
+        .configure_agent(|agent| agent.tls_config(config))
+        .build()
+        .unwrap();
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
+        "{error:?}"
+    );
+    assert!(error.is_transient() && error.may_have_taken_effect());
+}
