@@ -961,7 +961,7 @@ fn uses_the_proxy_of_the_environment_for_https() {
     }
     let (address, proxy) = proxy();
     let url = format!("http://user:hunter2@{address}");
-    // The proxy accepts one connection only, so a retry fails with another error.
+    // The proxy accepts one connection only, so a retry would fail with another error.
     let got = in_environment(&[&REMOTE[..], &[("HTTPS_PROXY", &url), (CALL, "1")]].concat());
     // Ends the proxy's thread if the call never connected.
     drop(std::net::TcpStream::connect(address));
@@ -978,5 +978,6 @@ fn uses_the_proxy_of_the_environment_for_https() {
         got.contains(&format!("through the proxy {address}")),
         "{got}"
     );
+    assert!(got.contains("proxy server responded 407"), "{got}");
     assert!(!got.contains("hunter2") && !got.contains("secret"), "{got}");
 }

@@ -13,6 +13,8 @@ pub struct TransportError {
     /// The failure in words, with the host, and what to do.
     pub message: String,
     pub(super) delivery: Delivery,
+    /// Whether the same request fails again, although the kind is a transient one.
+    is_permanent: bool,
     source: Option<Cause>,
 }
 
@@ -27,8 +29,19 @@ impl TransportError {
             kind,
             message: message.into(),
             delivery,
+            is_permanent: false,
             source,
         }
+    }
+
+    /// Marks an error of a transient kind as permanent.
+    pub(crate) fn permanent(mut self) -> Self {
+        self.is_permanent = true;
+        self
+    }
+
+    pub(super) fn is_transient(&self) -> bool {
+        self.kind.is_transient() && !self.is_permanent
     }
 }
 
@@ -52,7 +65,7 @@ pub enum TransportErrorKind {
     Dns,
     /// The host cannot be connected to.
     Connect,
-    /// The proxy cannot be reached, or refused.
+    /// The proxy cannot be reached, or refused. Permanent if it demands other credentials (HTTP 407).
     Proxy,
     /// TLS failed: usually a certificate that is not trusted, expired, or for another name.
     Tls,
@@ -68,7 +81,7 @@ pub enum TransportErrorKind {
 }
 
 impl TransportErrorKind {
-    pub(super) fn is_transient(self) -> bool {
+    fn is_transient(self) -> bool {
         match self {
             Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed => true,
             Self::Tls | Self::Protocol | Self::Other => false,

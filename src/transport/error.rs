@@ -13,6 +13,9 @@ use crate::error::{Delivery, Error, TransportError, TransportErrorKind as Kind};
 pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option<bool>) -> Error {
     let (kind, may_be_sent) = classify(&error);
     let message = message(kind, &error, host);
+    // ureq has the proxy's status in this text only.
+    let is_proxy_auth =
+        matches!(&error, ureq::Error::ConnectProxyFailed(reason) if reason.contains("407"));
     // With an io::Error as the source a caller can ask for its kind.
     let source: Arc<dyn std::error::Error + Send + Sync> = match error {
         ureq::Error::Io(e) => Arc::new(e),
@@ -23,7 +26,12 @@ pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option
     } else {
         Delivery::NotSent
     };
-    Error::Transport(TransportError::new(kind, message, delivery, Some(source)))
+    let error = TransportError::new(kind, message, delivery, Some(source));
+    Error::Transport(if is_proxy_auth {
+        error.permanent()
+    } else {
+        error
+    })
 }
 
 /// Returns whether the next connection needs a new DNS lookup: connecting or TLS failed, or a timeout elapsed.
