@@ -14,6 +14,11 @@ mod input;
 mod interrupt;
 mod journal;
 mod json;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the list and `extract` will use it")
+)]
+mod key;
 mod lines;
 mod overview;
 mod report;
