@@ -10,6 +10,8 @@ mod commands;
 mod display;
 mod failure;
 mod help;
+#[allow(dead_code, reason = "the rebuilt commands use it")]
+mod image;
 mod input;
 mod interrupt;
 mod journal;
@@ -20,10 +22,16 @@ mod json;
 )]
 mod key;
 mod lines;
+#[allow(dead_code, reason = "the rebuilt commands use it")]
+mod list;
+#[allow(dead_code, reason = "the rebuilt commands use it")]
+mod names;
 mod overview;
 mod report;
 mod settings;
 mod signals;
+#[allow(dead_code, reason = "the rebuilt commands use it")]
+mod store;
 mod traffic;
 
 use std::process::ExitCode;
