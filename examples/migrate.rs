@@ -71,7 +71,7 @@ fn migrate(client: &Client, urls: Vec<String>) -> pan123_offline::Result<bool> {
                 println!("{}: task {task_id}", urls[index]);
                 tasks.insert(task_id, &urls[index]);
             }
-            MigrationEvent::NotCreated { index, error } if error.may_have_been_sent() => {
+            MigrationEvent::NotCreated { index, error } if error.may_have_taken_effect() => {
                 failed.push(format!("{}: the task may exist: {error}", urls[index]));
             }
             MigrationEvent::NotCreated { index, error } => {

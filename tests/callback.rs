@@ -235,7 +235,7 @@ fn error_quotes_the_beginning_of_the_body() {
 /// Decoding a callback sends no request.
 #[test]
 fn error_reports_that_nothing_was_sent() {
-    assert!(!assert_rejected(b"<html>").may_have_been_sent());
+    assert!(!assert_rejected(b"<html>").may_have_taken_effect());
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn refused_connection_is_a_connect_error() {
         error.to_string(),
         format!("cannot connect to {address}; check the address and the network")
     );
-    assert!(error.is_transient() && !error.may_have_been_sent());
+    assert!(error.is_transient() && !error.may_have_taken_effect());
 }
 
 /// A label of 64 letters is invalid in a DNS name, so the lookup fails without a query.

@@ -371,7 +371,7 @@ fn silent_name_server_ends_call_in_time() {
                 "{error:?}"
             );
             assert!(
-                error.is_transient() && !error.may_have_been_sent(),
+                error.is_transient() && !error.may_have_taken_effect(),
                 "{error:?}"
             );
             assert!(error.to_string().contains(HOST), "{error}");
@@ -430,7 +430,7 @@ fn reports_name_that_does_not_exist() {
             .unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
         assert!(
-            error.is_transient() && !error.may_have_been_sent(),
+            error.is_transient() && !error.may_have_taken_effect(),
             "{error:?}"
         );
         assert_eq!(
@@ -560,7 +560,7 @@ const BYTE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs a call that hangs in this phase, and checks that the timeout ends the call.
 #[track_caller]
-fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_been_sent: bool) {
+fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_taken_effect: bool) {
     let client = builder.timeout(TIMEOUT).retries(2).build().unwrap();
     let started = Instant::now();
     let error = client.get_process(TASK).unwrap_err();
@@ -574,8 +574,8 @@ fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_been_sent: bool)
     );
     assert!(error.is_transient(), "{phase}: {error:?}");
     assert_eq!(
-        error.may_have_been_sent(),
-        may_have_been_sent,
+        error.may_have_taken_effect(),
+        may_have_taken_effect,
         "{phase}: {error:?}"
     );
 }

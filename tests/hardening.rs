@@ -40,7 +40,7 @@ fn status_of_a_load_balancer_in_the_code_is_transient() {
         );
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
         assert_eq!(
-            error.may_have_been_sent(),
+            error.may_have_taken_effect(),
             may_be_created,
             "{text}: {error}"
         );
@@ -353,7 +353,7 @@ fn child_without_descriptors() {
         };
         assert!(kinds.contains(&transport.kind()), "{error:?}");
         assert!(
-            error.is_transient() && !error.may_have_been_sent(),
+            error.is_transient() && !error.may_have_taken_effect(),
             "{error:?}"
         );
     }

@@ -34,7 +34,7 @@ fn events(migration: Migration<impl Iterator<Item = NewTask>>) -> Vec<String> {
             MigrationEvent::NotCreated { index, error } => {
                 format!(
                     "not created {index}, may exist: {}",
-                    error.may_have_been_sent()
+                    error.may_have_taken_effect()
                 )
             }
             MigrationEvent::Update(update) => {
@@ -85,7 +85,7 @@ fn neither_polls_nor_creations_starve_the_others() {
         let client = Client::builder()
             .access_token("token")
             .base_url(service.base_url())
-            .min_poll_gap(Duration::from_millis(10))
+            .min_request_gap(Duration::from_millis(10))
             .build()
             .unwrap();
         let interval = Duration::from_millis(100);
@@ -309,7 +309,7 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
     let MigrationEvent::NotCreated { index: 0, error } = second else {
         panic!("{second:?}")
     };
-    assert!(error.is_rate_limited() && !error.may_have_been_sent());
+    assert!(error.is_rate_limited() && !error.may_have_taken_effect());
     let end = migration.next_timeout(hour).unwrap_err();
     assert_eq!(end, NextTimeoutError::Finished);
     assert_eq!(service.request_count(), 1);
@@ -329,7 +329,7 @@ fn a_timeout_tells_that_an_announced_task_was_not_created() {
     let MigrationEvent::NotCreated { index: 0, error } = event else {
         panic!("{event:?}")
     };
-    assert!(error.is_timeout() && !error.may_have_been_sent());
+    assert!(error.is_timeout() && !error.may_have_taken_effect());
     assert!(migration.next().is_none());
     assert_eq!(service.request_count(), 0);
 }
@@ -350,7 +350,7 @@ fn no_creation_lasts_longer_than_the_timeout() {
     let MigrationEvent::NotCreated { index: 0, error } = event else {
         panic!("{event:?}")
     };
-    assert!(error.is_timeout() && error.may_have_been_sent());
+    assert!(error.is_timeout() && error.may_have_taken_effect());
 }
 
 #[test]

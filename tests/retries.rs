@@ -207,7 +207,7 @@ fn a_stall_while_connecting_is_bounded() {
     assert!(queued.len() < 10_000, "the backlog never fills");
     let service = service();
     let error = bounded("connecting", &service, &format!("http://{address}"));
-    assert!(!error.may_have_been_sent());
+    assert!(!error.may_have_taken_effect());
 }
 
 /// TLS to a server that never responds.
@@ -218,7 +218,7 @@ fn a_stall_in_the_handshake_is_bounded() {
     let base = format!("https://{}", silent.local_addr().unwrap());
     let service = service();
     let error = bounded("in the handshake", &service, &base);
-    assert!(!error.may_have_been_sent());
+    assert!(!error.may_have_taken_effect());
     assert!(
         error
             .to_string()

@@ -38,7 +38,7 @@ fn rejection_reason(setting: &str, result: Result<Client>) -> String {
         format!("setting `{setting}`: {}", config.reason())
     );
     assert!(std::error::Error::source(&error).is_none());
-    assert!(!error.is_transient() && !error.may_have_been_sent() && error.code().is_none());
+    assert!(!error.is_transient() && !error.may_have_taken_effect() && error.code().is_none());
     config.reason().to_owned()
 }
 

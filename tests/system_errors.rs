@@ -59,7 +59,7 @@ fn assert_unsent(error: &Error, kind: TransportErrorKind) {
     };
     assert_eq!(transport.kind(), kind, "{error:?}");
     assert!(
-        error.is_transient() && !error.may_have_been_sent(),
+        error.is_transient() && !error.may_have_taken_effect(),
         "{error:?}"
     );
 }
@@ -122,6 +122,6 @@ fn error_on_an_open_connection_may_be_sent() {
         let client = builder(base_url).build().unwrap();
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
-        assert!(error.may_have_been_sent(), "{error:?}");
+        assert!(error.may_have_taken_effect(), "{error:?}");
     });
 }

@@ -80,7 +80,7 @@ fn rejects_invalid_certificates() {
             "{what}: {error:?}"
         );
         assert!(
-            !error.is_transient() && !error.may_have_been_sent(),
+            !error.is_transient() && !error.may_have_taken_effect(),
             "{what}"
         );
         assert!(

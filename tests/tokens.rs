@@ -34,7 +34,7 @@ fn builder(service: &Service, credentials: Credentials) -> ClientBuilder {
         .credentials(credentials)
         .base_url(service.base_url())
         .retries(0)
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .timeout(Duration::from_secs(20))
 }
 
@@ -380,7 +380,7 @@ fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
             cause.to_string(),
             "timed out waiting for the token that another thread requests; raise `timeout`"
         );
-        assert!(cause.is_timeout() && !cause.may_have_been_sent());
+        assert!(cause.is_timeout() && !cause.may_have_taken_effect());
         assert!(slow.join().unwrap().is_timeout());
     });
     assert_eq!(service.request_count(), 1);

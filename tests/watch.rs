@@ -76,7 +76,7 @@ fn failed_task_is_an_error_of_run_alone() {
         "task 403316 failed at 40 %; only its callback gives the reason"
     );
     assert!(std::error::Error::source(&error).is_none());
-    assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_been_sent());
+    assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_taken_effect());
     assert_eq!(service.request_count(), 2);
 
     service.task(TASK, [RUNNING, FAILED]);
@@ -144,7 +144,7 @@ fn timeout_of_a_wait_does_not_end_its_task() {
             elapsed.as_secs_f64()
         )
     );
-    assert!(error.is_timeout() && !error.is_transient() && !error.may_have_been_sent());
+    assert!(error.is_timeout() && !error.is_transient() && !error.may_have_taken_effect());
     assert!(requests.iter().all(is_poll), "{requests:?}");
     service.task(TASK, [DONE]);
     assert_eq!(client.wait(TASK).run().unwrap(), DONE);

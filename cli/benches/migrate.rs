@@ -173,7 +173,7 @@ fn floor(base_url: &str, path: &Path) {
     let client = Client::builder()
         .access_token("token")
         .base_url(base_url)
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .build()
         .unwrap();
     let tasks = (0..MIGRATED).map(|number| NewTask::new(url(number)));

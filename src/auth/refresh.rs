@@ -11,7 +11,7 @@ use crate::credentials::{AccessToken, Credentials};
 use crate::error::{DecodeError, Error, Result};
 use crate::json::JsonObject;
 use crate::redact::redact_new_token;
-use crate::transport::{Request, RequestOptions, Transport};
+use crate::transport::{Connection, Request, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
 
@@ -168,18 +168,14 @@ impl TokenRefresh<'_> {
         })
         .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
         let endpoint = self.transport.endpoint(ACCESS_TOKEN_PATH)?;
-        let options = RequestOptions {
-            timeout: Some(self.remaining()),
-            new_connection: true,
-        };
         let template = self.transport.template(None)?;
         let response = self.transport.send(
             &template,
-            Request::Post(&endpoint, &body),
-            options,
-            |response| decode_response(response, client_secret),
+            Request::post(&endpoint, &body),
+            self.deadline,
+            Connection::Own,
         )?;
-        let JsonObject(IssuedToken { access_token }) = response?;
+        let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
         let token = AccessToken::from(access_token);
         match token.validate() {
             Ok(()) => Ok(token),

@@ -87,7 +87,7 @@ impl Client {
     /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
     /// match client.create_task(&NewTask::new("https://example.org/cat.png")) {
     ///     Ok(task_id) => println!("created task {task_id}"),
-    ///     Err(error) if error.may_have_been_sent() => println!("the task may exist: {error}"),
+    ///     Err(error) if error.may_have_taken_effect() => println!("the task may exist: {error}"),
     ///     Err(error) => println!("not created: {error}"),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -95,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// * [`Error::Config`]: the task cannot work, and nothing was sent.
-    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_been_sent`] is true, the task may
+    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
         self.0.create_task(task)

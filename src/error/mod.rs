@@ -140,7 +140,7 @@ impl Error {
     ///
     /// Check before you repeat a call that is not idempotent.
     #[must_use]
-    pub fn may_have_been_sent(&self) -> bool {
+    pub fn may_have_taken_effect(&self) -> bool {
         self.delivery() != Delivery::NotSent
             && match self {
                 Self::Transport(_) | Self::Decode(_) => true,

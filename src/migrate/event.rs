@@ -32,7 +32,7 @@ pub enum MigrationEvent {
         /// Min time until the next request.
         delay: Duration,
     },
-    /// The task was not created. If [`Error::may_have_been_sent`] is true, it may exist all the same.
+    /// The task was not created. If [`Error::may_have_taken_effect`] is true, it may exist all the same.
     NotCreated {
         /// Position of the task.
         index: usize,

@@ -24,7 +24,7 @@ const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 ///
 /// The input is taken one task at a time, at most one request every [`create_gap`](Self::create_gap); an invalid task is
 /// reported at once. Polls are made in between.
-/// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
+/// All requests keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart. Every index gets exactly one
 /// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), except the announced task that
 /// [`stop_creating`](Self::stop_creating) drops. Every followed task has exactly one end.
 ///
@@ -75,7 +75,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     }
 
     /// Sets the min time between two creations, also after an error. Default: 1 s, as in other clients of the service.
-    /// While tasks are open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls
+    /// While tasks are open, it is at least twice [`min_request_gap`](crate::ClientBuilder::min_request_gap), so that polls
     /// are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;

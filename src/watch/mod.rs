@@ -58,7 +58,7 @@ impl Update {
 /// end.
 ///
 /// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
-/// its clones keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. The client's `retries` do not apply:
+/// its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart. The client's `retries` do not apply:
 /// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
 /// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day; a longer
 /// one ends the task. After a 429 no task is polled until its `Retry-After`, or for 1 s.

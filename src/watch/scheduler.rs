@@ -16,8 +16,8 @@ use super::policy::{
 use super::requests::Requests;
 use crate::error::Error;
 use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
+use crate::session::RequestOptions;
 use crate::task::Progress;
-use crate::transport::RequestOptions;
 
 /// The result of a scheduler's work.
 #[derive(Debug)]

@@ -103,7 +103,7 @@ pub(crate) fn notation(result: &Result<bool>, requests: usize) -> String {
     let words = [
         (true, layer.as_str()),
         (error.is_transient(), "transient"),
-        (error.may_have_been_sent(), "maybe sent"),
+        (error.may_have_taken_effect(), "maybe sent"),
         (
             !consistent,
             "WITH A WRONG is_timeout(), is_unauthorized() OR is_banned()",

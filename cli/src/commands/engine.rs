@@ -377,7 +377,7 @@ fn not_created<'a>(outcome: NotCreated, reason: &'a str) -> Step<'a> {
 fn outcome(error: &Error) -> NotCreated {
     match error {
         Error::Config(_) => NotCreated::Invalid,
-        _ if error.may_have_been_sent() => NotCreated::MayExist,
+        _ if error.may_have_taken_effect() => NotCreated::MayExist,
         _ if ends_all(error) || error.is_transient() => NotCreated::NotSent,
         Error::Api(error) if error.code() != ErrorCode::QUOTA_EXHAUSTED => NotCreated::Refused,
         // The quota, or a gateway between here and the service.
