@@ -1,38 +1,30 @@
 //! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! Requests are sent from the main thread. Other threads wait for signals, redraw the elapsed time on a terminal, read
-//! standard input for `wait -`, sync the journal to disk, and run the stand-in of `demo`.
+//! Requests are sent from the main thread. Other threads wait for signals, show the progress of a run and end it at its
+//! timeout, and run the stand-in of `demo`.
 
 #[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;
-mod bars;
 mod commands;
 mod display;
+mod engine;
+mod exit_code;
 mod failure;
 mod help;
-#[allow(dead_code, reason = "the rebuilt commands use it")]
 mod image;
-mod input;
-mod interrupt;
-mod journal;
 mod json;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the list and `extract` will use it")
-)]
+#[allow(dead_code, reason = "`extract` and `rewrite` use the rest")]
 mod key;
-mod lines;
-#[allow(dead_code, reason = "the rebuilt commands use it")]
 mod list;
-#[allow(dead_code, reason = "the rebuilt commands use it")]
 mod names;
-mod overview;
-mod report;
+mod observer;
+mod output;
+mod records;
 mod settings;
 mod signals;
-#[allow(dead_code, reason = "the rebuilt commands use it")]
+mod stats;
 mod store;
-mod traffic;
+mod task_ids;
 
 use std::process::ExitCode;
 

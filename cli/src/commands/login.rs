@@ -9,7 +9,8 @@ use pan123_offline::{Error, ErrorCode};
 
 use super::print;
 use crate::args::Common;
-use crate::failure::{ExitStatus, Failure, describe, usage};
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, usage, with_causes};
 use crate::json;
 use crate::settings::{Login, ResolvedSettings};
 
@@ -19,7 +20,7 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
         Login::Credentials { cache, .. } => cache
             .as_ref()
             .map_err(|reason| usage(format!("the token cannot be kept: {reason}")))?,
-        Login::CachedToken(_) => {
+        Login::CachedToken { .. } => {
             return Err(usage(
                 "a login needs a client id and secret: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
             ));
@@ -36,7 +37,7 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
     if let Some(error) = client.token_cache_error() {
         return Err(usage(format!(
             "the token was issued, but cannot be kept: {}",
-            describe(&error)
+            with_causes(&error)
         )));
     }
     let issued_at = time_of(cache)?;

@@ -133,6 +133,29 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Enters tasks to follow, with their URLs where they are known. A task that is given twice is followed once.
+    pub(crate) fn add_tasks(&mut self, tasks: &[(u64, Option<String>)]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        for (line, (task_id, url)) in (1_u32..).zip(tasks) {
+            transaction
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO image (url, line, given, state, task_id) \
+                     VALUES (?1, ?2, ?3, 'open', ?4)",
+                )?
+                .execute(params![
+                    task_id.to_string(),
+                    line,
+                    url.as_deref().unwrap_or_default(),
+                    *task_id as i64
+                ])?;
+        }
+        transaction.commit()?;
+        self.counts = self.count("line IS NOT NULL")?;
+        Ok(())
+    }
+}
+
 fn find(lookup: &mut CachedStatement<'_>, key: &str) -> Result<Option<Known>, StoreError> {
     let read = |row: &Row<'_>| {
         let state: String = row.get(4)?;

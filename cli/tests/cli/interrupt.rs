@@ -5,8 +5,8 @@ use std::time::Duration;
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
-use crate::input::{ids, service_of_any_task};
 use crate::support::{RUNNING, service};
+use crate::tasks::{ids, service_of_any_task};
 use crate::tool::{Running, TOOL, Tool, until};
 
 /// A delay longer than the time limit of a run: a test that waits for it fails.

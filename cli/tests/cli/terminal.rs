@@ -8,10 +8,10 @@ use std::time::Duration;
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
-use crate::input::service_of_any_task;
 use crate::migrate::{Case, FAST, SUCCEEDED, list, url};
 use crate::screen::Screen;
 use crate::support::service;
+use crate::tasks::service_of_any_task;
 use crate::tool::{Run, Running, TOOL, Tool, until};
 
 const WIDTH: usize = 80;
