@@ -58,10 +58,10 @@ fn data(json: &str) -> Reply {
 #[track_caller]
 fn layer(error: &Error) -> String {
     match error {
-        Error::Transport(e) => format!("{:?}", e.kind()),
-        Error::Http(e) => format!("HTTP {}", e.status()),
+        Error::Transport(e) => format!("{:?}", e.kind),
+        Error::Http(e) => format!("HTTP {}", e.status),
         Error::Decode(_) => "Decode".to_owned(),
-        Error::Api(e) => format!("code {}", e.code()),
+        Error::Api(e) => format!("code {}", e.code),
         other => panic!("{other:?}"),
     }
 }

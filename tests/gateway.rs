@@ -78,7 +78,10 @@ fn assert_page(error: &Error, status: u16, title: &str, advice: &str) {
     let Error::Http(http) = error else {
         panic!("{error:?}")
     };
-    assert_eq!((http.status(), http.body()), (status, page(title).as_str()));
+    assert_eq!(
+        (http.status, http.body.as_str()),
+        (status, page(title).as_str())
+    );
     let quoted = page(title).replace('\r', "\\r").replace('\n', "\\n");
     let expected =
         format!("HTTP {status} without the service's envelope: {advice}; received: {quoted}");
@@ -542,7 +545,7 @@ fn rejects_an_incomplete_body_without_a_length() {
         } else {
             "it is incomplete"
         };
-        assert_eq!(decode.reason(), reason, "cut at {at}");
+        assert_eq!(decode.reason, reason, "cut at {at}");
         assert!(error.may_have_taken_effect() && !error.is_transient());
         service.reply_next(reply.clone());
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
@@ -572,7 +575,7 @@ fn rejects_body_cut_short_by_the_gateway() {
         service.reply_next(cut.clone()).reply_next(cut.clone());
         let error = client.get_process(TASK).unwrap_err();
         assert!(
-            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
             "{error:?}"
         );
         assert_eq!(
@@ -585,7 +588,7 @@ fn rejects_body_cut_short_by_the_gateway() {
         service.reply_next(cut);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
         assert!(
-            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
             "{error:?}"
         );
         assert!(error.may_have_taken_effect());
@@ -614,7 +617,7 @@ fn rejects_untrusted_certificates_with_the_reason() {
             client.create_task(&NewTask::new(URL)).unwrap_err(),
         ] {
             assert!(
-                matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
+                matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Tls),
                 "{why}: {error:?}"
             );
             assert!(
@@ -715,7 +718,7 @@ fn describe(error: &Error) -> String {
     let (transient, sent) = (error.is_transient(), error.may_have_taken_effect());
     format!(
         "{:?}, transient: {transient}, sent: {sent}: {error}: {cause}",
-        transport.kind()
+        transport.kind
     )
 }
 

@@ -15,7 +15,7 @@ use crate::stats::{RunStats, duration};
 /// The maximum number of tasks that have a bar each.
 const MAX_ROWS: usize = 19;
 /// Width of a bar, and the width of a terminal below which there is none.
-const BAR_WIDTH: usize = 30;
+const BAR_WIDTH: usize = 24;
 const MIN_WIDTH: u16 = 60;
 /// Maximum number of characters of an image's name.
 const MAX_LABEL_LEN: usize = 24;
@@ -42,7 +42,11 @@ impl Bars {
     /// cursor.
     pub(crate) fn new(tasks: usize) -> Option<Self> {
         let term = Term::stderr();
-        if !term.is_term() || env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        let can_move_cursor = match env::var_os("TERM") {
+            Some(name) => name != "dumb",
+            None => cfg!(windows),
+        };
+        if !term.is_term() || !can_move_cursor {
             return None;
         }
         let (height, width) = term.size();
@@ -92,8 +96,10 @@ impl Bars {
         let look = self.look;
         let row = rows.entry(image.id).or_insert_with(|| {
             let row = bar(100, "cyan", "{prefix:24!}  ", look);
+            // Before it has its place, it would be drawn on its own.
+            let row = self.multi.insert_before(&self.total, row);
             row.set_prefix(label(image));
-            self.multi.insert_before(&self.total, row)
+            row
         });
         let (text, color) = match (image.state, status) {
             (State::Succeeded, _) => ("succeeded".to_owned(), "green"),
@@ -111,16 +117,20 @@ impl Bars {
 
     fn show_stats(&self, stats: &RunStats) {
         let percent = stats.percent();
-        let parts = [
-            format!("{percent:>3} %"),
+        let pace = stats.pace();
+        let mut first = format!(
+            "{percent:>3} %  {}  {}",
             stats.position(),
-            duration(stats.elapsed),
-            stats.pace(),
-        ];
-        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            duration(stats.elapsed)
+        );
+        let mut second = stats.counts.text();
+        match &stats.pause {
+            Some(pause) => second = format!("{}; {second}", pause.text()),
+            None => first += &format!("  {pace}"),
+        }
         self.total.set_position(percent);
-        self.total.set_message(parts.join("  "));
-        self.counts.set_message(stats.counts.text());
+        self.total.set_message(first);
+        self.counts.set_message(second);
     }
 
     /// Runs `f`, which prints something, while the bars are hidden.

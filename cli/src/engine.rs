@@ -162,13 +162,17 @@ fn drive_to_end(
         let event = migration.next_timeout(TICK);
         let mut run = shared.lock();
         let is_finished = matches!(event, Err(NextTimeoutError::Finished));
+        if let Some(error) = migration.stopped_by() {
+            run.stopped_by(error);
+        }
         if let Ok(event) = event {
             run.on_event(event)?;
         }
         if let Some(failure) = run.take_failure() {
             return Err(failure);
         }
-        if is_finished || run.has_ended() {
+        // The other tasks would end with the same error.
+        if is_finished || migration.stopped_by().is_some() {
             return run.retract();
         }
         // Otherwise a creation is under way.

@@ -96,12 +96,12 @@ pub(crate) fn explain(error: &Error) -> String {
 /// Returns an error with its causes.
 pub(crate) fn describe(error: &Error) -> String {
     match error {
-        Error::Config(e) => match option_of(e.setting()) {
-            Some(option) => format!("{option}: {}", e.reason()),
-            None => format!("{}: {}", e.setting(), e.reason()),
+        Error::Config(e) => match option_of(e.setting) {
+            Some(option) => format!("{option}: {}", e.reason),
+            None => format!("{}: {}", e.setting, e.reason),
         },
         // Its cause says "timeout" again.
-        Error::Transport(e) if e.kind() == TransportErrorKind::Timeout => {
+        Error::Transport(e) if e.kind == TransportErrorKind::Timeout => {
             with_options(&error.to_string())
         }
         _ => with_options(&with_causes(error)),
@@ -179,7 +179,7 @@ fn advice(error: &Error) -> &'static str {
              PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`, or set a new PAN123_ACCESS_TOKEN. \
              An access token that is set goes before them."
         }
-        Error::Transport(e) if e.kind() == TransportErrorKind::Dns => {
+        Error::Transport(e) if e.kind == TransportErrorKind::Dns => {
             "\n  Is this machine online? If it needs a proxy, set HTTPS_PROXY."
         }
         _ => "",

@@ -43,6 +43,8 @@ pub(crate) enum Form {
     Created,
     /// Tasks, at each change of their progress.
     Tasks,
+    /// The same, without bars.
+    TasksOnce,
 }
 
 /// Shows events: as bars, lines or JSON objects.
@@ -66,6 +68,7 @@ impl Output {
         // have bars of its own.
         let has_bars = !common.quiet
             && !common.verbose
+            && form != Form::TasksOnce
             && !(common.json && is_terminal)
             && !(form == Form::Created && is_pipe());
         let bars = if has_bars { Bars::new(tasks) } else { None };
@@ -125,7 +128,7 @@ impl Output {
         error: Option<&Error>,
     ) -> io::Result<()> {
         let line = match (self.form, self.is_json) {
-            (Form::Tasks, _) => self.task_line(image, progress, error),
+            (Form::Tasks | Form::TasksOnce, _) => self.task_line(image, progress, error),
             (_, _) if !image.state.is_end() => None,
             (_, true) => Some(records::image_json(image)),
             (Form::List, false) => Some(records::image_line(image)),

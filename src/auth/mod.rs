@@ -14,7 +14,7 @@ pub use self::cache::TokenCacheError;
 use self::provider::TokenProvider;
 use crate::credentials::{AccessToken, Credentials};
 use crate::envelope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::redact::redact_secret;
 use crate::retry::{AttemptCause, AttemptError};
 use crate::transport::{Connection, Request, RequestTemplate, Response, Transport};
@@ -77,6 +77,21 @@ impl Auth {
         match self {
             Self::Fixed(token) => Ok(Arc::clone(token)),
             Self::Provider(provider) => provider.get_or_fetch(transport, deadline),
+        }
+    }
+
+    /// Requests a new token, whether or not there is one, and makes it the current one.
+    pub(crate) fn request_token(
+        &self,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
+        match self {
+            Self::Fixed(_) => Err(Error::config(
+                "credentials",
+                "they are missing, and a token can be requested with them only",
+            )),
+            Self::Provider(provider) => provider.request(transport, deadline),
         }
     }
 

@@ -59,15 +59,22 @@ impl TokenRefresh<'_> {
                 if let Some(token) = self.cached_token() {
                     return Ok(Some(token));
                 }
-                let token = self.request_token()?;
-                self.state.cache_error = cache.write(&token).err();
-                Ok(Some(token))
+                self.request_and_store().map(Some)
             }
             Err(error) => {
                 self.state.cache_error = Some(error);
                 self.request_token().map(Some)
             }
         }
+    }
+
+    /// Requests a token, whatever the cache has, and writes it to the cache.
+    pub(super) fn request_and_store(&mut self) -> Result<AccessToken> {
+        let token = self.request_token()?;
+        if let Some(cache) = self.cache {
+            self.state.cache_error = cache.write(&token).err();
+        }
+        Ok(token)
     }
 
     /// Returns the last error, if it forbids another token request now: rejected credentials, or a transient error with

@@ -62,7 +62,11 @@ pub(super) fn follow_tasks(
     let path = PathBuf::from("in memory");
     let added = store.add_tasks(&ids.tasks);
     added.map_err(|error| StateError::new(&path, error))?;
-    let output = Output::new(common, Form::Tasks, ids.tasks.len(), only_ends);
+    let form = match kind {
+        Kind::TasksOnce => Form::TasksOnce,
+        _ => Form::Tasks,
+    };
+    let output = Output::new(common, form, ids.tasks.len(), only_ends);
     let plan = Plan {
         kind,
         new_task: NewTaskArgs::default(),

@@ -188,7 +188,7 @@ impl Run {
             MigrationEvent::Created { task_id, .. } => self.created(task_id)?,
             MigrationEvent::Delayed { .. } => self.retract()?,
             MigrationEvent::NotCreated { error, .. } => self.not_created(&error)?,
-            MigrationEvent::Update(update) => self.update(&update)?,
+            MigrationEvent::Update { update, .. } => self.update(&update)?,
             _ => {}
         }
         let max_failures = self.plan.new_task.max_failures;
@@ -284,9 +284,6 @@ impl Run {
             self.raise(ExitStatus::of(error));
             self.stopped_by.get_or_insert_with(|| error.clone());
         }
-        if ends_all(error) {
-            self.has_ended = true;
-        }
         Ok(())
     }
 
@@ -302,12 +299,8 @@ impl Run {
             Err(Error::WaitTimeout { cause, .. }) => {
                 self.not_ended(update.task_id, cause.as_deref())
             }
-            Err(error) if ends_all(error) => {
-                self.has_ended = true;
-                self.raise(ExitStatus::of(error));
-                self.stopped_by.get_or_insert_with(|| error.clone());
-                Ok(())
-            }
+            // The error concerns all tasks.
+            Err(_) if self.has_ended => Ok(()),
             Err(error) => {
                 for image in self.images_of(update.task_id)? {
                     self.not_polled(image, error)?;
@@ -406,9 +399,13 @@ impl Run {
         self.failure.take()
     }
 
-    /// Reports whether an error has ended everything.
-    pub(super) fn has_ended(&self) -> bool {
-        self.has_ended
+    /// Records the error that has ended everything.
+    pub(super) fn stopped_by(&mut self, error: &Error) {
+        if !matches!(error, Error::WaitTimeout { .. }) {
+            self.has_ended = true;
+            self.raise(ExitStatus::of(error));
+            self.stopped_by.get_or_insert_with(|| error.clone());
+        }
     }
 
     pub(super) fn stops_creating(&self) -> bool {
@@ -619,11 +616,6 @@ pub(super) fn new_task(url: &str, file_name: Option<&str>, args: &NewTaskArgs) -
         task = task.callback_url(url);
     }
     task
-}
-
-/// Reports whether an error ends the whole migration, so that each open task ends with it.
-fn ends_all(error: &Error) -> bool {
-    error.is_unauthorized() || error.is_banned() || error.is_rate_limited()
 }
 
 /// Reports whether a creation was not made because the timeout of the run is zero.
