@@ -69,7 +69,7 @@ mod callback;
 mod client;
 mod credentials;
 pub mod docs;
-mod endpoints;
+mod endpoint;
 mod envelope;
 mod error;
 mod error_code;

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Client;
 use crate::auth::Auth;
 use crate::credentials::{AccessToken, Credentials, MAX_TOKEN_LEN};
-use crate::endpoints::Endpoints;
 use crate::error::{Error, Result};
 use crate::proxy;
 use crate::session::Session;
@@ -260,16 +259,13 @@ impl ClientBuilder {
             Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
         };
         let throttle = Throttle::new(self.min_request_gap);
-        let (max_retries, created) = (self.retries, Instant::now());
-        let session = Session {
+        Ok(Client(Arc::new(Session {
             transport,
             auth,
             throttle,
             timeout,
-            max_retries,
-            created,
-        };
-        Ok(Client(Arc::new(Endpoints::new(session))))
+            max_retries: self.retries,
+        })))
     }
 
     /// Returns the settings of the environment. An empty variable counts as absent.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
 use crate::credentials::AccessToken;
-use crate::endpoints::Endpoints;
+use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::json::JsonObject;
 use crate::migrate::Migration;
-use crate::new_task::NewTask;
+use crate::new_task::{CreatedTask, NewTask};
+use crate::session::Session;
 use crate::task::Progress;
 use crate::watch::{Wait, Watch};
 
@@ -31,7 +33,7 @@ use crate::watch::{Wait, Watch};
 /// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Endpoints>);
+pub struct Client(Arc<Session>);
 
 impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
@@ -71,7 +73,7 @@ impl Client {
     /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
     ///   response is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.get_process(task_id)
+        self.0.call(&endpoint::get_process(task_id))
     }
 
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
@@ -98,7 +100,9 @@ impl Client {
     /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        self.0.create_task(task)
+        let call = endpoint::create_task(task)?;
+        let JsonObject(CreatedTask { task_id }) = self.0.call(&call)?;
+        Ok(task_id)
     }
 
     /// Returns a wait for the end of one task. Nothing is sent before [`Wait::run`] or the first step of its iterator.
@@ -172,14 +176,14 @@ impl Client {
     /// # Errors
     /// Those of [`get_process`](Self::get_process), for the token request.
     pub fn access_token(&self) -> Result<AccessToken> {
-        self.0.session.access_token()
+        self.0.access_token()
     }
 
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]
     pub fn token_cache_error(&self) -> Option<TokenCacheError> {
-        self.0.session.auth.cache_error()
+        self.0.auth.cache_error()
     }
 }
 
