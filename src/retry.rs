@@ -118,8 +118,20 @@ mod tests {
             (http(503), Idempotent, 2, 30_000, No),
             (http(503), Idempotent, 0, 500, No),
             (http(503), Idempotent, 0, 0, No),
-            (transport(Closed, MaybeSent), Idempotent, 0, 30_000, after(500)),
-            (transport(Connect, NotSent), Idempotent, 0, 30_000, after(500)),
+            (
+                transport(Closed, MaybeSent),
+                Idempotent,
+                0,
+                30_000,
+                after(500),
+            ),
+            (
+                transport(Connect, NotSent),
+                Idempotent,
+                0,
+                30_000,
+                after(500),
+            ),
             // Permanent errors.
             (http(401), Idempotent, 0, 30_000, No),
             (http(403), Idempotent, 0, 30_000, No),
@@ -135,8 +147,20 @@ mod tests {
             (http(502), NotIdempotent, 0, 30_000, No),
             (in_bad_gateway.clone(), NotIdempotent, 0, 30_000, No),
             (in_bad_gateway, Idempotent, 0, 30_000, after(500)),
-            (transport(Connect, NotSent), NotIdempotent, 0, 30_000, after(500)),
-            (transport(Closed, NotSent), NotIdempotent, 0, 30_000, after(500)),
+            (
+                transport(Connect, NotSent),
+                NotIdempotent,
+                0,
+                30_000,
+                after(500),
+            ),
+            (
+                transport(Closed, NotSent),
+                NotIdempotent,
+                0,
+                30_000,
+                after(500),
+            ),
             (transport(Closed, MaybeSent), NotIdempotent, 0, 30_000, No),
         ] {
             let decided = decide(&error, idempotency, retries, 2, ms(remaining));

@@ -30,10 +30,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Makes a call, and retries transient errors within the timeout.
-    pub(crate) fn call<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-    ) -> Result<T> {
+    pub(crate) fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
         self.retry(call.idempotency, |deadline| self.attempt(call, deadline))
     }
 
@@ -49,11 +46,16 @@ impl Session {
         })
     }
 
+    /// Requests a new access token, and keeps it.
+    pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
+        self.retry(Idempotency::Idempotent, |deadline| {
+            let token = self.auth.request(&self.transport, deadline)?;
+            Ok(token.access_token().clone())
+        })
+    }
+
     /// Returns the current token, and requests one if there is none.
-    pub(crate) fn token(
-        &self,
-        deadline: Instant,
-    ) -> std::result::Result<Arc<Token>, AttemptError> {
+    pub(crate) fn token(&self, deadline: Instant) -> std::result::Result<Arc<Token>, AttemptError> {
         self.auth
             .token(&self.transport, deadline)
             .map_err(of_token_request)
@@ -92,12 +94,16 @@ impl Session {
             }
             // A response with both 401 and 403 is a ban, after which no token is requested.
             if error.is_unauthorized() && !error.is_banned() {
-                let replaced = self
-                    .auth
-                    .replace(&self.transport, &token, &error, deadline);
-                let is_final = replacements == MAX_TOKEN_REPLACEMENTS;
-                if is_final || !call.idempotency.permits_repetition(&error) {
+                let replaced = self.auth.replace(&self.transport, &token, &error, deadline);
+                if replacements == MAX_TOKEN_REPLACEMENTS {
                     return Err(error.into());
+                }
+                if !call.idempotency.permits_repetition(&error) {
+                    // The next request has the other token, so this error does not end a migration.
+                    return Err(match replaced {
+                        Ok(_) => error.mark_token_replaceable(Duration::ZERO).into(),
+                        Err(_) => error.into(),
+                    });
                 }
                 token = replaced.map_err(of_token_request)?;
                 replacements += 1;

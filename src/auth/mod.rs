@@ -1,11 +1,12 @@
-//! Access tokens on requests: attaches the token, sends, and replaces a refused token.
+//! Access tokens: gives the current one, and replaces a refused one. The session sends the requests.
 
 mod cache;
 mod limiter;
 mod provider;
-mod refresh;
+mod request;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::de::DeserializeOwned;
@@ -14,10 +15,9 @@ pub use self::cache::TokenCacheError;
 use self::provider::TokenProvider;
 use crate::credentials::{AccessToken, Credentials};
 use crate::envelope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::redact::redact_secret;
-use crate::retry::{AttemptCause, AttemptError};
-use crate::transport::{Connection, Request, RequestTemplate, Response, Transport};
+use crate::transport::{RequestTemplate, Response, Transport};
 
 /// The source of a client's tokens.
 #[derive(Debug)]
@@ -33,35 +33,46 @@ pub(crate) enum Auth {
 pub(crate) struct Token {
     access_token: AccessToken,
     template: RequestTemplate,
-    /// Number of the refresh that brought it, to tell a late refusal of an older token from one of the current token.
-    generation: u64,
+    accepted: AtomicBool,
 }
 
 impl Token {
-    fn new(access_token: AccessToken, generation: u64, transport: &Transport) -> Result<Arc<Self>> {
+    fn new(access_token: AccessToken, transport: &Transport) -> Result<Arc<Self>> {
         let template = transport.template(Some(&format!("Bearer {}", access_token.secret())))?;
         Ok(Arc::new(Self {
             access_token,
             template,
-            generation,
+            accepted: AtomicBool::new(false),
         }))
     }
 
     pub(crate) fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
+
+    pub(crate) fn template(&self) -> &RequestTemplate {
+        &self.template
+    }
+
+    /// Records that a request with this token has succeeded. If the service refuses it later, that is no reason to doubt
+    /// the credentials: another process has requested tokens, and this one became invalid.
+    pub(crate) fn mark_accepted(&self) {
+        self.accepted.store(true, Ordering::Relaxed);
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
 }
 
 impl Auth {
     pub(crate) fn with_token(token: AccessToken, transport: &Transport) -> Result<Self> {
-        Token::new(token, 0, transport).map(Self::Fixed)
+        Token::new(token, transport).map(Self::Fixed)
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
-        Self::Provider(Box::new(TokenProvider::new(
-            credentials,
-            transport.base_url().to_string(),
-        )))
+        let base_url = transport.base_url().to_string();
+        Self::Provider(Box::new(TokenProvider::new(credentials, base_url)))
     }
 
     /// Returns the current token, if there is one.
@@ -72,11 +83,44 @@ impl Auth {
         }
     }
 
-    /// Returns the current token, and requests one if there is none.
+    /// Returns the current token, and requests one if there is none. An error is one of a request that was not sent.
     pub(crate) fn token(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
         match self {
             Self::Fixed(token) => Ok(Arc::clone(token)),
-            Self::Provider(provider) => provider.get_or_fetch(transport, deadline),
+            Self::Provider(provider) => provider
+                .token(transport, deadline)
+                .map_err(Error::mark_not_sent),
+        }
+    }
+
+    /// Returns a token in place of one that the service has refused with `error`.
+    ///
+    /// # Errors
+    /// * `error` itself, if the token is a given one, or has never been accepted and cannot be replaced yet.
+    /// * `error` as a transient one, with the time until the replacement as its `retry_after`, if the token had been
+    ///   accepted.
+    /// * That of the token request.
+    pub(crate) fn replace(
+        &self,
+        transport: &Transport,
+        refused: &Token,
+        error: &Error,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
+        match self {
+            Self::Fixed(_) => Err(error.clone()),
+            Self::Provider(provider) => provider.replace(transport, refused, error, deadline),
+        }
+    }
+
+    /// Requests a new token, and keeps it.
+    pub(crate) fn request(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
+        match self {
+            Self::Fixed(_) => Err(Error::config(
+                "credentials",
+                "they are missing: a token is requested with them only",
+            )),
+            Self::Provider(provider) => provider.request(transport, deadline),
         }
     }
 
@@ -86,45 +130,10 @@ impl Auth {
             Self::Provider(provider) => provider.cache_error(),
         }
     }
-
-    /// Sends a request with a token, and decodes its response. If the token is refused, it is replaced for the next
-    /// attempt.
-    pub(crate) fn send_authenticated<T: DeserializeOwned>(
-        &self,
-        transport: &Transport,
-        token: &Token,
-        request: Request<'_>,
-        deadline: Instant,
-        connection: Connection,
-    ) -> std::result::Result<T, AttemptError> {
-        let response = transport.send(&token.template, request, deadline, connection)?;
-        let error = match decode_response(&response, token.access_token.secret()) {
-            Ok(data) => return Ok(data),
-            Err(error) => error,
-        };
-        let Self::Provider(provider) = self else {
-            return Err(error.into());
-        };
-        // A response with both 401 and 403 is a ban, after which no token is requested.
-        if !error.is_unauthorized() || error.is_banned() {
-            return Err(error.into());
-        }
-        let cause = match provider.replace(token, &error, transport, deadline) {
-            Ok(Some(_)) => AttemptCause::TokenReplaced,
-            Ok(None) => AttemptCause::Request,
-            Err(error) => {
-                return Err(AttemptError {
-                    error,
-                    cause: AttemptCause::TokenRequest,
-                });
-            }
-        };
-        Err(AttemptError { error, cause })
-    }
 }
 
 /// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
-fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
+pub(crate) fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
     envelope::decode(response.status, &response.body)
         .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
 }

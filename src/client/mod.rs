@@ -179,6 +179,20 @@ impl Client {
         self.0.access_token()
     }
 
+    /// Requests a new access token for the [credentials](crate::Credentials) and keeps it, in this client and in the
+    /// cache file, whether there is a token already or not. For a login that a person asks for: every further token may
+    /// invalidate one of another program.
+    ///
+    /// It does not wait for the minute between two replacements, and counts for it. While token requests are paused,
+    /// after rejected credentials or other errors, it sends nothing and returns that error.
+    ///
+    /// # Errors
+    /// * [`Error::Config`]: the client has no credentials.
+    /// * Those of [`get_process`](Self::get_process), for the token request.
+    pub fn request_access_token(&self) -> Result<AccessToken> {
+        self.0.request_access_token()
+    }
+
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]

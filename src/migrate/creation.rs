@@ -158,7 +158,12 @@ mod tests {
             (http(503).into(), u32::MAX, false, RetryAfter(seconds(60))),
             (http(429).into(), 1, false, RetryAfter(seconds(1))),
             (limited().into(), 3, false, RetryAfter(seconds(600))),
-            (of_token_request(http(502)), 2, false, RetryAfter(seconds(2))),
+            (
+                of_token_request(http(502)),
+                2,
+                false,
+                RetryAfter(seconds(2)),
+            ),
             // For too long.
             (http(503).into(), 8, true, SkipAfter(seconds(60))),
             // A task may exist.

@@ -3,6 +3,8 @@
 //! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
 
 pub(crate) mod consequence;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod policy;
 pub(crate) mod requests;
 pub(crate) mod scheduler;

@@ -239,9 +239,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     pub(crate) fn stop_error(&mut self) -> Option<Error> {
         if self.stopped_by.is_none() {
             let pause = self.requests.throttle().pause(self.clock.now());
-            self.stopped_by = pause
-                .map(|pause| pause.error)
-                .filter(pauses_too_long);
+            self.stopped_by = pause.map(|pause| pause.error).filter(pauses_too_long);
         }
         self.stopped_by.clone()
     }

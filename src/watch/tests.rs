@@ -1,116 +1,32 @@
 //! The scheduler's loop with a clock that does not sleep and a service in memory.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use proptest::prelude::*;
 
+use super::fake::{
+    FakeClock, FakeService, GAP, Received, SECOND, TIMEOUT, api, done, http, retry_after, running,
+    transport,
+};
 use super::policy::FINAL_POLL_TIMEOUT;
-use super::requests::Requests;
 use super::*;
-use crate::envelope::decode;
-use crate::error::{Delivery, TransportError, TransportErrorKind};
-use crate::retry::{AttemptCause, AttemptError};
-use crate::session::RequestOptions;
-use crate::throttle::{DEFAULT_RATE_LIMIT_PAUSE, Throttle};
-
-const SECOND: Duration = Duration::from_secs(1);
-const GAP: Duration = Duration::from_millis(200);
-
-#[derive(Clone, Default)]
-struct FakeClock(Rc<Cell<Duration>>);
-
-impl Clock for FakeClock {
-    fn now(&self) -> Duration {
-        self.0.get()
-    }
-
-    fn sleep(&self, duration: Duration) {
-        self.0.set(self.0.get().saturating_add(duration));
-    }
-}
-
-/// A request as the service received it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Poll {
-    at: Duration,
-    task_id: u64,
-    timeout: Option<Duration>,
-    new_connection: bool,
-}
-
-/// The duration of a request, and its result.
-type Reply = (Duration, std::result::Result<Progress, AttemptError>);
-
-/// A service in memory.
-struct FakeService {
-    clock: FakeClock,
-    script: RefCell<Box<dyn FnMut(u64) -> Reply>>,
-    polls: Rc<RefCell<Vec<Poll>>>,
-    throttle: Throttle,
-    /// Results of requests for a token, which is there after the first success.
-    tokens: RefCell<Vec<Result<()>>>,
-}
-
-impl Requests for FakeService {
-    fn ensure_token(&self, _: Duration) -> std::result::Result<(), AttemptError> {
-        let mut tokens = self.tokens.borrow_mut();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        tokens.remove(0).map_err(|error| AttemptError {
-            error,
-            cause: AttemptCause::TokenRequest,
-        })
-    }
-
-    fn poll(
-        &self,
-        task_id: u64,
-        options: RequestOptions,
-    ) -> std::result::Result<Progress, AttemptError> {
-        let RequestOptions {
-            timeout,
-            new_connection,
-        } = options;
-        self.polls.borrow_mut().push(Poll {
-            at: self.clock.now(),
-            task_id,
-            timeout,
-            new_connection,
-        });
-        let (duration, result) = (self.script.borrow_mut())(task_id);
-        self.clock
-            .sleep(duration.min(timeout.unwrap_or(self.timeout())));
-        // As a session does.
-        if let Err(AttemptError { error, .. }) = &result {
-            self.throttle.observe(error, self.clock.now());
-        }
-        result
-    }
-
-    fn timeout(&self) -> Duration {
-        30 * SECOND
-    }
-
-    fn throttle(&self) -> &Throttle {
-        &self.throttle
-    }
-}
+use crate::error::TransportErrorKind;
+use crate::retry::AttemptError;
+use crate::throttle::DEFAULT_PAUSE;
 
 struct Fixture {
     scheduler: Scheduler<FakeService, FakeClock>,
-    clock: FakeClock,
-    polls: Rc<RefCell<Vec<Poll>>>,
+    service: FakeService,
 }
 
 impl Fixture {
     fn new(
-        ids: impl IntoIterator<Item = u64>,
+        task_ids: impl IntoIterator<Item = u64>,
         mut script: impl FnMut(u64) -> (Duration, Result<Progress>) + 'static,
     ) -> Self {
-        Self::with_gap(GAP, ids, move |id| {
+        Self::with_gap(GAP, task_ids, move |id| {
             let (duration, result) = script(id);
             (duration, result.map_err(AttemptError::from))
         })
@@ -118,31 +34,31 @@ impl Fixture {
 
     fn with_gap(
         gap: Duration,
-        ids: impl IntoIterator<Item = u64>,
-        script: impl FnMut(u64) -> Reply + 'static,
+        task_ids: impl IntoIterator<Item = u64>,
+        script: impl FnMut(u64) -> (Duration, std::result::Result<Progress, AttemptError>) + 'static,
     ) -> Self {
-        let (clock, polls) = (FakeClock::default(), Rc::default());
-        let service = FakeService {
-            clock: clock.clone(),
-            script: RefCell::new(Box::new(script)),
-            polls: Rc::clone(&polls),
-            throttle: Throttle::new(gap),
-            tokens: RefCell::default(),
-        };
-        Self {
-            scheduler: Scheduler::new(service, clock.clone(), ids.into_iter().collect()),
-            clock,
-            polls,
-        }
+        let service = FakeService::new(gap, script);
+        let mut scheduler = Scheduler::new(service.clone(), service.clock.clone());
+        scheduler.add(&task_ids.into_iter().collect::<Vec<_>>());
+        Self { scheduler, service }
     }
 
     /// One task whose results come at once, in this order; the last one repeats.
-    fn one(results: Vec<Result<Progress>>) -> Self {
+    fn one(results: impl IntoIterator<Item = Result<Progress>>) -> Self {
+        let results: Vec<_> = results.into_iter().collect();
         let mut results = results.into_iter();
         let mut last = Ok(running(0));
         Self::new([1], move |_| {
             last = results.next().unwrap_or_else(|| last.clone());
             (Duration::ZERO, last.clone())
+        })
+    }
+
+    /// Two tasks and more that succeed at the first poll after one error.
+    fn after_one_error(task_ids: impl IntoIterator<Item = u64>, error: Error) -> Self {
+        let mut first = Some(error);
+        Self::new(task_ids, move |_| {
+            (Duration::ZERO, first.take().map_or(Ok(done()), Err))
         })
     }
 
@@ -163,393 +79,170 @@ impl Fixture {
         }
     }
 
+    fn next_until(&mut self, wake: Duration) -> Step {
+        let wake = self.service.clock.start + wake;
+        self.scheduler.next(Some(wake))
+    }
+
     fn updates(&mut self) -> Vec<Update> {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Times of the polls in milliseconds.
-    fn times(&self) -> Vec<u128> {
-        self.polls
-            .borrow()
-            .iter()
-            .map(|poll| poll.at.as_millis())
-            .collect()
+    /// The ids of the remaining updates.
+    fn ids(&mut self) -> Vec<u64> {
+        self.updates().iter().map(|update| update.task_id).collect()
     }
-}
 
-fn running(percent: u8) -> Progress {
-    Progress::new(Status::InProgress, percent)
-}
+    /// The error of the last update.
+    fn last_error(&mut self) -> Error {
+        self.updates().pop().unwrap().result.unwrap_err()
+    }
 
-fn done() -> Progress {
-    Progress::new(Status::Succeeded, 100)
-}
+    fn times(&self) -> Vec<u128> {
+        self.service.times()
+    }
 
-fn http(status: u16) -> Error {
-    decode::<Progress>(status, b"<html>").unwrap_err()
-}
+    fn timeouts(&self) -> Vec<Duration> {
+        let received = self.service.received.borrow();
+        received.iter().map(|request| request.timeout).collect()
+    }
 
-fn api(code: i64) -> Error {
-    decode::<Progress>(
-        200,
-        format!(r#"{{"code":{code},"message":"m","data":null}}"#).as_bytes(),
-    )
-    .unwrap_err()
-}
-
-fn transport(kind: TransportErrorKind) -> Error {
-    Error::Transport(TransportError::new(
-        kind,
-        "an error",
-        Delivery::MaybeSent,
-        None,
-    ))
+    fn elapsed(&self) -> Duration {
+        self.service.clock.elapsed()
+    }
 }
 
 fn closed() -> Error {
     transport(TransportErrorKind::Closed)
 }
 
+// ---- Order and intervals.
+
 #[test]
 fn interval_grows_and_falls_back() {
     let mut results = vec![Ok(running(1)); 4];
-    results.extend([
+    let rest = [
         Ok(running(2)),
         Ok(running(2)),
         Err(http(502)),
         Ok(running(2)),
         Ok(done()),
-    ]);
+    ];
+    results.extend(rest);
     let mut fixture = Fixture::one(results);
-    let updates = fixture.updates();
-    assert_eq!(
-        updates
-            .iter()
-            .map(|update| update.result.clone().unwrap().percent)
-            .collect::<Vec<_>>(),
-        [1, 2, 100]
-    );
+    let percents = fixture
+        .updates()
+        .into_iter()
+        .map(|update| update.result.unwrap().percent);
+    assert_eq!(percents.collect::<Vec<_>>(), [1, 2, 100]);
     // 0, then 1 s, 1.5 s, 2.25 s, 3.375 s; after the change again 1 s, 1.5 s; the error lengthens the interval, too.
-    assert_eq!(
-        fixture.times(),
-        [0, 1000, 2500, 4750, 8125, 9125, 10_625, 12_875, 16_250]
-    );
+    let times = [0, 1000, 2500, 4750, 8125, 9125, 10_625, 12_875, 16_250];
+    assert_eq!(fixture.times(), times);
+}
+
+#[test]
+fn errors_back_off_from_an_interval_of_zero() {
+    let policy = PollPolicy::new().initial_interval(Duration::ZERO);
+    let mut fixture = Fixture::one([Err(http(503))])
+        .policy(policy)
+        .timeout(5 * SECOND);
+    fixture.updates();
+    assert_eq!(fixture.times(), [0, 1000, 2500, 4750, 5000]);
+    // Without an error it grows, too, and the pace bounds it.
+    let mut fixture = Fixture::one([Ok(running(1))])
+        .policy(policy)
+        .timeout(5 * SECOND);
+    fixture.updates();
+    assert!(fixture.times().len() < 20, "{:?}", fixture.times());
 }
 
 #[test]
 fn yields_first_and_sleeps_in_the_next_call() {
-    let mut fixture = Fixture::one(vec![Ok(running(1)), Ok(running(2))]);
+    let mut fixture = Fixture::one([Ok(running(1)), Ok(running(2))]);
     fixture.next().unwrap();
-    assert_eq!(fixture.clock.now(), Duration::ZERO);
+    assert_eq!(fixture.elapsed(), Duration::ZERO);
     fixture.next().unwrap();
-    assert_eq!(fixture.clock.now(), SECOND);
+    assert_eq!(fixture.elapsed(), SECOND);
 
     // Polls without an update do not end the wait.
-    let mut fixture = Fixture::one(vec![Ok(running(1))]);
+    let mut fixture = Fixture::one([Ok(running(1))]);
     assert!(fixture.next().is_some());
-    let wake = Some(9 * SECOND);
-    assert!(matches!(fixture.scheduler.next(wake), Step::Woken));
-    assert_eq!(fixture.clock.now(), 9 * SECOND);
+    assert!(matches!(fixture.next_until(9 * SECOND), Step::Woken));
+    assert_eq!(fixture.elapsed(), 9 * SECOND);
 }
 
 #[test]
-fn keeps_polls_apart_in_the_given_order() {
+fn polls_keep_the_gap_and_the_given_order() {
     let mut fixture = Fixture::new([5, 3, 9, 3, 5], |_| (Duration::ZERO, Ok(done())));
-    assert_eq!(
-        fixture
-            .updates()
-            .iter()
-            .map(|update| update.task_id)
-            .collect::<Vec<_>>(),
-        [5, 3, 9]
-    );
+    assert_eq!(fixture.ids(), [5, 3, 9]);
     assert_eq!(fixture.times(), [0, 200, 400]);
-    assert_eq!(
-        (fixture.scheduler.finished(), fixture.scheduler.pending()),
-        (3, 0)
-    );
+    let counts = (fixture.scheduler.finished(), fixture.scheduler.pending());
+    assert_eq!(counts, (3, 0));
     assert!(fixture.next().is_none() && fixture.next().is_none());
 }
 
 #[test]
-fn waits_for_other_users_of_the_client() {
-    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(done())));
-    fixture.scheduler.requests.throttle.record(Duration::ZERO);
-    fixture.next().unwrap();
-    fixture.scheduler.requests.throttle.record(SECOND);
-    fixture.next().unwrap();
-    assert_eq!(fixture.times(), [200, 1200]);
-}
-
-#[test]
 fn stops_waiting_at_the_callers_time() {
-    let mut fixture = Fixture::one(vec![Ok(running(1)), Ok(done())]);
-    assert!(matches!(
-        fixture.scheduler.next(Some(SECOND / 2)),
-        Step::Update(_)
-    ));
-    assert!(matches!(
-        fixture.scheduler.next(Some(SECOND / 2)),
-        Step::Woken
-    ));
-    assert_eq!(fixture.clock.now(), SECOND / 2);
-    assert!(matches!(
-        fixture.scheduler.next(Some(SECOND)),
-        Step::Update(_)
-    ));
-    assert!(matches!(
-        fixture.scheduler.next(Some(9 * SECOND)),
-        Step::Finished
-    ));
-    assert_eq!(fixture.clock.now(), SECOND);
+    let mut fixture = Fixture::one([Ok(running(1)), Ok(done())]);
+    assert!(matches!(fixture.next_until(SECOND / 2), Step::Update(_)));
+    assert!(matches!(fixture.next_until(SECOND / 2), Step::Woken));
+    assert_eq!(fixture.elapsed(), SECOND / 2);
+    assert!(matches!(fixture.next_until(SECOND), Step::Update(_)));
+    assert!(matches!(fixture.next_until(9 * SECOND), Step::Finished));
+    assert_eq!(fixture.elapsed(), SECOND);
 }
 
 #[test]
-fn follows_added_tasks() {
-    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(done())));
-    fixture.scheduler.add([2, 3, 3]);
-    assert_eq!(
-        fixture
-            .updates()
-            .iter()
-            .map(|update| update.task_id)
-            .collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
-    fixture.scheduler.add([2]);
-    assert_eq!(
-        fixture
-            .updates()
-            .iter()
-            .map(|update| update.task_id)
-            .collect::<Vec<_>>(),
-        [2],
-        "again after its end"
-    );
+fn follows_added_tasks_and_forgets_removed_ones() {
+    let mut fixture = Fixture::new([1, 2, 4], |_| (Duration::ZERO, Ok(done())));
+    fixture.scheduler.add(&[2, 3, 3]);
+    assert!(fixture.scheduler.remove(4) && !fixture.scheduler.remove(4));
+    assert_eq!(fixture.ids(), [1, 2, 3]);
+    fixture.scheduler.add(&[2]);
+    assert_eq!(fixture.ids(), [2], "again after its end");
     assert_eq!(fixture.scheduler.finished(), 4);
 }
 
 #[test]
-fn pauses_all_tasks_after_429() {
-    for (error, hold) in [
-        (api(429), 1000),
-        (http(429), 1000),
-        (api(429).with_retry_after(Some(7 * SECOND)), 7000),
-    ] {
-        let mut first = Some(error);
-        let mut fixture = Fixture::new([1, 2], move |_| {
-            (Duration::ZERO, first.take().map_or(Ok(done()), Err))
-        });
-        assert_eq!(fixture.updates().len(), 2);
-        assert_eq!(fixture.times(), [0, hold, hold + 200]);
-    }
-}
-
-#[test]
-fn ends_all_tasks_after_429_for_more_than_a_day() {
-    let error = http(429).with_retry_after(Some(SECOND * 86_401));
-    let mut fixture = Fixture::new(1..=10, move |_| (Duration::ZERO, Err(error.clone())));
-    let updates = fixture.updates();
-    assert_eq!((updates.len(), fixture.times()), (10, vec![0]));
-    assert!(
-        updates
-            .iter()
-            .all(|update| update.result.as_ref().is_err_and(Error::is_rate_limited))
-    );
-
-    // Another watch of the client ends as well, without a request.
-    let mut other = Fixture::new([1], |_| unreachable!());
-    other.scheduler.requests.throttle.observe(
-        &http(429).with_retry_after(Some(SECOND * 90_000)),
-        Duration::ZERO,
-    );
-    assert!(
-        other.updates()[0]
-            .result
-            .as_ref()
-            .is_err_and(Error::is_rate_limited)
-    );
-}
-
-#[test]
-fn waits_for_a_retry_after_of_one_day() {
-    let mut first = Some(http(429).with_retry_after(Some(SECOND * 86_400)));
-    let mut fixture = Fixture::new([1], move |_| (SECOND, first.take().map_or(Ok(done()), Err)));
-    assert!(fixture.next().unwrap().result.is_ok());
-    assert_eq!(fixture.times(), [0, 86_401_000]);
-}
-
-#[test]
-fn delays_one_task_by_retry_after() {
-    let mut first = Some(http(503).with_retry_after(Some(9 * SECOND)));
-    let mut fixture = Fixture::new([1, 2], move |_| {
-        (Duration::ZERO, first.take().map_or(Ok(done()), Err))
-    });
+fn next_time_is_that_of_the_next_request() {
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(1))));
+    let next = |fixture: &Fixture| {
+        let time = fixture.scheduler.next_time()?;
+        Some((time - fixture.service.clock.start).as_millis())
+    };
+    assert_eq!(next(&fixture), Some(0));
+    fixture.next();
+    assert_eq!(next(&fixture), Some(200), "the gap");
+    fixture.next();
+    assert_eq!(next(&fixture), Some(1000), "the interval");
+    fixture.scheduler.stop(api(403));
+    assert_eq!(next(&fixture), Some(200), "now");
     fixture.updates();
-    assert_eq!(fixture.times(), [0, 200, 9000]);
+    assert_eq!(next(&fixture), None);
 }
 
 #[test]
-fn replaces_a_closed_connection_at_the_next_slot() {
-    let mut fixture = Fixture::one(vec![
-        Err(closed()),
-        Ok(running(5)),
-        Err(closed()),
-        Err(closed()),
-        Ok(done()),
-    ]);
-    assert!(fixture.updates().iter().all(|update| update.result.is_ok()));
-    // A second failure in a row lengthens the interval.
-    assert_eq!(fixture.times(), [0, 200, 1200, 1400, 2900]);
-    let new: Vec<_> = fixture
-        .polls
-        .borrow()
-        .iter()
-        .map(|poll| poll.new_connection)
-        .collect();
-    assert_eq!(new, [false, true, false, true, false]);
+fn largest_settings_do_not_panic() {
+    let policy = PollPolicy::new()
+        .initial_interval(Duration::MAX)
+        .max_interval(Duration::MAX)
+        .max_consecutive_errors(u32::MAX)
+        .error_window(Duration::MAX);
+    let results = [Ok(running(1)), Ok(running(1)), Ok(done())];
+    let mut fixture = Fixture::one(results).policy(policy).timeout(Duration::MAX);
+    assert_eq!(fixture.updates().len(), 2);
 }
 
 #[test]
-fn tries_two_replaced_tokens() {
-    for (refusals, expected) in [(1, true), (2, true), (3, false)] {
-        let mut count = 0;
-        let mut fixture = Fixture::with_gap(GAP, [1, 2], move |_| {
-            count += 1;
-            let failed = AttemptError {
-                error: api(401),
-                cause: AttemptCause::TokenReplaced,
-            };
-            (
-                Duration::ZERO,
-                if count <= refusals {
-                    Err(failed)
-                } else {
-                    Ok(done())
-                },
-            )
-        });
-        assert!(
-            fixture
-                .updates()
-                .iter()
-                .all(|update| update.result.is_ok() == expected),
-            "{refusals}"
-        );
-        let times = if expected { refusals + 2 } else { 3 };
-        assert_eq!(
-            fixture.times(),
-            (0..times).map(|slot| slot * 200).collect::<Vec<_>>()
-        );
-    }
-}
-
-#[test]
-fn sends_nothing_without_a_token() {
-    let mut fixture = Fixture::new([1], |_| (Duration::ZERO, Ok(done())));
-    *fixture.scheduler.requests.tokens.borrow_mut() = vec![Err(http(503)), Err(http(503)), Ok(())];
-    fixture.updates();
-    // The task backs off for 1 s and 1.5 s.
-    assert_eq!(fixture.times(), [2500]);
-}
-
-#[test]
-fn rejected_credentials_end_all_tasks() {
-    let mut fixture = Fixture::new(1..=640, |_| unreachable!());
-    *fixture.scheduler.requests.tokens.borrow_mut() = vec![Err(api(1))];
-    assert_eq!(fixture.updates().len(), 640);
-    assert_eq!(fixture.clock.now(), Duration::ZERO);
-}
-
-#[test]
-fn ends_a_task_after_many_errors_in_a_long_time() {
-    let at_once = PollPolicy::new().error_window(Duration::ZERO);
-    for (max, polls) in [(0, 1), (1, 1), (2, 2), (8, 8)] {
-        let mut fixture =
-            Fixture::one(vec![Err(http(502))]).policy(at_once.max_consecutive_errors(max));
-        let updates = fixture.updates();
-        assert_eq!((updates.len(), fixture.polls.borrow().len()), (1, polls));
-        assert!(matches!(&updates[0].result, Err(Error::Http(_))));
-    }
-    // By default they span ten minutes at least.
-    let mut fixture = Fixture::one(vec![Err(http(502))]);
-    fixture.updates();
-    let times = fixture.times();
-    assert!(
-        (600_000..615_000).contains(times.last().unwrap()),
-        "{times:?}"
-    );
-    // A success starts the count anew.
-    let results = [
-        vec![Err(http(502)); 7],
-        vec![Ok(running(1))],
-        vec![Err(http(502)); 7],
-        vec![Ok(done())],
-    ];
-    let mut fixture = Fixture::one(results.concat()).policy(at_once);
-    assert!(fixture.updates().iter().all(|update| update.result.is_ok()));
-}
-
-#[test]
-fn counts_more_errors_than_fit_in_16_bits() {
-    let mut fixture = Fixture::new([1], |_| (Duration::ZERO, Err(http(502))));
-    fixture.scheduler.timeout = Some(20_000 * SECOND);
-    fixture.scheduler.policy = PollPolicy::new()
-        .initial_interval(Duration::ZERO)
-        .max_interval(Duration::ZERO)
-        .max_consecutive_errors(70_000)
-        .error_window(Duration::ZERO);
+fn only_failed_and_succeeded_are_ends() {
+    let failed = Progress::new(Status::Failed, 40);
+    let others = [Status::Retrying, Status::Unknown(9)];
+    let others = others.map(|status| Ok(Progress::new(status, 10)));
+    let mut fixture = Fixture::one(others.into_iter().chain([Ok(failed)]));
     let updates = fixture.updates();
-    assert!(matches!(updates[0].result, Err(Error::Http(_))));
-    assert_eq!(fixture.times().len(), 70_000);
-}
-
-#[test]
-fn permanent_error_ends_one_task() {
-    let mut fixture = Fixture::new([1, 2, 3], |id| {
-        (
-            Duration::ZERO,
-            if id == 2 { Err(api(1)) } else { Ok(done()) },
-        )
-    });
-    let updates = fixture.updates();
-    let ends: Vec<_> = updates
-        .iter()
-        .map(|update| (update.task_id, update.result.is_ok()))
-        .collect();
-    assert_eq!(ends, [(1, true), (2, false), (3, true)]);
-}
-
-#[test]
-fn ban_ends_all_tasks_without_another_request() {
-    for error in [api(401), api(403), http(403)] {
-        let text = error.to_string();
-        let mut fixture = Fixture::new(1..=5, move |id| {
-            (
-                Duration::ZERO,
-                if id == 3 {
-                    Err(error.clone())
-                } else {
-                    Ok(running(1))
-                },
-            )
-        });
-        let updates = fixture.updates();
-        assert_eq!(fixture.polls.borrow().len(), 3);
-        let mut ended: Vec<u64> = updates
-            .iter()
-            .filter(|update| update.is_end())
-            .map(|update| update.task_id)
-            .collect();
-        ended.sort_unstable();
-        assert_eq!(ended, [1, 2, 3, 4, 5]);
-        assert!(
-            updates
-                .iter()
-                .filter_map(|update| update.result.as_ref().err())
-                .all(|e| e.to_string() == text)
-        );
-    }
+    let ends: Vec<bool> = updates.iter().map(Update::is_end).collect();
+    assert_eq!(ends, [false, false, true]);
+    assert_eq!(updates[2].result.clone().unwrap(), failed);
 }
 
 /// A middleware of the user may panic, and the user may catch it.
@@ -573,52 +266,196 @@ fn panic_loses_no_task() {
     assert_eq!(ended, [1, 2, 3]);
 }
 
+// ---- Other users of the client.
+
 #[test]
-fn failed_task_is_a_progress() {
-    let failed = Progress::new(Status::Failed, 40);
-    let mut fixture = Fixture::one(vec![Ok(failed)]);
+fn waits_for_other_users_of_the_client() {
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(done())));
+    let record = |at: Duration, fixture: &Fixture| {
+        let time = fixture.service.clock.start + at;
+        fixture.service.throttle.record(time);
+    };
+    record(Duration::ZERO, &fixture);
+    fixture.next().unwrap();
+    record(SECOND, &fixture);
+    fixture.next().unwrap();
+    assert_eq!(fixture.times(), [200, 1200]);
+}
+
+/// Another thread calls more often than the gap.
+#[test]
+fn direct_calls_do_not_starve_a_wait() {
+    for timeout in [Duration::ZERO, 6 * SECOND] {
+        let mut fixture = Fixture::one([Ok(running(1))]).timeout(timeout);
+        fixture.service.direct_calls(SECOND / 10);
+        fixture.service.throttle.record(fixture.service.clock.start);
+        let updates = fixture.updates();
+        assert_eq!(updates.len(), 2, "{timeout:?}: {updates:?}");
+        let expected = if timeout.is_zero() { 1 } else { 4 };
+        assert!(fixture.times().len() >= expected, "{:?}", fixture.times());
+    }
+}
+
+/// In an event loop every step comes after the slot, and other calls were made in the meantime.
+#[test]
+fn direct_calls_do_not_starve_an_event_loop() {
+    let mut fixture = Fixture::one([Ok(done())]);
+    fixture.service.direct_calls(SECOND / 10);
+    fixture.service.throttle.record(fixture.service.clock.start);
+    assert!(matches!(fixture.next_until(Duration::ZERO), Step::Woken));
+    fixture.service.clock.sleep(SECOND);
+    assert!(matches!(
+        fixture.next_until(Duration::ZERO),
+        Step::Update(_)
+    ));
+}
+
+#[test]
+fn retry_after_and_429_pause_all_tasks() {
+    for (error, pause) in [
+        (api(429), 1000),
+        (http(429), 1000),
+        (retry_after(api(429), 7), 7000),
+        (retry_after(http(503), 9), 9000),
+        (retry_after(http(429), 86_400), 86_400_000),
+    ] {
+        let mut fixture = Fixture::after_one_error([1, 2], error);
+        assert!(fixture.updates().iter().all(|update| update.result.is_ok()));
+        assert_eq!(fixture.times(), [0, pause, pause + 200]);
+    }
+}
+
+#[test]
+fn pause_of_more_than_a_day_ends_all_tasks() {
+    let mut fixture = Fixture::after_one_error(1..=10, retry_after(http(429), 86_401));
     let updates = fixture.updates();
-    assert_eq!(updates[0].result.clone().unwrap(), failed);
-    assert!(updates[0].is_end() && updates.len() == 1);
+    assert_eq!((updates.len(), fixture.times()), (10, vec![0]));
+    let is_limited = |update: &Update| update.result.as_ref().is_err_and(Error::is_rate_limited);
+    assert!(updates.iter().all(is_limited));
+
+    // Another watch of the client ends as well, without a request.
+    let mut other = Fixture::new([1], |_| unreachable!());
+    let error = retry_after(http(429), 90_000);
+    let start = other.service.clock.start;
+    other.service.throttle.observe(&error, start);
+    assert!(other.updates().iter().all(is_limited));
+}
+
+// ---- Errors.
+
+#[test]
+fn sends_nothing_without_a_token() {
+    let mut fixture = Fixture::new([1], |_| (Duration::ZERO, Ok(done())));
+    let failed = || (Duration::ZERO, Err(http(503)));
+    fixture.service.token_requests([failed(), failed()]);
+    fixture.updates();
+    // The task backs off for 1 s and 1.5 s.
+    assert_eq!(fixture.times(), [2500]);
 }
 
 #[test]
-fn retrying_and_unknown_are_not_ends() {
-    let others = [Status::Retrying, Status::Unknown(9)].map(|status| Ok(Progress::new(status, 10)));
-    let mut fixture = Fixture::one([others.to_vec(), vec![Ok(done())]].concat());
-    assert_eq!(fixture.updates().len(), 3);
+fn rejected_credentials_end_all_tasks() {
+    let mut fixture = Fixture::new(1..=640, |_| unreachable!());
+    fixture
+        .service
+        .token_requests([(Duration::ZERO, Err(api(1)))]);
+    assert_eq!(fixture.updates().len(), 640);
+    assert_eq!(fixture.elapsed(), Duration::ZERO);
 }
 
 #[test]
-fn largest_settings_do_not_panic() {
-    let policy = PollPolicy::new()
-        .initial_interval(Duration::MAX)
-        .max_interval(Duration::MAX)
-        .max_consecutive_errors(u32::MAX)
-        .error_window(Duration::MAX);
-    let mut fixture = Fixture::one(vec![Ok(running(1)), Ok(running(1)), Ok(done())]).policy(policy);
-    fixture.scheduler.timeout = Some(Duration::MAX);
-    assert_eq!(fixture.updates().len(), 2);
+fn waits_for_the_replacement_of_a_token_that_was_accepted() {
+    let refused = api(401).mark_token_replaceable(57 * SECOND);
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(done())));
+    fixture.service.token_requests([
+        (Duration::ZERO, Err(refused.clone())),
+        (Duration::ZERO, Err(refused)),
+    ]);
+    assert!(fixture.updates().iter().all(|update| update.result.is_ok()));
+    assert_eq!(fixture.times(), [57_000, 57_200]);
 }
+
+#[test]
+fn ends_a_task_after_many_errors_in_a_long_time() {
+    let at_once = PollPolicy::new().error_window(Duration::ZERO);
+    for (max, polls) in [(0, 1), (1, 1), (2, 2), (8, 8)] {
+        let policy = at_once.max_consecutive_errors(max);
+        let mut fixture = Fixture::one([Err(http(502))]).policy(policy);
+        let updates = fixture.updates();
+        assert_eq!((updates.len(), fixture.times().len()), (1, polls));
+        assert!(matches!(&updates[0].result, Err(Error::Http(_))));
+    }
+    // By default they span ten minutes at least.
+    let mut fixture = Fixture::one([Err(http(502))]);
+    fixture.updates();
+    let last = *fixture.times().last().unwrap();
+    assert!((600_000..615_000).contains(&last), "{last}");
+    // A success starts the count anew.
+    let errors = || vec![Err(http(502)); 7];
+    let results = [errors(), vec![Ok(running(1))], errors(), vec![Ok(done())]];
+    let mut fixture = Fixture::one(results.concat()).policy(at_once);
+    assert!(fixture.updates().iter().all(|update| update.result.is_ok()));
+}
+
+#[test]
+fn permanent_error_ends_one_task() {
+    let mut fixture = Fixture::new([1, 2, 3], |id| {
+        let result = if id == 2 { Err(api(1)) } else { Ok(done()) };
+        (Duration::ZERO, result)
+    });
+    let updates = fixture.updates();
+    let ends = updates
+        .iter()
+        .map(|update| (update.task_id, update.result.is_ok()));
+    assert_eq!(ends.collect::<Vec<_>>(), [(1, true), (2, false), (3, true)]);
+    assert!(fixture.scheduler.stopped_by().is_none());
+}
+
+#[test]
+fn ban_ends_all_tasks_until_one_is_added() {
+    for error in [api(401), api(403), http(403)] {
+        let text = error.to_string();
+        let mut errors = vec![error];
+        let mut fixture = Fixture::new(1..=5, move |id| {
+            let error = if id == 3 { errors.pop() } else { None };
+            (Duration::ZERO, error.map_or(Ok(running(1)), Err))
+        });
+        let mut updates = fixture.updates();
+        assert_eq!(fixture.times().len(), 3);
+        updates.retain(Update::is_end);
+        let mut ended: Vec<u64> = updates.iter().map(|update| update.task_id).collect();
+        ended.sort_unstable();
+        assert_eq!(ended, [1, 2, 3, 4, 5]);
+        let errors = updates
+            .iter()
+            .filter_map(|update| update.result.as_ref().err());
+        assert!(
+            errors
+                .chain(fixture.scheduler.stopped_by())
+                .all(|e| e.to_string() == text)
+        );
+
+        fixture.scheduler.add(&[3]);
+        assert!(fixture.scheduler.stopped_by().is_none());
+        assert_eq!(fixture.next().unwrap().result.unwrap(), running(1));
+    }
+}
+
+// ---- Timeouts.
 
 #[test]
 fn makes_a_last_poll_at_the_deadline() {
-    let mut fixture = Fixture::one(vec![Ok(running(1))]).timeout(4 * SECOND);
-    let updates = fixture.updates();
+    let mut fixture = Fixture::one([Ok(running(1))]).timeout(4 * SECOND);
+    let end = fixture.last_error();
     // Due at 4.75 s, polled at 4 s instead.
     assert_eq!(fixture.times(), [0, 1000, 2500, 4000]);
-    let timeouts: Vec<_> = fixture
-        .polls
-        .borrow()
-        .iter()
-        .map(|poll| poll.timeout.unwrap().as_millis())
-        .collect();
+    let ms = Duration::from_millis;
+    let timeouts = [ms(4000), ms(3000), ms(1500), FINAL_POLL_TIMEOUT];
     assert_eq!(
+        fixture.timeouts(),
         timeouts,
-        [4000, 3000, 1500, FINAL_POLL_TIMEOUT.as_millis()],
         "no poll gets more than remains"
     );
-    let end = updates.last().unwrap().result.as_ref().unwrap_err();
     assert_eq!(
         end.to_string(),
         "task 1 did not end within 4.0 s and 4 polls; its last progress was: in progress, 1 %; it continues at the service"
@@ -627,82 +464,60 @@ fn makes_a_last_poll_at_the_deadline() {
 }
 
 #[test]
-fn first_poll_is_made_at_once_with_any_timeout() {
-    let mut fixture = Fixture::one(vec![Ok(running(1))]).timeout(SECOND / 10);
+fn polls_near_the_deadline() {
+    // The first poll is made at once, with any timeout.
+    let mut fixture = Fixture::one([Ok(running(1))]).timeout(SECOND / 10);
     fixture.updates();
     assert_eq!(fixture.times(), [0]);
-}
-
-/// Its slot is at 200 ms, when less than 250 ms remain.
-#[test]
-fn second_task_is_polled_at_the_deadline() {
-    let mut fixture =
-        Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(1)))).timeout(SECOND * 3 / 10);
+    // The slot of the second task is at 200 ms, when less than 250 ms remain.
+    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(1))));
+    fixture = fixture.timeout(SECOND * 3 / 10);
     fixture.updates();
     assert_eq!(fixture.times(), [0, 300]);
-}
-
-/// The caller's loop takes longer than the timeout.
-#[test]
-fn makes_a_last_poll_after_the_deadline() {
-    let mut fixture = Fixture::one(vec![Ok(running(1)), Ok(done())]).timeout(SECOND);
+    // The caller's loop takes longer than the timeout.
+    let mut fixture = Fixture::one([Ok(running(1)), Ok(done())]).timeout(SECOND);
     fixture.next().unwrap();
-    fixture.clock.sleep(SECOND * 12 / 10);
+    fixture.service.clock.sleep(SECOND * 12 / 10);
     assert_eq!(fixture.next().unwrap().result.unwrap(), done());
     assert_eq!(fixture.times(), [0, 1200]);
+    // The pace forbids the last poll.
+    let mut fixture = Fixture::with_gap(10 * SECOND, [1], |_| (Duration::ZERO, Ok(running(3))));
+    fixture = fixture.timeout(5 * SECOND);
+    fixture.updates();
+    assert_eq!((fixture.times(), fixture.elapsed()), (vec![0], 5 * SECOND));
 }
 
 #[test]
 fn retry_after_forbids_the_last_poll() {
     for error in [api(429), http(503)] {
-        let results = vec![
-            Ok(running(3)),
-            Err(error.with_retry_after(Some(60 * SECOND))),
-        ];
+        let results = [Ok(running(3)), Err(retry_after(error, 60))];
         let mut fixture = Fixture::one(results).timeout(5 * SECOND);
-        let updates = fixture.updates();
+        let end = fixture.last_error();
         assert_eq!(fixture.times(), [0, 1000]);
-        assert_eq!(fixture.clock.now(), 5 * SECOND);
-        let Err(Error::WaitTimeout {
-            task_id,
-            last,
+        assert_eq!(fixture.elapsed(), 5 * SECOND);
+        let Error::WaitTimeout {
+            task_id: 1,
+            last: Some(last),
             elapsed,
-            polls,
-            cause,
-        }) = &updates[1].result
+            polls: 2,
+            cause: Some(cause),
+        } = &end
         else {
-            panic!("{updates:?}");
+            panic!("{end:?}");
         };
-        assert_eq!(
-            (*task_id, *last, *elapsed, *polls),
-            (1, Some(running(3)), 5 * SECOND, 2)
-        );
-        assert!(
-            cause
-                .as_ref()
-                .is_some_and(|cause| cause.retry_after() == Some(60 * SECOND))
-        );
-        assert!(std::error::Error::source(updates[1].result.as_ref().unwrap_err()).is_some());
+        assert_eq!((*last, *elapsed), (running(3), 5 * SECOND));
+        assert_eq!(cause.retry_after(), Some(60 * SECOND));
+        assert!(std::error::Error::source(&end).is_some());
     }
-}
-
-#[test]
-fn pace_forbids_the_last_poll() {
-    let mut fixture = Fixture::with_gap(10 * SECOND, [1], |_| (Duration::ZERO, Ok(running(3))))
-        .timeout(5 * SECOND);
-    fixture.updates();
-    assert_eq!(
-        (fixture.times(), fixture.clock.now()),
-        (vec![0], 5 * SECOND)
-    );
 }
 
 #[test]
 fn timeout_tells_the_error_of_the_last_poll() {
     for error in [closed(), http(502), http(200)] {
         let text = error.to_string();
-        let mut fixture = Fixture::one(vec![Ok(running(3)), Err(error)]).timeout(SECOND);
-        let end = fixture.updates().pop().unwrap().result.unwrap_err();
+        let end = Fixture::one([Ok(running(3)), Err(error)])
+            .timeout(SECOND)
+            .last_error();
         let Error::WaitTimeout {
             cause: Some(cause),
             polls: 2,
@@ -714,22 +529,16 @@ fn timeout_tells_the_error_of_the_last_poll() {
         assert_eq!(cause.to_string(), text);
     }
     // The last poll, at the deadline, comes after the error and succeeds.
-    for (error, deadline) in [(closed(), SECOND * 13 / 10), (http(502), SECOND * 2)] {
-        let mut fixture =
-            Fixture::one(vec![Ok(running(3)), Err(error), Ok(running(3))]).timeout(deadline);
-        let end = fixture.updates().pop().unwrap().result.unwrap_err();
-        assert!(
-            matches!(
-                end,
-                Error::WaitTimeout {
-                    polls: 3,
-                    cause: None,
-                    ..
-                }
-            ),
-            "{end:?}"
-        );
-    }
+    let results = [Ok(running(3)), Err(http(502)), Ok(running(3))];
+    let end = Fixture::one(results).timeout(2 * SECOND).last_error();
+    let Error::WaitTimeout {
+        polls: 3,
+        cause: None,
+        ..
+    } = end
+    else {
+        panic!("{end:?}")
+    };
 }
 
 #[test]
@@ -746,14 +555,12 @@ fn timeout_ends_every_open_task() {
     fixture = fixture
         .timeout(4 * SECOND)
         .policy(PollPolicy::new().max_interval(SECOND));
-    let mut ends: Vec<_> = fixture
-        .updates()
-        .into_iter()
-        .filter(Update::is_end)
-        .collect();
+    let mut ends = fixture.updates();
+    ends.retain(Update::is_end);
+    let last_poll = 4 * SECOND + SECOND / 10;
     assert_eq!(
-        fixture.clock.now(),
-        4 * SECOND + SECOND / 10,
+        fixture.elapsed(),
+        last_poll,
         "the last poll is at the deadline"
     );
     ends.sort_by_key(|end| end.task_id);
@@ -762,16 +569,15 @@ fn timeout_ends_every_open_task() {
     };
     let Err(Error::WaitTimeout {
         task_id: 1,
-        last,
+        last: Some(last),
         elapsed,
         polls,
         cause: None,
-        ..
     }) = &first.result
     else {
         panic!("{first:?}")
     };
-    assert_eq!((*last, *elapsed), (Some(running(4)), fixture.clock.now()));
+    assert_eq!((*last, *elapsed), (running(4), last_poll));
     assert_eq!(*polls as usize, fixture.times().len());
     let Err(Error::WaitTimeout {
         task_id: 2,
@@ -788,82 +594,58 @@ fn timeout_ends_every_open_task() {
 
 #[test]
 fn zero_timeout_polls_each_task_once() {
-    let mut closes = true;
-    let mut fixture = Fixture::new([1, 2, 3], move |id| {
-        let result = if id == 2 && std::mem::take(&mut closes) {
-            Err(closed())
-        } else {
-            Ok(running(4))
-        };
-        (Duration::ZERO, result)
-    })
-    .timeout(Duration::ZERO);
+    let mut fixture = Fixture::new([1, 2, 3], |_| (Duration::ZERO, Ok(running(4))));
+    fixture = fixture.timeout(Duration::ZERO);
     let ends = fixture.updates().into_iter().filter(Update::is_end).count();
     assert_eq!(ends, 3);
-    // A closed connection is replaced.
-    assert_eq!(fixture.times(), [0, 200, 400, 600]);
-    assert!(
-        fixture
-            .polls
-            .borrow()
-            .iter()
-            .all(|poll| poll.timeout.is_none()),
-        "the client's own timeout"
-    );
-}
-
-#[test]
-fn zero_timeout_does_not_wait_after_429() {
-    let error = http(429).with_retry_after(Some(9 * SECOND));
-    let mut fixture =
-        Fixture::new([1, 2], move |_| (Duration::ZERO, Err(error.clone()))).timeout(Duration::ZERO);
-    assert!(
-        fixture
-            .updates()
-            .iter()
-            .all(|update| update.result.as_ref().is_err_and(Error::is_timeout))
-    );
+    assert_eq!(fixture.times(), [0, 200, 400]);
+    assert_eq!(fixture.timeouts(), [TIMEOUT; 3], "the client's own timeout");
+    // It does not wait after an error.
+    let error = retry_after(http(429), 9);
+    let mut fixture = Fixture::after_one_error([1, 2], error).timeout(Duration::ZERO);
+    let is_timeout = |update: &Update| update.result.as_ref().is_err_and(Error::is_timeout);
+    assert!(fixture.updates().iter().all(is_timeout));
     assert_eq!(
-        (fixture.times(), fixture.clock.now()),
+        (fixture.times(), fixture.elapsed()),
         (vec![0], Duration::ZERO)
     );
 }
 
-/// A timeout of one request has a cost, so it is set only if it is shorter than the client's.
 #[test]
-fn sets_a_request_timeout_only_if_it_is_shorter() {
-    for (timeout, expected) in [(29, Some(29 * SECOND)), (30, None), (31, None)] {
-        let mut fixture = Fixture::one(vec![Ok(done())]).timeout(timeout * SECOND);
-        fixture.updates();
-        assert_eq!(fixture.polls.borrow()[0].timeout, expected);
-    }
+fn duration_of_requests_counts() {
+    let mut fixture = Fixture::new([1], |_| (60 * SECOND, Ok(done()))).timeout(45 * SECOND);
+    let end = fixture.last_error();
+    // 30 s is the client's own limit; then come the interval and the rest.
+    assert_eq!(fixture.timeouts(), [TIMEOUT, 14 * SECOND]);
+    assert_eq!(fixture.elapsed(), 45 * SECOND);
+    let Error::WaitTimeout {
+        last: None,
+        polls: 2,
+        cause: Some(_),
+        ..
+    } = end
+    else {
+        panic!("{end:?}")
+    };
 }
 
 #[test]
-fn duration_of_requests_counts() {
-    let mut fixture = Fixture::new([1], |_| {
-        (60 * SECOND, Err(transport(TransportErrorKind::Timeout)))
-    })
-    .timeout(45 * SECOND);
-    let updates = fixture.updates();
-    // 30 s is the client's own limit; then come the interval and the rest.
-    let timeouts: Vec<_> = fixture
-        .polls
-        .borrow()
-        .iter()
-        .map(|poll| poll.timeout)
-        .collect();
-    assert_eq!(timeouts, [None, Some(14 * SECOND)]);
-    assert_eq!(fixture.clock.now(), 45 * SECOND);
-    assert!(matches!(
-        &updates[0].result,
-        Err(Error::WaitTimeout {
-            last: None,
-            polls: 2,
-            cause: Some(_),
-            ..
-        })
-    ));
+fn token_request_and_poll_share_one_deadline() {
+    let mut fixture = Fixture::new([1], |_| (60 * SECOND, Ok(done()))).timeout(3 * SECOND);
+    let slow = Duration::from_millis(2600);
+    fixture.service.token_requests([(slow, Ok(()))]);
+    assert!(fixture.last_error().is_timeout());
+    assert_eq!(
+        (fixture.times(), fixture.elapsed()),
+        (vec![2600], 3 * SECOND)
+    );
+    // A token request that hangs is bounded, too; the last poll needs another one.
+    let mut fixture = Fixture::new([1], |_| unreachable!()).timeout(3 * SECOND);
+    fixture
+        .service
+        .token_requests([(60 * SECOND, Ok(())), (60 * SECOND, Ok(()))]);
+    assert!(fixture.last_error().is_timeout());
+    assert_eq!(fixture.elapsed(), 3 * SECOND);
 }
 
 /// A reply of a random service.
@@ -896,9 +678,6 @@ impl RandomReply {
     }
 }
 
-/// Id of a task, time of the response, and its content.
-type Response = (u64, Duration, Result<Progress>);
-
 fn random_reply() -> impl Strategy<Value = RandomReply> {
     prop_oneof![
         8 => (0_i64..5, 0_u8..4).prop_map(|(status, percent)| RandomReply::Progress(status, percent)),
@@ -921,18 +700,16 @@ proptest! {
         max_consecutive_errors in 0_u32..10,
         error_window in 0_u64..60,
     ) {
-        let responses: Rc<RefCell<Vec<Response>>> = Rc::default();
+        // Task, duration and result of each response.
+        let responses: Rc<RefCell<Vec<(u64, Duration, Result<Progress>)>>> = Rc::default();
         let (log, mut next, count) = (Rc::clone(&responses), 0, replies.len());
-        let clock: Rc<RefCell<Option<FakeClock>>> = Rc::default();
-        let script_clock = Rc::clone(&clock);
         let script = move |id: u64| {
             let (reply, duration) = &replies[next % count];
             // After some rounds every task succeeds, so that the run ends.
             let result = if next < 4 * count { reply.result() } else { Ok(done()) };
             next += 1;
             let duration = Duration::from_millis(*duration);
-            let now = script_clock.borrow().as_ref().unwrap().now();
-            log.borrow_mut().push((id, now + duration, result.clone()));
+            log.borrow_mut().push((id, duration, result.clone()));
             (duration, result.map_err(AttemptError::from))
         };
         let gap = Duration::from_millis(gap);
@@ -940,14 +717,13 @@ proptest! {
             .policy(PollPolicy::new()
                 .max_consecutive_errors(max_consecutive_errors)
                 .error_window(Duration::from_secs(error_window)));
-        *clock.borrow_mut() = Some(fixture.clock.clone());
 
         let mut ends = HashMap::new();
         let mut reported: HashMap<u64, Vec<Progress>> = HashMap::new();
         while let Some(update) = fixture.next() {
             prop_assert!(!ends.contains_key(&update.task_id), "an update after the end");
             if update.is_end() {
-                ends.insert(update.task_id, fixture.polls.borrow().len());
+                ends.insert(update.task_id, fixture.times().len());
             }
             if let Ok(progress) = update.result {
                 reported.entry(update.task_id).or_default().push(progress);
@@ -957,26 +733,21 @@ proptest! {
         }
         prop_assert_eq!(ends.len() as u64, tasks, "every task has its end");
 
-        let polls = fixture.polls.borrow();
-        for pair in polls.windows(2) {
-            prop_assert!(pair[1].at >= pair[0].at + gap, "closer than the gap");
-        }
+        let polls = fixture.service.received.borrow();
         let responses = responses.borrow();
-        for (index, (id, at, result)) in responses.iter().enumerate() {
-            let Err(error) = result else { continue };
-            let default = if error.is_rate_limited() { DEFAULT_RATE_LIMIT_PAUSE } else { Duration::ZERO };
+        for (index, pair) in polls.windows(2).enumerate() {
+            prop_assert!(pair[1].at >= pair[0].at + gap, "closer than the gap");
+            let (_, duration, Err(error)) = &responses[index] else { continue };
+            let default = if error.is_rate_limited() { DEFAULT_PAUSE } else { Duration::ZERO };
             let pause = error.retry_after().unwrap_or(default);
-            for later in &polls[index + 1..] {
-                if later.task_id == *id || error.is_rate_limited() {
-                    prop_assert!(later.at >= *at + pause, "polled before `Retry-After`");
-                }
-            }
+            prop_assert!(pair[1].at >= pair[0].at + *duration + pause, "polled before `Retry-After`");
         }
         for (id, end) in &ends {
-            prop_assert!(polls[*end..].iter().all(|poll| poll.task_id != *id), "a poll after the end");
+            let is_other = |poll: &Received| poll.task_id != Some(*id);
+            prop_assert!(polls[*end..].iter().all(is_other), "a poll after the end");
             // The updates of a task are its responses, in order, without repetition.
-            let mut expected: Vec<Progress> =
-                responses.iter().filter(|(task, ..)| task == id).filter_map(|(_, _, result)| result.clone().ok()).collect();
+            let of_task = responses.iter().filter(|(task, ..)| task == id);
+            let mut expected: Vec<Progress> = of_task.filter_map(|(_, _, result)| result.clone().ok()).collect();
             expected.dedup();
             prop_assert_eq!(reported.get(id).map_or(&[][..], |progress| &progress[..]), &expected[..]);
         }
