@@ -124,6 +124,21 @@ impl Auth {
         }
     }
 
+    /// Requests a new token, whether or not there is one, and makes it the current one.
+    pub(crate) fn request_token(
+        &self,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
+        match self {
+            Self::Fixed(_) => Err(Error::config(
+                "credentials",
+                "they are missing, and a token can be requested with them only",
+            )),
+            Self::Provider(provider) => provider.request(transport, deadline),
+        }
+    }
+
     pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
         match self {
             Self::Fixed(_) => None,

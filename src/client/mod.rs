@@ -3,6 +3,7 @@
 mod builder;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 pub use self::builder::ClientBuilder;
@@ -47,7 +48,7 @@ impl Client {
 
     /// Creates a client from environment variables: `PAN123_ACCESS_TOKEN`, or `PAN123_CLIENT_ID` and
     /// `PAN123_CLIENT_SECRET` with `PAN123_TOKEN_CACHE` as their [cache file](crate::Credentials::cache_file);
-    /// and `PAN123_BASE_URL`. An empty variable counts as absent.
+    /// and `PAN123_BASE_URL`. An empty variable counts as absent. [`ClientBuilder::from_env`] adds other settings.
     ///
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or cannot work.
@@ -193,6 +194,17 @@ impl Client {
         self.0.request_access_token()
     }
 
+    /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
+    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
+    /// so a request may invalidate the token of another program.
+    ///
+    /// # Errors
+    /// * [`Error::Config`]: the client has an access token and no credentials.
+    /// * Those of [`get_process`](Self::get_process), for the token request.
+    pub fn request_access_token(&self) -> Result<AccessToken> {
+        self.0.session.request_access_token()
+    }
+
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]
@@ -200,6 +212,10 @@ impl Client {
         self.0.auth.cache_error()
     }
 }
+
+// A lock that a panic has poisoned is used again, and what it guards is valid between any two steps.
+impl UnwindSafe for Client {}
+impl RefUnwindSafe for Client {}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
