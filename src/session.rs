@@ -54,20 +54,6 @@ impl Session {
         })
     }
 
-    /// Requests a new access token, and keeps it.
-    pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
-        self.call_with_retries(Idempotency::Idempotent, |options| {
-            let token = self
-                .auth
-                .request_token(&self.transport, self.deadline(options))
-                .map_err(|error| AttemptError {
-                    error,
-                    cause: AttemptCause::TokenRequest,
-                })?;
-            Ok(token.access_token().clone())
-        })
-    }
-
     /// Returns the current token, and requests one if there is none.
     pub(crate) fn token(&self, deadline: Instant) -> std::result::Result<Arc<Token>, AttemptError> {
         self.auth

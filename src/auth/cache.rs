@@ -86,15 +86,14 @@ impl TokenCache {
             return Err(self.error(message, None));
         }
         let mut text = Vec::new();
-        file.take(MAX_FILE_LEN + 1)
+        file.take(MAX_FILE_LEN)
             .read_to_end(&mut text)
             .map_err(failed)?;
         let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
             return Ok(None);
         };
         let is_own = entry.base_url == self.base_url && entry.client_id == self.client_id;
-        let is_whole = text.len() as u64 <= MAX_FILE_LEN;
-        Ok((is_own && is_whole).then(|| AccessToken::from(entry.access_token)))
+        Ok(is_own.then(|| AccessToken::from(entry.access_token)))
     }
 
     /// Replaces the file as a whole, by one of mode 0600.
@@ -133,10 +132,6 @@ impl TokenCache {
     pub(super) fn lock(&self, deadline: Instant) -> Result<File, TokenCacheError> {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.sibling(".lock");
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            let reason = "its lock file is a link";
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
-        }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
             .map_err(failed)?;
         let remaining = |deadline: Instant| deadline.saturating_duration_since(Instant::now());

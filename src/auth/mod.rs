@@ -1,96 +1,83 @@
 //! Access tokens: gives the current one, and replaces a refused one. The session sends the requests.
+//!
+//! There is no timer: a token is used until the service refuses it.
 
 mod cache;
 mod limiter;
-mod provider;
 mod request;
+mod state;
+mod token;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use serde::de::DeserializeOwned;
-
+use self::cache::TokenCache;
 pub use self::cache::TokenCacheError;
-use self::provider::TokenProvider;
+pub(crate) use self::request::decode_response;
+use self::request::request_token;
+use self::state::{Reason, State};
+pub(crate) use self::token::Token;
 use crate::credentials::{AccessToken, Credentials};
-use crate::envelope;
-use crate::error::{Error, Result};
-use crate::redact::redact_secret;
-use crate::transport::{RequestTemplate, Response, Transport};
+use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::transport::Transport;
 
-/// The source of a client's tokens.
+/// The tokens of a client.
 #[derive(Debug)]
-pub(crate) enum Auth {
-    /// A token that the user gave. It is never replaced.
-    Fixed(Arc<Token>),
-    /// Tokens that are requested with credentials.
-    Provider(Box<TokenProvider>),
+pub(crate) struct Auth {
+    /// The source of new tokens; `None` for a token that the user gave, which is never replaced.
+    login: Option<Login>,
+    state: Mutex<State>,
+    /// Signalled when `is_refreshing` becomes false.
+    refreshed: Condvar,
 }
 
-/// A token with the headers of its requests.
 #[derive(Debug)]
-pub(crate) struct Token {
-    access_token: AccessToken,
-    template: RequestTemplate,
-    accepted: AtomicBool,
-}
-
-impl Token {
-    fn new(access_token: AccessToken, transport: &Transport) -> Result<Arc<Self>> {
-        let template = transport.template(Some(&format!("Bearer {}", access_token.secret())))?;
-        Ok(Arc::new(Self {
-            access_token,
-            template,
-            accepted: AtomicBool::new(false),
-        }))
-    }
-
-    pub(crate) fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-
-    pub(crate) fn template(&self) -> &RequestTemplate {
-        &self.template
-    }
-
-    /// Records that a request with this token has succeeded. If the service refuses it later, that is no reason to doubt
-    /// the credentials: another process has requested tokens, and this one became invalid.
-    pub(crate) fn mark_accepted(&self) {
-        self.accepted.store(true, Ordering::Relaxed);
-    }
-
-    fn is_accepted(&self) -> bool {
-        self.accepted.load(Ordering::Relaxed)
-    }
+struct Login {
+    credentials: Credentials,
+    cache: Option<TokenCache>,
 }
 
 impl Auth {
     pub(crate) fn with_token(token: AccessToken, transport: &Transport) -> Result<Self> {
-        Token::new(token, transport).map(Self::Fixed)
+        let mut state = State::default();
+        state.set_current(Token::new(token, transport)?);
+        Ok(Self::new(None, state))
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
-        let base_url = transport.base_url().to_string();
-        Self::Provider(Box::new(TokenProvider::new(credentials, base_url)))
+        let (base_url, client_id) = (transport.base_url().to_string(), credentials.client_id());
+        let path = credentials.cache_path();
+        let cache =
+            path.map(|path| TokenCache::new(path.to_owned(), base_url, client_id.to_owned()));
+        Self::new(Some(Login { credentials, cache }), State::default())
+    }
+
+    fn new(login: Option<Login>, state: State) -> Self {
+        Self {
+            login,
+            state: Mutex::new(state),
+            refreshed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the current token, if there is one.
     pub(crate) fn current(&self) -> Option<Arc<Token>> {
-        match self {
-            Self::Fixed(token) => Some(Arc::clone(token)),
-            Self::Provider(provider) => provider.current(),
-        }
+        self.lock().current.clone()
+    }
+
+    /// Returns the error of the cache file at the last time a token was needed.
+    pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
+        self.lock().cache_error.clone()
     }
 
     /// Returns the current token, and requests one if there is none. An error is one of a request that was not sent.
     pub(crate) fn token(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
-        match self {
-            Self::Fixed(token) => Ok(Arc::clone(token)),
-            Self::Provider(provider) => provider
-                .token(transport, deadline)
-                .map_err(Error::mark_not_sent),
-        }
+        self.obtain(self.lock(), transport, deadline)
+            .map_err(Error::mark_not_sent)
     }
 
     /// Returns a token in place of one that the service has refused with `error`.
@@ -107,48 +94,153 @@ impl Auth {
         error: &Error,
         deadline: Instant,
     ) -> Result<Arc<Token>> {
-        match self {
-            Self::Fixed(_) => Err(error.clone()),
-            Self::Provider(provider) => provider.replace(transport, refused, error, deadline),
+        if self.login.is_none() {
+            return Err(error.clone());
         }
+        let mut state = self.lock();
+        state.refuse(refused, error);
+        self.obtain(state, transport, deadline)
     }
 
     /// Requests a new token, and keeps it.
     pub(crate) fn request(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
-        match self {
-            Self::Fixed(_) => Err(Error::config(
-                "credentials",
-                "they are missing: a token is requested with them only",
-            )),
-            Self::Provider(provider) => provider.request(transport, deadline),
+        let mut state = self.lock();
+        if state.is_refreshing {
+            state = self.wait_for_refresh(state, deadline)?;
         }
+        self.refresh(state, Reason::Asked, transport, deadline)
     }
 
-    /// Requests a new token, whether or not there is one, and makes it the current one.
-    pub(crate) fn request_token(
+    /// Returns the current token, waits for the thread that requests one, or requests one.
+    fn obtain(
         &self,
+        mut state: MutexGuard<'_, State>,
         transport: &Transport,
         deadline: Instant,
     ) -> Result<Arc<Token>> {
-        match self {
-            Self::Fixed(_) => Err(Error::config(
-                "credentials",
-                "they are missing, and a token can be requested with them only",
-            )),
-            Self::Provider(provider) => provider.request(transport, deadline),
+        loop {
+            if let Some(token) = &state.current {
+                return Ok(Arc::clone(token));
+            }
+            if !state.is_refreshing {
+                return self.refresh(state, Reason::NoToken, transport, deadline);
+            }
+            state = self.wait_for_refresh(state, deadline)?;
+            // The other thread may have had less time, so its timeout is not an error of this thread.
+            match &state.failure {
+                Some(failure) if state.current.is_none() && !failure.is_timeout() => {
+                    return Err(failure.clone());
+                }
+                _ => {}
+            }
         }
     }
 
-    pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
-        match self {
-            Self::Fixed(_) => None,
-            Self::Provider(provider) => provider.cache_error(),
+    fn wait_for_refresh<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        deadline: Instant,
+    ) -> Result<MutexGuard<'a, State>> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        let (state, waited) = self
+            .refreshed
+            .wait_timeout_while(state, remaining, |state| state.is_refreshing)
+            .unwrap_or_else(PoisonError::into_inner);
+        if !waited.timed_out() {
+            return Ok(state);
         }
+        let message =
+            "timed out waiting for the token that another thread requests; raise `timeout`";
+        Err(Error::Transport(TransportError::new(
+            TransportErrorKind::Timeout,
+            message,
+            Delivery::NotSent,
+            None,
+        )))
+    }
+
+    /// Takes a token from the cache, or requests one, while other threads wait.
+    fn refresh(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        reason: Reason,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
+        let Some(login) = &self.login else {
+            let reason = "they are missing: a token is requested with them only";
+            return Err(Error::config("credentials", reason));
+        };
+        state.is_refreshing = true;
+        drop(state);
+        let _refreshing = Refreshing(self);
+        let mut cache_error = None;
+        let result = self
+            .find_token(login, reason, transport, deadline, &mut cache_error)
+            .and_then(|token| Token::new(token, transport));
+
+        let mut state = self.lock();
+        state.cache_error = cache_error;
+        if let Ok(token) = &result {
+            state.set_current(Arc::clone(token));
+        }
+        result
+    }
+
+    /// Returns a token of the cache, or a new one. `cache_error` gets the last error of the cache.
+    fn find_token(
+        &self,
+        Login { credentials, cache }: &Login,
+        reason: Reason,
+        transport: &Transport,
+        deadline: Instant,
+        cache_error: &mut Option<TokenCacheError>,
+    ) -> Result<AccessToken> {
+        let mut cached_token = || {
+            let cache = cache.as_ref().filter(|_| reason == Reason::NoToken)?;
+            match cache.read() {
+                Ok(token) => token.filter(|token| self.lock().is_usable(token)),
+                Err(error) => {
+                    *cache_error = Some(error);
+                    None
+                }
+            }
+        };
+        // The file is complete at any time, so it is read without the lock first.
+        if let Some(token) = cached_token() {
+            return Ok(token);
+        }
+        if let Some(error) = self.lock().blocking_error(reason, Instant::now()) {
+            return Err(error);
+        }
+        let lock = cache.as_ref().map(|cache| cache.lock(deadline));
+        // Another process may have stored a token while this one waited.
+        if let Some(token) = cached_token() {
+            return Ok(token);
+        }
+        if let Some(Err(error)) = &lock {
+            *cache_error = Some(error.clone());
+        }
+        self.lock().failure = None;
+        let issued = request_token(credentials, transport, deadline);
+        let token = self.lock().record_request(issued, Instant::now())?;
+        // Without the lock, too: the file is replaced as a whole.
+        if let Some(Err(error)) = cache.as_ref().map(|cache| cache.write(&token)) {
+            *cache_error = Some(error);
+        }
+        Ok(token)
     }
 }
 
-/// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
-pub(crate) fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
-    envelope::decode(response.status, &response.body)
-        .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
+/// Ends a refresh, also when it panics, in a user's middleware.
+struct Refreshing<'a>(&'a Auth);
+
+impl Drop for Refreshing<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_refreshing = false;
+        self.0.refreshed.notify_all();
+    }
 }
+
+#[cfg(test)]
+mod tests;

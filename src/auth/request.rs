@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::decode_response;
 use crate::credentials::{AccessToken, Credentials};
+use crate::envelope;
 use crate::error::{DecodeError, Error, Result};
 use crate::json::JsonObject;
-use crate::redact::redact_new_token;
-use crate::transport::{Connection, Request, Transport};
+use crate::redact::{redact_new_token, redact_secret};
+use crate::transport::{Connection, Request, Response, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
 
@@ -63,4 +64,10 @@ fn send(
             Err(Error::Decode(DecodeError::new(reason, b"", None)))
         }
     }
+}
+
+/// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
+pub(crate) fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
+    envelope::decode(response.status, &response.body)
+        .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
 }

@@ -194,17 +194,6 @@ impl Client {
         self.0.request_access_token()
     }
 
-    /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
-    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
-    /// so a request may invalidate the token of another program.
-    ///
-    /// # Errors
-    /// * [`Error::Config`]: the client has an access token and no credentials.
-    /// * Those of [`get_process`](Self::get_process), for the token request.
-    pub fn request_access_token(&self) -> Result<AccessToken> {
-        self.0.session.request_access_token()
-    }
-
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]

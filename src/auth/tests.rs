@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use super::limiter::Limiter;
 use super::*;
 use crate::error::HttpError;
 use crate::testing::Service;
@@ -6,35 +9,35 @@ use crate::transport::{BaseUrl, TransportSettings};
 struct Fixture {
     service: Service,
     transport: Transport,
-    provider: TokenProvider,
+    auth: Auth,
 }
 
 impl Fixture {
     fn new(credentials: Credentials) -> Self {
         let service = Service::start().unwrap();
-        let base_url = service.base_url();
         let settings = TransportSettings {
-            base_url: BaseUrl::parse(&base_url).unwrap(),
+            base_url: BaseUrl::parse(&service.base_url()).unwrap(),
             user_agent: "test".into(),
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(30),
             proxy: None,
             max_token_len: 100,
         };
+        let transport = Transport::new(settings, |config| config).unwrap();
         Self {
             service,
-            transport: Transport::new(settings, |config| config).unwrap(),
-            provider: TokenProvider::new(credentials, base_url),
+            auth: Auth::with_credentials(credentials, &transport),
+            transport,
         }
     }
 
     fn token(&self) -> Result<Arc<Token>> {
-        self.provider.token(&self.transport, self.deadline())
+        self.auth.token(&self.transport, self.deadline())
     }
 
     fn replace(&self, refused: &Token) -> Result<Arc<Token>> {
         let error = Error::Http(HttpError::new(401, b""));
-        self.provider
+        self.auth
             .replace(&self.transport, refused, &error, self.deadline())
     }
 
@@ -61,12 +64,16 @@ fn an_accepted_token_is_replaced_as_soon_as_the_limiter_allows() {
     assert_eq!(fixture.service.tokens_issued(), 2);
 
     // A minute later.
-    fixture.provider.lock().limiter = Limiter::default();
+    fixture.auth.lock().limiter = Limiter::default();
     let third = fixture.token().unwrap();
     for refused in [first, second] {
-        assert_ne!(third.access_token, refused.access_token);
+        assert_ne!(third.access_token(), refused.access_token());
         let current = fixture.replace(&refused).unwrap();
-        assert_eq!(current.access_token, third.access_token, "a late refusal");
+        assert_eq!(
+            current.access_token(),
+            third.access_token(),
+            "a late refusal"
+        );
     }
 }
 
@@ -75,13 +82,13 @@ fn an_accepted_token_is_replaced_as_soon_as_the_limiter_allows() {
 fn no_refused_token_is_taken_from_the_cache() {
     let path = std::env::temp_dir().join(format!("pan123-offline-refused-{}", std::process::id()));
     let fixture = Fixture::new(Credentials::new("id", "secret").cache_file(&path));
-    let cache = fixture.provider.cache.as_ref().unwrap();
+    let cache = fixture.auth.login.as_ref().unwrap().cache.as_ref().unwrap();
     cache.write(&AccessToken::from("stale")).unwrap();
     let stale = fixture.token().unwrap();
-    assert_eq!(stale.access_token.secret(), "stale");
+    assert_eq!(stale.access_token().secret(), "stale");
 
     let new = fixture.replace(&stale).unwrap();
-    cache.write(&stale.access_token).unwrap();
+    cache.write(stale.access_token()).unwrap();
     assert!(fixture.replace(&new).is_err());
     assert!(fixture.token().is_err());
     assert_eq!(fixture.service.tokens_issued(), 1);
