@@ -31,7 +31,14 @@ pub(crate) struct Session {
 impl Session {
     /// Makes a call, and retries transient errors within the timeout.
     pub(crate) fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        self.retry(call.idempotency, |deadline| self.attempt(call, deadline))
+        self.retry(call.idempotency, |deadline, last_error| {
+            let connection = match last_error {
+                // A closed connection was replaced by a new one already, which has failed as well.
+                Some(error) if error.is_closed() => Connection::Own,
+                _ => connection_of(call),
+            };
+            self.attempt_over(connection, call, deadline)
+        })
     }
 
     /// Returns the current access token, and requests one if there is none.
@@ -40,7 +47,7 @@ impl Session {
         if let Some(token) = self.auth.current() {
             return Ok(token.access_token().clone());
         }
-        self.retry(Idempotency::Idempotent, |deadline| {
+        self.retry(Idempotency::Idempotent, |deadline, _| {
             let token = self.token(deadline)?;
             Ok(token.access_token().clone())
         })
@@ -48,7 +55,7 @@ impl Session {
 
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
-        self.retry(Idempotency::Idempotent, |deadline| {
+        self.retry(Idempotency::Idempotent, |deadline, _| {
             let token = self.auth.request(&self.transport, deadline)?;
             Ok(token.access_token().clone())
         })
@@ -70,14 +77,19 @@ impl Session {
         call: &Call,
         deadline: Instant,
     ) -> std::result::Result<T, AttemptError> {
+        self.attempt_over(connection_of(call), call, deadline)
+    }
+
+    fn attempt_over<T: DeserializeOwned>(
+        &self,
+        mut connection: Connection,
+        call: &Call,
+        deadline: Instant,
+    ) -> std::result::Result<T, AttemptError> {
         let endpoint = self.transport.endpoint(&call.path)?;
         let request = match &call.body {
             Some(body) => Request::post(&endpoint, body),
             None => Request::get(&endpoint),
-        };
-        let mut connection = match call.idempotency {
-            Idempotency::Idempotent => Connection::Pooled,
-            Idempotency::NotIdempotent => Connection::Own,
         };
         let mut token = self.token(deadline)?;
         let mut replacements = 0;
@@ -89,13 +101,11 @@ impl Session {
                 }
                 Err(error) => error,
             };
-            if Instant::now() >= deadline {
-                return Err(error.into());
-            }
+            let is_late = Instant::now() >= deadline;
             // A response with both 401 and 403 is a ban, after which no token is requested.
             if error.is_unauthorized() && !error.is_banned() {
                 let replaced = self.auth.replace(&self.transport, &token, &error, deadline);
-                if replacements == MAX_TOKEN_REPLACEMENTS {
+                if is_late || replacements == MAX_TOKEN_REPLACEMENTS {
                     return Err(error.into());
                 }
                 if !call.idempotency.permits_repetition(&error) {
@@ -107,7 +117,7 @@ impl Session {
                 }
                 token = replaced.map_err(of_token_request)?;
                 replacements += 1;
-            } else if error.is_closed() && connection == Connection::Pooled {
+            } else if error.is_closed() && connection == Connection::Pooled && !is_late {
                 connection = Connection::Own;
             } else {
                 return Err(error.into());
@@ -136,17 +146,19 @@ impl Session {
         result
     }
 
-    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up.
+    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up. An attempt gets
+    /// the deadline and the error of the last one.
     fn retry<T>(
         &self,
         idempotency: Idempotency,
-        attempt: impl Fn(Instant) -> std::result::Result<T, AttemptError>,
+        attempt: impl Fn(Instant, Option<&Error>) -> std::result::Result<T, AttemptError>,
     ) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
         let mut retries = 0;
+        let mut last_error = None;
         loop {
             self.wait_for_pause(deadline)?;
-            let error = match attempt(deadline) {
+            let error = match attempt(deadline, last_error.as_ref()) {
                 Ok(value) => return Ok(value),
                 Err(failed) => failed.error,
             };
@@ -156,6 +168,7 @@ impl Session {
                 Retry::No => return Err(error),
             }
             retries += 1;
+            last_error = Some(error);
         }
     }
 
@@ -174,6 +187,13 @@ impl Session {
                 _ => return Ok(()),
             }
         }
+    }
+}
+
+fn connection_of(call: &Call) -> Connection {
+    match call.idempotency {
+        Idempotency::Idempotent => Connection::Pooled,
+        Idempotency::NotIdempotent => Connection::Own,
     }
 }
 

@@ -183,7 +183,8 @@ impl ClientBuilder {
     }
 
     /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
-    /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year.
+    /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year. The kernel rounds
+    /// timers up, by at most an eighth: against a silent server, 30 s may become 31.3 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -205,10 +206,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the min time between two requests of the waits, watches and migrations of this client and its clones.
-    /// Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
+    /// Sets the min time between two polls or creations of the waits, watches and migrations of this client and its
+    /// clones. Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
     ///
-    /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed, but count for it.
+    /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed: polls that become due later keep
+    /// the gap to them. Token requests do not count.
     pub fn min_request_gap(mut self, gap: Duration) -> Self {
         self.min_request_gap = gap;
         self

@@ -23,9 +23,12 @@ use crate::watch::{Wait, Watch};
 /// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
 /// A creation and a token request have a connection of their own.
 ///
-/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a 429, so one client
+/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a `Retry-After`, so one client
 /// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
-/// of its own.
+/// of its own. A thread needs a stack of at least 96 KiB, with TLS 192 KiB, in a debug build.
+///
+/// After `fork()`, parent and child must not use the same client: they would read each other's responses from the shared
+/// connections. Make a client of its own in the child, after the fork.
 ///
 /// ```no_run
 /// let client = pan123_offline::Client::new("eyJhbGciOi…")?;
@@ -64,8 +67,8 @@ impl Client {
     /// Returns the progress of a task: `GET /api/v1/oss/offline/download/process`.
     ///
     /// Transient errors are retried up to [`retries`](ClientBuilder::retries) times within
-    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After a 429 with `Retry-After`,
-    /// a call waits until that time, or returns the 429 at once if the time is beyond its timeout.
+    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After an error response with
+    /// `Retry-After`, calls wait until that time, or return that error at once if the time is beyond their timeout.
     ///
     /// # Errors
     /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
@@ -80,9 +83,9 @@ impl Client {
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
     /// Returns the task's id.
     ///
-    /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
-    /// the connection or the token request failed before it was sent, the service responded with 429, or the token was
-    /// refused.
+    /// Not idempotent: two requests would be two tasks. It is therefore retried only if the error is transient and cannot
+    /// have taken effect: the connection or the token request failed before it was sent, the service responded with 429
+    /// or 503, or the token was refused.
     ///
     /// ```
     /// # use pan123_offline::{Client, NewTask, testing::Service};

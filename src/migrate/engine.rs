@@ -164,7 +164,7 @@ where
         self.current.as_ref()?;
         let mut earliest = self.not_before.unwrap_or(now);
         if let Some(doubt) = self.doubt {
-            let (pending, successes) = (self.scheduler.pending(), self.scheduler.successes());
+            let (pending, successes) = (self.scheduler.pending(), self.scheduler.successes);
             earliest = earliest.max(doubt.earliest(pending, successes, now)?);
         }
         if earliest > now {
@@ -260,11 +260,11 @@ where
             }
             AfterError::SkipInDoubt => {
                 self.errors = ErrorStreak::default();
-                let successes = self.scheduler.successes();
+                let successes = self.scheduler.successes;
                 self.doubt = Some(Doubt::after(self.doubt, successes, now));
             }
             AfterError::Stop => {
-                self.scheduler.stop(error.clone());
+                self.scheduler.stopped_by = Some(error.clone());
                 self.input = None;
             }
         }

@@ -94,7 +94,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// Returns the error that ended everything, if there was one: see [`Watch`](crate::Watch).
     #[must_use]
     pub fn stopped_by(&self) -> Option<&Error> {
-        self.0.scheduler.stopped_by()
+        self.0.scheduler.stopped_by.as_ref()
     }
 
     /// Returns the next event, like `next()`, but waits no longer than `timeout` for it. A request that is under way at

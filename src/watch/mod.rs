@@ -6,6 +6,7 @@ pub(crate) mod consequence;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod policy;
+mod queue;
 pub(crate) mod requests;
 pub(crate) mod scheduler;
 #[cfg(test)]
@@ -113,7 +114,7 @@ impl Watch {
     /// Returns the number of tasks that have had their end.
     #[must_use]
     pub fn finished(&self) -> usize {
-        self.0.finished()
+        self.0.finished
     }
 
     /// Adds tasks, which are due at once. An id that is followed already is ignored; one that has had its end is
@@ -139,7 +140,7 @@ impl Watch {
     /// Returns the error that ended all open tasks, if there was one. [`add`](Self::add) clears it.
     #[must_use]
     pub fn stopped_by(&self) -> Option<&Error> {
-        self.0.stopped_by()
+        self.0.stopped_by.as_ref()
     }
 
     /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way

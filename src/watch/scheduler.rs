@@ -1,6 +1,5 @@
-//! Polls tasks when they are due: an ordered map of due times, and a loop that sleeps and sends.
+//! Polls tasks when they are due: a loop that sleeps and sends.
 
-use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::Update;
@@ -9,6 +8,7 @@ use super::policy::{
     ErrorStreak, FINAL_POLL_TIMEOUT, NextPoll, Outcome, PollPolicy, PollTiming, TimeLimit,
     next_poll,
 };
+use super::queue::{Queue, Task, TaskErrors, Turn};
 use super::requests::{Clock, Requests};
 use crate::error::Error;
 use crate::retry::AttemptError;
@@ -25,32 +25,6 @@ pub(crate) enum Step {
     Finished,
 }
 
-/// The place of a task in the order of polls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
-    due: Instant,
-    /// Of tasks that are due at the same time, the smaller number comes first.
-    number: u64,
-    task_id: u64,
-}
-
-/// A followed task.
-#[derive(Debug)]
-struct Task {
-    /// The interval before the last poll.
-    interval: Duration,
-    progress: Option<Progress>,
-    is_polled: bool,
-    errors: Option<Box<TaskErrors>>,
-}
-
-/// The errors of a task since its last progress.
-#[derive(Debug)]
-struct TaskErrors {
-    streak: ErrorStreak,
-    last: Error,
-}
-
 #[derive(Debug)]
 pub(crate) struct Scheduler<R, C> {
     pub(crate) requests: R,
@@ -58,17 +32,17 @@ pub(crate) struct Scheduler<R, C> {
     pub(crate) policy: PollPolicy,
     /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
-    tasks: BTreeMap<Turn, Task>,
-    next_number: u64,
-    finished: usize,
+    queue: Queue,
+    /// Number of tasks that have had their end.
+    pub(crate) finished: usize,
     /// The slot of the next poll, which is reserved once a task is due.
     slot: Option<Slot>,
     /// The error with which every open task ends.
-    stopped_by: Option<Error>,
+    pub(crate) stopped_by: Option<Error>,
     started: Option<Instant>,
     polls: u32,
     /// Number of polls that returned a progress.
-    successes: u64,
+    pub(crate) successes: u64,
     final_poll_made: bool,
 }
 
@@ -79,8 +53,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             clock,
             policy: PollPolicy::new(),
             timeout: None,
-            tasks: BTreeMap::new(),
-            next_number: 0,
+            queue: Queue::default(),
             finished: 0,
             slot: None,
             stopped_by: None,
@@ -95,60 +68,28 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     /// all tasks, this begins anew.
     pub(crate) fn add(&mut self, task_ids: &[u64]) {
         self.stopped_by = None;
-        let mut new: HashSet<u64> = task_ids.iter().copied().collect();
-        for turn in self.tasks.keys() {
-            new.remove(&turn.task_id);
-        }
-        for task_id in task_ids {
-            if new.remove(task_id) {
-                self.add_new(*task_id);
-            }
-        }
+        self.queue.add(task_ids, self.clock.now());
     }
 
     /// Adds a task that is not followed yet, and is due now.
     pub(crate) fn add_new(&mut self, task_id: u64) {
-        let task = Task {
-            interval: Duration::ZERO,
-            progress: None,
-            is_polled: false,
-            errors: None,
-        };
-        self.insert(self.clock.now(), task_id, task);
+        let now = self.clock.now();
+        self.queue.insert(task_id, Task::default(), now);
     }
 
     /// Removes a task. Returns whether it was followed.
     pub(crate) fn remove(&mut self, task_id: u64) -> bool {
-        let turn = self.tasks.keys().find(|turn| turn.task_id == task_id);
-        turn.copied()
-            .is_some_and(|turn| self.tasks.remove(&turn).is_some())
-    }
-
-    fn insert(&mut self, due: Instant, task_id: u64, task: Task) {
-        let turn = Turn {
-            due,
-            number: self.next_number,
-            task_id,
-        };
-        self.tasks.insert(turn, task);
-        self.next_number += 1;
+        let turn = self.queue.find(task_id);
+        turn.is_some_and(|turn| self.queue.remove(turn).is_some())
     }
 
     pub(crate) fn pending(&self) -> usize {
-        self.tasks.len()
-    }
-
-    pub(crate) fn finished(&self) -> usize {
-        self.finished
-    }
-
-    pub(crate) fn successes(&self) -> u64 {
-        self.successes
+        self.queue.len()
     }
 
     /// Returns the time of the next poll, or of the timeout if that comes first.
     pub(crate) fn next_time(&self) -> Option<Instant> {
-        let (turn, _) = self.tasks.first_key_value()?;
+        let turn = self.queue.first()?;
         let now = self.clock.now();
         if self.stopped_by.is_some() {
             return Some(now);
@@ -159,15 +100,6 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
         let time = ready.max(turn.due);
         Some(self.deadline().map_or(time, |deadline| deadline.min(time)))
-    }
-
-    /// Ends every open task with this error.
-    pub(crate) fn stop(&mut self, error: Error) {
-        self.stopped_by = Some(error);
-    }
-
-    pub(crate) fn stopped_by(&self) -> Option<&Error> {
-        self.stopped_by.as_ref()
     }
 
     /// Starts the timeout, if it has not started.
@@ -185,8 +117,8 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     pub(crate) fn next(&mut self, wake: Option<Instant>) -> Step {
         self.start();
         loop {
-            // The task stays in the map while it is polled, so that a panic in a user's middleware does not lose it.
-            let Some((&turn, _)) = self.tasks.first_key_value() else {
+            // The task stays in the queue while it is polled, so that a panic in a user's middleware does not lose it.
+            let Some(turn) = self.queue.first() else {
                 return Step::Finished;
             };
             if let Some(error) = self.stop_error() {
@@ -194,7 +126,12 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             }
             let now = self.clock.now();
             let next = self.next_poll(turn, now);
-            if !self.is_slot_wanted(turn, next, now) {
+            // A task that is due reserves a slot, whether or not the client is ready for its poll.
+            let reserves = self.slot.is_none()
+                && turn.due <= now
+                && matches!(next, NextPoll::At { .. })
+                && self.requests.throttle().pause(now).is_none();
+            if !reserves {
                 let (NextPoll::At { time, .. }
                 | NextPoll::FinalAt(time)
                 | NextPoll::TimedOutAt(time)) = next;
@@ -250,7 +187,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             Some(slot) => self.slot.insert(throttle.keep(slot, now)).time,
             None => throttle.ready_at(now),
         };
-        let task_polled = self.tasks.get(&turn).is_some_and(|task| task.is_polled);
+        let task_polled = self.queue.get(turn).is_some_and(|task| task.is_polled);
         let limit = self.deadline().map(|deadline| TimeLimit {
             deadline,
             is_zero: self.timeout.is_some_and(|timeout| timeout.is_zero()),
@@ -265,15 +202,6 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             ready,
             limit,
         })
-    }
-
-    /// Returns whether it is time to reserve a slot: the task is due, although the client may not be ready for it.
-    fn is_slot_wanted(&self, turn: Turn, next: NextPoll, now: Instant) -> bool {
-        let is_paused = || self.requests.throttle().pause(now).is_some();
-        match next {
-            NextPoll::At { .. } => self.slot.is_none() && turn.due <= now && !is_paused(),
-            NextPoll::FinalAt(_) | NextPoll::TimedOutAt(_) => false,
-        }
     }
 
     /// Returns the deadline of a request that begins now.
@@ -300,13 +228,13 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
                 self.requests.poll(turn.task_id, deadline)
             }
         };
-        self.tasks.get_mut(&turn)?.is_polled = true;
+        self.queue.get_mut(turn)?.is_polled = true;
         Some(result)
     }
 
     fn on_progress(&mut self, turn: Turn, progress: Progress) -> Option<Update> {
         self.successes += 1;
-        let task = self.tasks.get_mut(&turn)?;
+        let task = self.queue.get_mut(turn)?;
         task.errors = None;
         let changed = task.progress.replace(progress) != Some(progress);
         if progress.status.is_terminal() {
@@ -327,7 +255,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         let now = self.clock.now();
         let consequence = consequence(&failed);
         let error = failed.error;
-        let task = self.tasks.get_mut(&turn)?;
+        let task = self.queue.get_mut(turn)?;
         let mut streak = task
             .errors
             .as_ref()
@@ -342,23 +270,23 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
                 return None;
             }
             Consequence::BackOff | Consequence::EndTask => {}
-            Consequence::EndAll => self.stop(error.clone()),
+            Consequence::EndAll => self.stopped_by = Some(error.clone()),
         }
         Some(self.finish(turn, Err(error)))
     }
 
     /// Schedules the next poll of a task: after its interval, or when the service demanded it.
     fn schedule(&mut self, turn: Turn, outcome: Outcome, retry_after: Duration) {
-        if let Some(mut task) = self.tasks.remove(&turn) {
+        if let Some(mut task) = self.queue.remove(turn) {
             task.interval = self.policy.next_interval(task.interval, outcome);
             let delay = task.interval.max(retry_after);
             let due = later(self.clock.now(), delay);
-            self.insert(due, turn.task_id, task);
+            self.queue.insert(turn.task_id, task, due);
         }
     }
 
     fn finish(&mut self, turn: Turn, result: Result<Progress, Error>) -> Update {
-        self.tasks.remove(&turn);
+        self.queue.remove(turn);
         self.finished += 1;
         Update {
             task_id: turn.task_id,
@@ -368,7 +296,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
 
     fn wait_timeout(&self, turn: Turn) -> Error {
         let now = self.clock.now();
-        let task = self.tasks.get(&turn);
+        let task = self.queue.get(turn);
         let errors = task.and_then(|task| task.errors.as_ref());
         Error::WaitTimeout {
             task_id: turn.task_id,

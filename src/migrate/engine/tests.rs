@@ -259,7 +259,7 @@ fn permanent_error_concerns_one_task() {
         (2000, "created 2 as 1"),
     ]);
     assert_eq!(fixture.events(), expected);
-    assert!(fixture.engine.scheduler.stopped_by().is_none());
+    assert!(fixture.engine.scheduler.stopped_by.is_none());
 }
 
 #[test]
@@ -307,7 +307,8 @@ fn ban_stops_everything() {
         fixture
             .engine
             .scheduler
-            .stopped_by()
+            .stopped_by
+            .as_ref()
             .is_some_and(Error::is_banned)
     );
     assert_eq!(fixture.engine.taken, 1);
