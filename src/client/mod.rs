@@ -83,9 +83,9 @@ impl Client {
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
     /// Returns the task's id.
     ///
-    /// Not idempotent: two requests would be two tasks. It is therefore retried only if the error is transient and cannot
-    /// have taken effect: the connection or the token request failed before it was sent, the service responded with 429
-    /// or 503, or the token was refused.
+    /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
+    /// the connection or the token request failed before it was sent, the response was 408, 421, 425, 429 or 503, or the
+    /// token was refused.
     ///
     /// ```
     /// # use pan123_offline::{Client, NewTask, testing::Service};

@@ -70,7 +70,7 @@ fn task_may_exist_after_a_damaged_response() {
     assert!(error.may_have_taken_effect(), "{error:?}");
 }
 
-/// A server that does not complete the handshake. Only a closed connection is retried in time.
+/// A server that does not complete the handshake. Only a broken connection is retried in time.
 #[test]
 fn no_task_exists_after_a_failed_handshake() {
     const NOTHING: &[u8] = b"";
@@ -102,7 +102,7 @@ fn no_task_exists_after_a_failed_handshake() {
         let builder = builder(format!("https://{address}")).timeout(timeout);
         let client = builder.retries(1).build().unwrap();
         let error = error_of(&client, name, expected, false);
-        assert!(error.is_transient(), "{name}");
+        assert!(error.is_transient(), "{name}: {error:?}");
         assert_eq!(count.load(Ordering::SeqCst), connections, "{name}");
     });
 }
