@@ -39,8 +39,14 @@
 //!
 //! [`Error`] has a variant for each layer. A caller decides by [`Error::is_transient`], [`Error::is_unauthorized`],
 //! [`Error::is_banned`], [`Error::is_rate_limited`] and [`Error::code`]. A response without a `code` is an error, never
-//! a success. [`docs::errors`] says what to do about each, and [`docs::faults`] lists the result of each fault.
-//! [`docs::tokens`] and [`docs::waiting`] have the details of the rest.
+//! a success.
+//!
+//! # Reference
+//!
+//! * [`docs::errors`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/errors/): errors, codes and retries.
+//! * [`docs::faults`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/faults/): the result of each fault.
+//! * [`docs::tokens`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/tokens/): access tokens.
+//! * [`docs::waiting`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/waiting/): polls and their ends.
 //!
 //! # Features
 //!
@@ -68,6 +74,7 @@ mod auth;
 mod callback;
 mod client;
 mod credentials;
+#[cfg(any(docsrs, doctest))]
 pub mod docs;
 mod endpoints;
 mod envelope;

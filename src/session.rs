@@ -59,7 +59,9 @@ impl Session {
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
         self.call_with_retries(Idempotency::Idempotent, |options| {
-            let token = self.auth.request(&self.transport, self.deadline(options))?;
+            let token = self
+                .auth
+                .request_token(&self.transport, self.deadline(options))?;
             Ok(token.access_token().clone())
         })
     }

@@ -51,6 +51,20 @@ fn decodes_the_documented_sample() {
 }
 
 #[test]
+fn deserializes_as_from_slice_decodes() {
+    let expected = Callback::from_slice(SAMPLE).unwrap();
+    let value: Value = serde_json::from_slice(SAMPLE).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Callback>(SAMPLE).unwrap(),
+        expected
+    );
+    assert_eq!(serde_json::from_value::<Callback>(value).unwrap(), expected);
+    for body in ["[]", r#"["u",0,"",null,1]"#, r#"{"url":"u"}"#] {
+        assert!(serde_json::from_str::<Callback>(body).is_err(), "{body}");
+    }
+}
+
+#[test]
 fn reads_the_reason_in_either_spelling() {
     for (change, expected) in [
         (json!({"failReason": "not an image"}), Some("not an image")),

@@ -112,6 +112,12 @@ fn progress_serializes_as_the_service_writes_it() {
     let text = serde_json::to_string(&RUNNING).unwrap();
     assert_eq!(text, r#"{"status":0,"process":37}"#);
     assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), RUNNING);
+    assert_eq!(serde_json::to_string(&RUNNING.status).unwrap(), "0");
+    for json in ["2", "2.0", "\"2\""] {
+        let status: Status = serde_json::from_str(json).unwrap();
+        assert_eq!(status, Status::Succeeded, "{json}");
+    }
+    assert!(serde_json::from_str::<Status>("2.5").is_err());
 }
 
 #[test]

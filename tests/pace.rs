@@ -379,7 +379,7 @@ fn all_users_of_a_client_keep_one_pace() {
         }
         let tasks = (0..3).map(|number| NewTask::new(format!("https://example.org/{number}.png")));
         let migration = client.migrate(tasks.collect::<Vec<_>>()).create_gap(ms(10));
-        let is_end = |event: &MigrationEvent| matches!(event, MigrationEvent::Update(update) if update.is_end());
+        let is_end = |event: &MigrationEvent| matches!(event, MigrationEvent::Update { update, .. } if update.is_end());
         scope.spawn(move || assert_eq!(migration.filter(is_end).count(), 3));
     });
     let requests = service.requests();

@@ -6,8 +6,9 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use pan123_offline::{
-    AccessToken, ApiError, Client, ClientBuilder, ConfigError, DecodeError, Envelope, Error,
-    ErrorCode, HttpError, Progress, Status, TransportError, TransportErrorKind,
+    AccessToken, ApiError, Callback, CallbackStatus, Client, ClientBuilder, ConfigError,
+    DecodeError, Envelope, Error, ErrorCode, HttpError, NewTask, Progress, Status, TransportError,
+    TransportErrorKind,
 };
 
 fn send_and_unpin<T: Send + Unpin + 'static>() {}
@@ -25,10 +26,11 @@ fn types_have_their_auto_traits() {
     all::<Progress>();
     all::<Status>();
     all::<TransportErrorKind>();
+    all::<Client>();
+    all::<NewTask>();
+    all::<Callback>();
 
-    // A cause may be any error of another library, ureq's agent has connectors, and a builder has
-    // closures.
-    all_but_unwind_safe::<Client>();
+    // A cause may be any error of another library, and a builder has closures.
     all_but_unwind_safe::<DecodeError>();
     all_but_unwind_safe::<Error>();
     all_but_unwind_safe::<TransportError>();
@@ -39,6 +41,9 @@ fn types_have_their_auto_traits() {
 fn types_have_their_common_traits() {
     fn value<T: Clone + Eq + std::fmt::Debug>() {}
     fn small<T: Copy + Eq + std::hash::Hash + std::fmt::Debug>() {}
+    fn hashed<T: Clone + Eq + std::hash::Hash + std::fmt::Debug>() {}
+    fn serialized<T: serde::Serialize + serde::de::DeserializeOwned>() {}
+    fn deserialized<T: serde::de::DeserializeOwned>() {}
     fn shown<T: std::fmt::Display>() {}
     fn error<T: std::error::Error + Clone>() {}
 
@@ -46,6 +51,13 @@ fn types_have_their_common_traits() {
     small::<Progress>();
     small::<Status>();
     small::<TransportErrorKind>();
+    small::<CallbackStatus>();
+    hashed::<Callback>();
+    hashed::<Envelope<Progress>>();
+    hashed::<NewTask>();
+    serialized::<Progress>();
+    serialized::<Status>();
+    deserialized::<Callback>();
     value::<AccessToken>();
     value::<ApiError>();
     value::<ConfigError>();
@@ -186,6 +198,23 @@ fn errors_are_plain_structs() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A program reads and sets the fields of a task, and makes one from a text.
+#[test]
+fn new_task_is_a_plain_struct() {
+    let mut task = NewTask::new("https://example.org/cat.png").directory("7");
+    task.file_name = Some("cat-1.png".to_owned());
+    assert_eq!(task.url, "https://example.org/cat.png");
+    assert_eq!(task.directory.as_deref(), Some("7"));
+    assert_eq!(task.callback_url, None);
+    task.validate().unwrap();
+    task.file_name = Some("cat.txt".to_owned());
+    assert!(matches!(task.validate(), Err(Error::Config(error)) if error.setting == "file_name"));
+    for task in [NewTask::from("u"), NewTask::from("u".to_owned())] {
+        assert_eq!(task, NewTask::new("u"));
+    }
+    assert_eq!(AccessToken::from(&"t".to_owned()), AccessToken::from("t"));
 }
 
 /// Set by the parent for its child: the base URL.

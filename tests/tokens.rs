@@ -164,7 +164,7 @@ fn request_access_token_always_requests_one_and_keeps_it() {
     let error = support::client(&service).request_access_token();
     assert_eq!(
         error.unwrap_err().to_string(),
-        "setting `credentials`: they are missing: a token is requested with them only"
+        "setting `credentials`: they are missing, and a token can be requested with them only"
     );
 }
 

@@ -182,7 +182,7 @@ fn floor(base_url: &str, path: &Path) {
         file.write_all(&[b'x'; RECORD_LEN]).unwrap();
         match event {
             MigrationEvent::Creating { .. } => file.sync_data().unwrap(),
-            MigrationEvent::Update(update) => ends += usize::from(update.is_end()),
+            MigrationEvent::Update { update, .. } => ends += usize::from(update.is_end()),
             _ => {}
         }
     }

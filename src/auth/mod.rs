@@ -102,8 +102,13 @@ impl Auth {
         self.obtain(state, transport, deadline)
     }
 
-    /// Requests a new token, and keeps it.
-    pub(crate) fn request(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
+    /// Requests a new token, whether or not there is one, and keeps it. The once-a-minute limit does not apply; the pause
+    /// after a failure does.
+    pub(crate) fn request_token(
+        &self,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
         let mut state = self.lock();
         if state.is_refreshing {
             state = self.wait_for_refresh(state, deadline)?;
@@ -168,7 +173,7 @@ impl Auth {
         deadline: Instant,
     ) -> Result<Arc<Token>> {
         let Some(login) = &self.login else {
-            let reason = "they are missing: a token is requested with them only";
+            let reason = "they are missing, and a token can be requested with them only";
             return Err(Error::config("credentials", reason));
         };
         state.is_refreshing = true;

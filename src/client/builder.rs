@@ -130,6 +130,33 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// Creates a builder with the settings of the environment, as [`Client::from_env`] lists them, and with every other
+    /// setting at its default. A setter that is called afterwards replaces the value of the environment.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use pan123_offline::ClientBuilder;
+    ///
+    /// let client = ClientBuilder::from_env()?.timeout(Duration::from_secs(10)).build()?;
+    /// # Ok::<(), pan123_offline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the variable that is missing or not Unicode.
+    pub fn from_env() -> Result<Self> {
+        let variable =
+            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
+        let mut builder = Self {
+            login: Some(Login::from_env(variable)?),
+            ..Self::default()
+        };
+        let name = "PAN123_BASE_URL";
+        if let Some(value) = variable(name)? {
+            builder.base_url = Setting { name, value };
+        }
+        Ok(builder)
+    }
+
     /// Sets the access token. It is used for every call and never replaced. No default: a client needs this or
     /// [`credentials`](Self::credentials); of both, the one set last counts.
     pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
@@ -270,21 +297,6 @@ impl ClientBuilder {
             created,
         };
         Ok(Client(Arc::new(Endpoints::new(session))))
-    }
-
-    /// Returns the settings of the environment. An empty variable counts as absent.
-    pub(crate) fn from_env() -> Result<Self> {
-        let variable =
-            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
-        let mut builder = Self {
-            login: Some(Login::from_env(variable)?),
-            ..Self::default()
-        };
-        let name = "PAN123_BASE_URL";
-        if let Some(value) = variable(name)? {
-            builder.base_url = Setting { name, value };
-        }
-        Ok(builder)
     }
 }
 

@@ -3,6 +3,7 @@
 mod builder;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 pub use self::builder::ClientBuilder;
@@ -45,7 +46,7 @@ impl Client {
 
     /// Creates a client from environment variables: `PAN123_ACCESS_TOKEN`, or `PAN123_CLIENT_ID` and
     /// `PAN123_CLIENT_SECRET` with `PAN123_TOKEN_CACHE` as their [cache file](crate::Credentials::cache_file);
-    /// and `PAN123_BASE_URL`. An empty variable counts as absent.
+    /// and `PAN123_BASE_URL`. An empty variable counts as absent. [`ClientBuilder::from_env`] adds other settings.
     ///
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or cannot work.
@@ -150,15 +151,18 @@ impl Client {
     /// let urls = ["https://example.org/cat.png", "https://example.org/dog.png"];
     /// for event in client.migrate(urls.map(NewTask::new)).create_gap(Duration::from_millis(200)) {
     ///     match event {
-    ///         MigrationEvent::Created { index, task_id } => println!("{}: task {task_id}", urls[index]),
-    ///         MigrationEvent::NotCreated { index, error } => println!("{}: {error}", urls[index]),
-    ///         MigrationEvent::Update(update) => println!("task {}: {:?}", update.task_id, update.result),
+    ///         MigrationEvent::Created { index, task_id, .. } => println!("{}: task {task_id}", urls[index]),
+    ///         MigrationEvent::NotCreated { index, error, .. } => println!("{}: {error}", urls[index]),
+    ///         MigrationEvent::Update { update, .. } => println!("task {}: {:?}", update.task_id, update.result),
     ///         _ => {}
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn migrate<I: IntoIterator<Item = NewTask>>(&self, tasks: I) -> Migration<I::IntoIter> {
+    pub fn migrate<I: IntoIterator<Item: Into<NewTask>>>(
+        &self,
+        tasks: I,
+    ) -> Migration<I::IntoIter> {
         Migration::new(Arc::clone(&self.0), tasks.into_iter())
     }
 
@@ -172,15 +176,15 @@ impl Client {
         self.0.session.access_token()
     }
 
-    /// Requests a new access token for the [credentials](crate::Credentials) and keeps it, in this client and in the
-    /// cache file, whether there is a token already or not. For a login that a person asks for: every further token may
-    /// invalidate one of another program.
+    /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
+    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
+    /// so a request may invalidate the token of another program.
     ///
-    /// It does not wait for the minute between two replacements, and counts for it. While token requests are paused,
-    /// after rejected credentials or other errors, it sends nothing and returns that error.
+    /// It does not wait for the minute between two replacements, and counts as one. For 10 minutes after the service
+    /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
     ///
     /// # Errors
-    /// * [`Error::Config`]: the client has no credentials.
+    /// * [`Error::Config`]: the client has an access token and no credentials.
     /// * Those of [`get_process`](Self::get_process), for the token request.
     pub fn request_access_token(&self) -> Result<AccessToken> {
         self.0.session.request_access_token()
@@ -193,6 +197,10 @@ impl Client {
         self.0.session.auth.cache_error()
     }
 }
+
+// A lock that a panic has poisoned is used again, and what it guards is valid between any two steps.
+impl UnwindSafe for Client {}
+impl RefUnwindSafe for Client {}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

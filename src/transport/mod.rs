@@ -2,7 +2,6 @@
 
 mod base_url;
 mod config;
-mod connector;
 mod error;
 mod resolver;
 
@@ -20,8 +19,7 @@ use ureq::{Agent, Body, SendBody};
 pub(crate) use self::base_url::BaseUrl;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::config::{agent_config, connect_timeout};
-use self::connector::ProxyConnector;
-use self::error::{body_error, needs_new_lookup, transport_error};
+use self::error::{body_error, lookup_error, needs_new_lookup, transport_error};
 use self::resolver::CachingResolver;
 use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
@@ -32,9 +30,6 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 /// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The max number of lookups for one request.
-const MAX_LOOKUPS: u32 = 3;
-
 /// Initial capacity for the body of a response, which most bodies fit into.
 const BODY_CAPACITY: usize = 512;
 
@@ -44,6 +39,7 @@ pub(crate) struct Transport {
     agent: Agent,
     resolver: CachingResolver,
     base_url: BaseUrl,
+    timeout: Duration,
     connect_timeout: Duration,
     headers: HeaderMap,
 }
@@ -109,6 +105,7 @@ impl Transport {
         let TransportSettings {
             base_url,
             user_agent,
+            timeout,
             connect_timeout,
             ..
         } = settings;
@@ -128,16 +125,13 @@ impl Transport {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, user_agent);
 
-        let resolver = CachingResolver::new(base_url.join("/")?);
-        let agent = if config.proxy().is_some() {
-            Agent::with_parts(config, ProxyConnector::default(), resolver.clone())
-        } else {
-            Agent::with_parts(config, DefaultConnector::default(), resolver.clone())
-        };
+        let resolver = CachingResolver::default();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver.clone());
         Ok(Self {
             agent,
             resolver,
             base_url,
+            timeout,
             connect_timeout,
             headers,
         })
@@ -174,19 +168,7 @@ impl Transport {
         connection: Connection,
     ) -> Result<Response> {
         let mut body_taken = request.body.map(|_| false);
-        let mut run = || self.run(template, request, deadline, connection, &mut body_taken);
-        let mut result = run();
-        // Again if another thread's failed connection has made the addresses expire in the
-        // meantime. Limited, because a middleware can return the same error.
-        for _ in 0..MAX_LOOKUPS {
-            if !self.is_lookup_needed(&result) {
-                break;
-            }
-            result = match self.resolver.refresh(deadline) {
-                Ok(()) => run(),
-                Err(error) => Err(error),
-            };
-        }
+        let result = self.run(template, request, deadline, connection, &mut body_taken);
         let mut response = match result {
             Ok(response) => response,
             Err(error) => return Err(self.error(error, body_taken)),
@@ -214,11 +196,6 @@ impl Transport {
         })
     }
 
-    fn is_lookup_needed<T>(&self, result: &std::result::Result<T, ureq::Error>) -> bool {
-        let error = result.as_ref().err();
-        error.is_some_and(|error| self.resolver.is_lookup_needed(error))
-    }
-
     /// Sends a request. Sets `body_taken` if ureq began to read its body.
     fn run(
         &self,
@@ -228,26 +205,20 @@ impl Transport {
         connection: Connection,
         body_taken: &mut Option<bool>,
     ) -> std::result::Result<http::Response<Body>, ureq::Error> {
-        let mut message = template.0.clone();
+        let mut message = self.configure(template.0.clone(), deadline, connection);
         *message.uri_mut() = request.endpoint.0.clone();
         let Some(bytes) = request.body else {
-            return self
-                .agent
-                .run(self.configure(message, deadline, connection));
+            return self.agent.run(message);
         };
         *message.method_mut() = Method::POST;
-        message
-            .headers_mut()
-            .insert(CONTENT_LENGTH, bytes.len().into());
-        let mut body = ObservedBody {
+        let headers = message.headers_mut();
+        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        let mut observed = ObservedBody {
             bytes,
             taken: body_taken,
         };
-        let (parts, ()) = self.configure(message, deadline, connection).into_parts();
-        self.agent.run(http::Request::from_parts(
-            parts,
-            SendBody::from_reader(&mut body),
-        ))
+        let body = SendBody::from_reader(&mut observed);
+        self.agent.run(message.map(|()| body))
     }
 
     fn configure(
@@ -257,29 +228,44 @@ impl Transport {
         connection: Connection,
     ) -> http::Request<()> {
         let timeout = deadline.saturating_duration_since(Instant::now());
+        // With the agent's own configuration ureq keeps the prepared one of rustls, and copies nothing.
+        if connection == Connection::Pooled && timeout >= self.timeout - self.timeout / 1024 {
+            return message;
+        }
         let config = self
             .agent
             .configure_request(message)
             .timeout_global(Some(timeout))
             .timeout_connect(Some(connect_timeout(self.connect_timeout, timeout)));
-        match connection {
-            Connection::Pooled => config.build(),
-            Connection::Own => config.max_idle_age(Duration::ZERO).build(),
+        if connection == Connection::Pooled {
+            return config.build();
         }
+        // ureq uses its pool only for requests with the agent's buffer sizes. `max_idle_age` alone would close the idle
+        // connections; it tells the resolver that this request makes a new one.
+        config
+            .output_buffer_size(self.agent.config().output_buffer_size() + 1)
+            .max_idle_age(Duration::ZERO)
+            .build()
     }
 
     fn error(&self, error: ureq::Error, body_taken: Option<bool>) -> Error {
         if needs_new_lookup(&error) {
             self.resolver.expire();
         }
-        let host = match self.agent.config().proxy() {
-            Some(proxy) => format!(
-                "{} through the proxy {}:{}",
-                self.base_url.authority(),
-                proxy.host(),
-                proxy.port()
-            ),
-            None => self.base_url.authority().to_owned(),
+        let service = self.base_url.authority();
+        let host = match (lookup_error(&error), self.agent.config().proxy()) {
+            (Some(lookup), Some(proxy)) if lookup.host == proxy.host() => {
+                format!("the proxy {}", lookup.host)
+            }
+            (Some(lookup), _) => lookup.host.clone(),
+            (None, Some(proxy)) => {
+                format!(
+                    "{service} through the proxy {}:{}",
+                    proxy.host(),
+                    proxy.port()
+                )
+            }
+            (None, None) => service.to_owned(),
         };
         transport_error(error, &host, body_taken)
     }

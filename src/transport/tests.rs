@@ -4,7 +4,6 @@ use std::io;
 
 use ureq::Timeout;
 
-use super::resolver::LookupError;
 use super::*;
 use crate::error::TransportErrorKind as Kind;
 
@@ -14,9 +13,8 @@ fn converts_errors_of_ureq() {
     use ureq::Error as E;
 
     let io = |kind: io::ErrorKind| E::Io(kind.into());
-    let lookup = E::Io(io::Error::other(LookupError::from(io::Error::other(
-        "Name or service not known",
-    ))));
+    let rustls = |text: &str| E::Io(io::Error::new(io::ErrorKind::InvalidData, text));
+    let broken = "the TLS connection to host broke; try again, or check the base URL";
     let waiting = "timed out waiting for the response of host; raise `timeout`, or try again later";
     let closed = "the connection to host ended before the response was complete; try again";
     let connect = "cannot connect to host; check the address and the network";
@@ -24,18 +22,10 @@ fn converts_errors_of_ureq() {
     let dns = "cannot look up host; check its name and the network";
     let connecting =
         "timed out connecting to host; raise `connect_timeout` or `timeout`, or try again later";
-    let looking_up =
-        "timed out looking up host; check the name server, raise `timeout`, or try again later";
     let proxy = "the proxy did not connect to host; check its address and credentials";
     let long = "the response header of host is longer than 8 KiB; check the base URL";
     let other = "the request to host failed";
     for (error, kind, sent, text) in [
-        (
-            E::Timeout(Timeout::Resolve),
-            Kind::Timeout,
-            false,
-            looking_up,
-        ),
         (
             E::Timeout(Timeout::Connect),
             Kind::Timeout,
@@ -46,7 +36,6 @@ fn converts_errors_of_ureq() {
         (E::Timeout(Timeout::RecvBody), Kind::Timeout, true, waiting),
         (io(io::ErrorKind::TimedOut), Kind::Timeout, true, waiting),
         (E::HostNotFound, Kind::Dns, false, dns),
-        (lookup, Kind::Dns, false, dns),
         (E::ConnectionFailed, Kind::Connect, false, connect),
         (
             io(io::ErrorKind::ConnectionRefused),
@@ -74,7 +63,36 @@ fn converts_errors_of_ureq() {
             proxy,
         ),
         (E::Tls("no certificate"), Kind::Tls, false, tls),
-        (io(io::ErrorKind::InvalidData), Kind::Tls, false, tls),
+        (
+            rustls("invalid peer certificate: UnknownIssuer"),
+            Kind::Tls,
+            false,
+            tls,
+        ),
+        (
+            rustls("peer is incompatible: ServerDoesNotSupportTls12Or13"),
+            Kind::Tls,
+            false,
+            tls,
+        ),
+        (
+            rustls("received fatal alert: ProtocolVersion"),
+            Kind::Tls,
+            false,
+            tls,
+        ),
+        (
+            rustls("received fatal alert: HandshakeFailure"),
+            Kind::Closed,
+            true,
+            broken,
+        ),
+        (
+            rustls("cannot decrypt peer's message"),
+            Kind::Closed,
+            true,
+            broken,
+        ),
         (
             io(io::ErrorKind::ConnectionReset),
             Kind::Closed,

@@ -164,7 +164,7 @@ impl<V: View> Run<V> {
             MigrationEvent::Created { task_id, .. } => self.created(task_id)?,
             MigrationEvent::Delayed { error, delay, .. } => self.delayed(&error, delay)?,
             MigrationEvent::NotCreated { error, .. } => self.not_created(&error)?,
-            MigrationEvent::Update(update) => self.update(&update)?,
+            MigrationEvent::Update { update, .. } => self.update(&update)?,
             _ => {}
         }
         if self.progress.failures >= max_failures && !self.is_stopped {
