@@ -56,7 +56,7 @@ impl Session {
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
         self.retry(Idempotency::Idempotent, |deadline, _| {
-            let token = self.auth.request(&self.transport, deadline)?;
+            let token = self.auth.request_token(&self.transport, deadline)?;
             Ok(token.access_token().clone())
         })
     }

@@ -164,7 +164,7 @@ fn request_access_token_always_requests_one_and_keeps_it() {
     let error = support::client(&service).request_access_token();
     assert_eq!(
         error.unwrap_err().to_string(),
-        "setting `credentials`: they are missing: a token is requested with them only"
+        "setting `credentials`: they are missing, and a token can be requested with them only"
     );
 }
 
@@ -370,6 +370,20 @@ fn concurrent_calls_share_one_token_request() {
         }
     });
     assert_eq!(token_requests(&service).len(), 1);
+}
+
+#[test]
+fn concurrent_calls_share_the_error_of_one_token_request() {
+    let service = service();
+    let client = client(&service, credentials());
+    let slow = Reply::new(404).delay(Duration::from_secs(1));
+    service.reply_with(move |_| Some(slow.clone()));
+    support::side_by_side(0..8, |_| {
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(error.http_status(), Some(404));
+    });
+    // One more on a machine on which a thread starts a second late; four if each thread requested one by itself.
+    assert!((1..=2).contains(&service.request_count()));
 }
 
 /// Two calls send the same token, and both get a 401. The second 401 arrives after the token was

@@ -128,21 +128,4 @@ mod tests {
             "a token ends the backoff"
         );
     }
-
-    #[test]
-    fn pauses_after_rejected_credentials_and_by_retry_after() {
-        let now = Instant::now();
-        let mut limiter = Limiter::default();
-        limiter.record_rejection(now);
-        assert_eq!(limiter.delay(now), seconds(600));
-        for (retry_after, expected) in [
-            (seconds(7), seconds(7)),
-            (seconds(3600), seconds(3600)),
-            (Duration::MAX, Duration::ZERO),
-        ] {
-            let mut limiter = Limiter::default();
-            limiter.record_failure(Some(retry_after), now);
-            assert_eq!(limiter.delay(now), expected);
-        }
-    }
 }

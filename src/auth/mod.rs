@@ -6,7 +6,6 @@ mod cache;
 mod limiter;
 mod request;
 mod state;
-mod token;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,8 +14,8 @@ use self::cache::TokenCache;
 pub use self::cache::TokenCacheError;
 pub(crate) use self::request::decode_response;
 use self::request::request_token;
+pub(crate) use self::state::Token;
 use self::state::{Reason, State};
-pub(crate) use self::token::Token;
 use crate::credentials::{AccessToken, Credentials};
 use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
 use crate::transport::Transport;
@@ -98,12 +97,17 @@ impl Auth {
             return Err(error.clone());
         }
         let mut state = self.lock();
-        state.refuse(refused, error);
+        state.refuse(refused.access_token(), refused.is_accepted(), error);
         self.obtain(state, transport, deadline)
     }
 
-    /// Requests a new token, and keeps it.
-    pub(crate) fn request(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
+    /// Requests a new token, whether or not there is one, and keeps it. The once-a-minute limit does not apply; the pause
+    /// after a failure does.
+    pub(crate) fn request_token(
+        &self,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
         let mut state = self.lock();
         if state.is_refreshing {
             state = self.wait_for_refresh(state, deadline)?;
@@ -168,43 +172,31 @@ impl Auth {
         deadline: Instant,
     ) -> Result<Arc<Token>> {
         let Some(login) = &self.login else {
-            let reason = "they are missing: a token is requested with them only";
+            let reason = "they are missing, and a token can be requested with them only";
             return Err(Error::config("credentials", reason));
         };
         state.is_refreshing = true;
+        state.cache_error = None;
         drop(state);
         let _refreshing = Refreshing(self);
-        let mut cache_error = None;
-        let result = self
-            .find_token(login, reason, transport, deadline, &mut cache_error)
-            .and_then(|token| Token::new(token, transport));
-
-        let mut state = self.lock();
-        state.cache_error = cache_error;
-        if let Ok(token) = &result {
-            state.set_current(Arc::clone(token));
-        }
-        result
+        let token = self.find_token(login, reason, transport, deadline)?;
+        let token = Token::new(token, transport)?;
+        self.lock().set_current(Arc::clone(&token));
+        Ok(token)
     }
 
-    /// Returns a token of the cache, or a new one. `cache_error` gets the last error of the cache.
+    /// Returns a token of the cache, or a new one.
     fn find_token(
         &self,
         Login { credentials, cache }: &Login,
         reason: Reason,
         transport: &Transport,
         deadline: Instant,
-        cache_error: &mut Option<TokenCacheError>,
     ) -> Result<AccessToken> {
-        let mut cached_token = || {
+        let cached_token = || {
             let cache = cache.as_ref().filter(|_| reason == Reason::NoToken)?;
-            match cache.read() {
-                Ok(token) => token.filter(|token| self.lock().is_usable(token)),
-                Err(error) => {
-                    *cache_error = Some(error);
-                    None
-                }
-            }
+            let token = self.keep_cache_error(cache.read())??;
+            self.lock().is_usable(&token).then_some(token)
         };
         // The file is complete at any time, so it is read without the lock first.
         if let Some(token) = cached_token() {
@@ -214,21 +206,30 @@ impl Auth {
             return Err(error);
         }
         let lock = cache.as_ref().map(|cache| cache.lock(deadline));
+        let _lock = lock.and_then(|lock| self.keep_cache_error(lock));
         // Another process may have stored a token while this one waited.
         if let Some(token) = cached_token() {
             return Ok(token);
-        }
-        if let Some(Err(error)) = &lock {
-            *cache_error = Some(error.clone());
         }
         self.lock().failure = None;
         let issued = request_token(credentials, transport, deadline);
         let token = self.lock().record_request(issued, Instant::now())?;
         // Without the lock, too: the file is replaced as a whole.
-        if let Some(Err(error)) = cache.as_ref().map(|cache| cache.write(&token)) {
-            *cache_error = Some(error);
+        if let Some(cache) = cache {
+            self.keep_cache_error(cache.write(&token));
         }
         Ok(token)
+    }
+
+    /// Returns the result, or keeps its error for [`cache_error()`](Self::cache_error).
+    fn keep_cache_error<T>(&self, result: std::result::Result<T, TokenCacheError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.lock().cache_error = Some(error);
+                None
+            }
+        }
     }
 }
 
@@ -241,6 +242,3 @@ impl Drop for Refreshing<'_> {
         self.0.refreshed.notify_all();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -183,15 +183,15 @@ impl Client {
         self.0.access_token()
     }
 
-    /// Requests a new access token for the [credentials](crate::Credentials) and keeps it, in this client and in the
-    /// cache file, whether there is a token already or not. For a login that a person asks for: every further token may
-    /// invalidate one of another program.
+    /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
+    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
+    /// so a request may invalidate the token of another program.
     ///
-    /// It does not wait for the minute between two replacements, and counts for it. While token requests are paused,
-    /// after rejected credentials or other errors, it sends nothing and returns that error.
+    /// It does not wait for the minute between two replacements, and counts as one. For 10 minutes after the service
+    /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
     ///
     /// # Errors
-    /// * [`Error::Config`]: the client has no credentials.
+    /// * [`Error::Config`]: the client has an access token and no credentials.
     /// * Those of [`get_process`](Self::get_process), for the token request.
     pub fn request_access_token(&self) -> Result<AccessToken> {
         self.0.request_access_token()

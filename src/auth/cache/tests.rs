@@ -118,25 +118,6 @@ fn writing_removes_no_file() {
 }
 
 #[test]
-fn waits_for_a_lock_until_the_deadline() {
-    let folder = Folder::new("locked");
-    let cache = folder.cache();
-    let held = cache.lock(in_a_minute()).unwrap();
-    let error = folder
-        .cache()
-        .lock(Instant::now() + Duration::from_millis(50))
-        .unwrap_err();
-    let path = cache.path.display();
-    assert_eq!(
-        error.to_string(),
-        format!("the token cache {path} is locked by another process")
-    );
-    drop(held);
-    // Between its fork and its exec, the child of another test has every lock of this process.
-    folder.cache().lock(in_a_minute()).unwrap();
-}
-
-#[test]
 fn rejects_what_is_not_a_regular_file() {
     let folder = Folder::new("no-file");
     let cache = folder.cache();
