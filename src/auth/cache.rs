@@ -86,9 +86,12 @@ impl TokenCache {
             return Err(self.error(message, None));
         }
         let mut text = Vec::new();
-        file.take(MAX_FILE_LEN)
+        file.take(MAX_FILE_LEN + 1)
             .read_to_end(&mut text)
             .map_err(failed)?;
+        if text.len() as u64 > MAX_FILE_LEN {
+            return Ok(None);
+        }
         let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
             return Ok(None);
         };
