@@ -135,6 +135,10 @@ impl TokenCache {
     pub(super) fn lock(&self, deadline: Instant) -> Result<File, TokenCacheError> {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.sibling(".lock");
+        if path.is_symlink() {
+            let reason = "its lock file is a link";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
             .map_err(failed)?;
         let remaining = |deadline: Instant| deadline.saturating_duration_since(Instant::now());

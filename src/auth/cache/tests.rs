@@ -213,4 +213,15 @@ mod unix {
         assert!(fs::metadata(&cache.path).unwrap().file_type().is_fifo());
         assert_eq!(folder.names(), ["token"], "no temporary file");
     }
+
+    #[test]
+    fn does_not_follow_a_lock_that_is_a_link() {
+        let folder = Folder::new("lock-link");
+        let cache = folder.cache();
+        let target = folder.0.join("target");
+        symlink(&target, cache.sibling(".lock")).unwrap();
+        let text = format!("{:?}", cache.lock(in_a_minute()).unwrap_err());
+        assert!(text.contains("its lock file is a link"), "{text}");
+        assert!(!target.exists());
+    }
 }
