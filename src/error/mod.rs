@@ -94,7 +94,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(e) => e.is_transient(),
+            Self::Transport(e) => e.kind.is_transient(),
             Self::Http(e) => is_transient_status(e.status),
             Self::Api(e) => e.is_transient(),
             Self::Config(_)

@@ -13,8 +13,6 @@ pub struct TransportError {
     /// The failure in words, with the host, and what to do.
     pub message: String,
     pub(super) delivery: Delivery,
-    /// Whether the same request fails again, although the kind is a transient one.
-    is_permanent: bool,
     source: Option<Cause>,
 }
 
@@ -29,19 +27,8 @@ impl TransportError {
             kind,
             message: message.into(),
             delivery,
-            is_permanent: false,
             source,
         }
-    }
-
-    /// Marks an error of a transient kind as permanent.
-    pub(crate) fn permanent(mut self) -> Self {
-        self.is_permanent = true;
-        self
-    }
-
-    pub(super) fn is_transient(&self) -> bool {
-        self.kind.is_transient() && !self.is_permanent
     }
 }
 
@@ -65,8 +52,10 @@ pub enum TransportErrorKind {
     Dns,
     /// The host cannot be connected to.
     Connect,
-    /// The proxy cannot be reached, or refused. Permanent if it demands other credentials (HTTP 407).
+    /// The proxy refused, or did not respond.
     Proxy,
+    /// The proxy wants credentials, or other ones: it responded with HTTP 407.
+    ProxyAuthentication,
     /// TLS failed: usually a certificate that is not trusted, expired, or for another name.
     Tls,
     /// The call's `timeout` or `connect_timeout` elapsed, or the timeout of a [`Migration`](crate::Migration) before the
@@ -81,10 +70,10 @@ pub enum TransportErrorKind {
 }
 
 impl TransportErrorKind {
-    fn is_transient(self) -> bool {
+    pub(super) fn is_transient(self) -> bool {
         match self {
             Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed => true,
-            Self::Tls | Self::Protocol | Self::Other => false,
+            Self::ProxyAuthentication | Self::Tls | Self::Protocol | Self::Other => false,
         }
     }
 }

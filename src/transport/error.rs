@@ -13,9 +13,6 @@ use crate::error::{Delivery, Error, TransportError, TransportErrorKind as Kind};
 pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option<bool>) -> Error {
     let (kind, may_be_sent) = classify(&error);
     let message = message(kind, &error, host);
-    // ureq has the proxy's status in this text only.
-    let is_proxy_auth =
-        matches!(&error, ureq::Error::ConnectProxyFailed(reason) if reason.contains("407"));
     // With an io::Error as the source a caller can ask for its kind.
     let source: Arc<dyn std::error::Error + Send + Sync> = match error {
         ureq::Error::Io(e) => Arc::new(e),
@@ -26,12 +23,7 @@ pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option
     } else {
         Delivery::NotSent
     };
-    let error = TransportError::new(kind, message, delivery, Some(source));
-    Error::Transport(if is_proxy_auth {
-        error.permanent()
-    } else {
-        error
-    })
+    Error::Transport(TransportError::new(kind, message, delivery, Some(source)))
 }
 
 /// Returns whether the next connection needs a new DNS lookup: connecting or TLS failed, or a timeout elapsed.
@@ -48,6 +40,9 @@ fn classify(error: &ureq::Error) -> (Kind, bool) {
         E::Timeout(_) => (Kind::Timeout, true),
         E::HostNotFound => (Kind::Dns, false),
         E::ConnectionFailed => (Kind::Connect, false),
+        E::ConnectProxyFailed(reason) if reason.contains("responded 407") => {
+            (Kind::ProxyAuthentication, false)
+        }
         E::ConnectProxyFailed(_) => (Kind::Proxy, false),
         E::Io(e) if lookup_error(error).is_some() => match e.kind() {
             io::ErrorKind::TimedOut => (Kind::Timeout, false),
@@ -138,6 +133,9 @@ fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
         }
         (Kind::Proxy, _) => {
             format!("the proxy did not connect to {host}; check its address and credentials")
+        }
+        (Kind::ProxyAuthentication, _) => {
+            format!("the proxy wants other credentials for {host}; set them in the proxy's URL")
         }
         (Kind::Tls, _) => {
             format!("no trusted TLS connection with {host}; check its certificate and the clock")
