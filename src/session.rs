@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::auth::{Auth, Token};
+use crate::auth::{Auth, Token, decode_response};
 use crate::credentials::AccessToken;
 use crate::error::Result;
 use crate::retry::{self, AttemptCause, AttemptError, Attempts, Idempotency, Retry};
@@ -46,6 +46,10 @@ impl Session {
 
     /// Returns the current access token, and requests one if there is none.
     pub(crate) fn access_token(&self) -> Result<AccessToken> {
+        // Also during a pause after a 429, for which only requests wait.
+        if let Some(token) = self.auth.current() {
+            return Ok(token.access_token().clone());
+        }
         self.call_with_retries(Idempotency::Idempotent, |options| {
             let token = self.ensure_token(self.deadline(options))?;
             Ok(token.access_token().clone())
@@ -57,11 +61,7 @@ impl Session {
         self.call_with_retries(Idempotency::Idempotent, |options| {
             let token = self
                 .auth
-                .request_token(&self.transport, self.deadline(options))
-                .map_err(|error| AttemptError {
-                    error,
-                    cause: AttemptCause::TokenRequest,
-                })?;
+                .request_token(&self.transport, self.deadline(options))?;
             Ok(token.access_token().clone())
         })
     }
@@ -95,9 +95,7 @@ impl Session {
         } else {
             Connection::Pooled
         };
-        let result =
-            self.auth
-                .send_authenticated(&self.transport, &token, request, deadline, connection);
+        let result = self.send(request, &token, deadline, connection);
         if let Err(AttemptError {
             error,
             cause: AttemptCause::Request,
@@ -106,6 +104,40 @@ impl Session {
             self.throttle.observe(error, self.now());
         }
         result
+    }
+
+    /// Sends one request with this token. A refused one is replaced for the next attempt.
+    fn send<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+        token: &Token,
+        deadline: Instant,
+        connection: Connection,
+    ) -> std::result::Result<T, AttemptError> {
+        let response = self
+            .transport
+            .send(token.template(), request, deadline, connection)?;
+        let error = match decode_response(&response, token.access_token().secret()) {
+            Ok(data) => {
+                token.mark_accepted();
+                return Ok(data);
+            }
+            Err(error) => error,
+        };
+        // A response with both 401 and 403 is a ban, after which no token is requested.
+        if !error.is_unauthorized() || error.is_banned() {
+            return Err(error.into());
+        }
+        match self.auth.replace(&self.transport, token, &error, deadline) {
+            Ok(_) => Err(AttemptError {
+                error,
+                cause: AttemptCause::TokenReplaced,
+            }),
+            Err(error) => Err(AttemptError {
+                error,
+                cause: AttemptCause::TokenRequest,
+            }),
+        }
     }
 
     /// The time since the client's creation.

@@ -180,6 +180,9 @@ impl Client {
     /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
     /// so a request may invalidate the token of another program.
     ///
+    /// It does not wait for the minute between two replacements, and counts as one. For 10 minutes after the service
+    /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
+    ///
     /// # Errors
     /// * [`Error::Config`]: the client has an access token and no credentials.
     /// * Those of [`get_process`](Self::get_process), for the token request.

@@ -128,7 +128,8 @@ pub(crate) fn classify(failed: &AttemptError) -> ErrorAction {
     let waits_too_long = error
         .retry_after()
         .is_some_and(|delay| delay > MAX_RETRY_AFTER);
-    if error.is_unauthorized() || error.is_banned() || (error.is_rate_limited() && waits_too_long) {
+    let is_refused = error.is_unauthorized() && !error.is_transient();
+    if is_refused || error.is_banned() || (error.is_rate_limited() && waits_too_long) {
         ErrorAction::EndAll
     } else if !waits_too_long && (error.is_transient() || is_undecodable) {
         ErrorAction::BackOff
