@@ -242,7 +242,7 @@ impl Crowd {
         Self { service, sent }
     }
 
-    /// Checks that there is one connection, and one more for each that a fault closed.
+    /// Checks that there is one connection, and two more for each that a fault closed: that of the replay, and the next.
     #[track_caller]
     fn check_connections(&self) {
         let sent = self.sent.lock().unwrap();
@@ -256,7 +256,7 @@ impl Crowd {
         }
         let connections = self.service.connection_count();
         assert!(
-            connections <= 1 + explained,
+            connections <= 1 + 2 * explained,
             "{connections} connections, but {explained} were closed"
         );
         assert!(
