@@ -8,7 +8,7 @@ mod tls;
 use std::time::Duration;
 
 use pan123_offline::testing::Reply;
-use pan123_offline::{Client, Error, TransportErrorKind};
+use pan123_offline::{Client, Error, NewTask, TransportErrorKind};
 use support::{RUNNING, TASK, all_texts, builder, service};
 use tls::TlsFront;
 
@@ -29,6 +29,18 @@ fn a_hundred_calls_share_one_tls_connection() {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
     assert_eq!(front.connections(), 1);
+}
+
+/// ureq prepares TLS once, for a request with the agent's own configuration.
+#[test]
+fn creation_resumes_the_tls_session_of_a_poll() {
+    let service = service();
+    let front = TlsFront::start(service.address(), |_| {});
+    let client = trusting(&front);
+    client.get_process(TASK).unwrap();
+    let task = NewTask::new("https://example.org/cat.png");
+    client.create_task(&task).unwrap();
+    assert_eq!((front.connections(), front.resumed()), (2, 1));
 }
 
 /// Every third response is the last of its connection, without `Connection: close`.
@@ -53,21 +65,6 @@ fn no_call_fails_if_a_tls_server_closes_without_notice() {
     // A replay has a connection of its own.
     let connections = front.connections();
     assert!((100..=200).contains(&connections), "{connections}");
-}
-
-#[test]
-fn rejects_body_cut_short_over_tls() {
-    let service = service();
-    let front = TlsFront::start(service.address(), |_| {});
-    let client = trusting(&front);
-    let whole = Reply::progress(RUNNING);
-    let cut = whole.clone().cut_at(whole.len() - 4);
-    service.reply_next(cut.clone()).reply_next(cut);
-    let error = client.get_process(TASK).unwrap_err();
-    assert!(
-        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
-        "{error:?}"
-    );
 }
 
 #[test]
@@ -109,4 +106,40 @@ fn rejects_invalid_certificates() {
     assert_rejected("expired", trusting(&front), "expired");
 
     assert_eq!(service.request_count(), 0, "no request was sent");
+}
+
+/// With rustls this is in the fault table.
+#[cfg(feature = "native-tls")]
+#[test]
+fn garbled_record_breaks_a_connection_of_native_tls() {
+    use std::io::{Read, Write};
+
+    use pan123_offline::ureq::tls::{TlsConfig, TlsProvider};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let identity = tls::Identity::new("127.0.0.1", |_| {});
+    let config = TlsConfig::builder()
+        .provider(TlsProvider::NativeTls)
+        .root_certs(identity.trust().root_certs().clone())
+        .build();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(identity.config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream.unwrap());
+            assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
+            let record = [b"\x17\x03\x03\0\x20".as_slice(), &[0; 32]].concat();
+            tls.sock.write_all(&record).unwrap();
+        }
+    });
+    let client = builder(format!("https://{address}"))
+        .configure_agent(|agent| agent.tls_config(config))
+        .build()
+        .unwrap();
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
+        "{error:?}"
+    );
+    assert!(error.is_transient() && error.may_have_taken_effect());
 }
