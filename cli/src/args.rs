@@ -134,6 +134,19 @@ pub(crate) enum Command {
     /// journal.
     #[command(after_long_help = help::examples("report"))]
     Report(ReportArgs),
+    /// Print the URLs of the images in texts and folders, each once
+    ///
+    /// The output is a list for `migrate`. Texts may have any encoding: Markdown, HTML, JSON and
+    /// others. Of a folder, hidden files, symbolic links and what `.gitignore` names are left out.
+    /// Links of the image host itself are left out.
+    #[command(after_long_help = help::examples("extract"))]
+    Extract(Extract),
+    /// Replace the old links in texts and folders by the new ones
+    ///
+    /// Every other byte of a file stays as it is, and FILE.bak keeps the original. Each changed file
+    /// is printed with the number of its links. It sends no request.
+    #[command(after_long_help = help::examples("rewrite"))]
+    Rewrite(Rewrite),
     /// Request a token for client id and secret, and keep it for the other commands
     #[command(after_long_help = help::examples("login"))]
     Login,
@@ -312,6 +325,52 @@ pub(crate) struct ReportArgs {
     /// Print only URLs and file names, as `create -` reads them
     #[arg(long, conflicts_with = "json")]
     pub(crate) urls: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Print every http and https URL, not only those of images
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Leave out the new links that are in this state of a migration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rewrite {
+    /// List of the migration
+    #[arg(value_name = "LIST")]
+    pub(crate) list: PathBuf,
+
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// State of the migration [default: <LIST>.db]
+    #[arg(long, value_name = "FILE", required_if_eq("list", "-"))]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Read the new links from this file
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) links: Option<PathBuf>,
+
+    /// Print the lines that would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Write no FILE.bak
+    #[arg(long)]
+    pub(crate) no_backup: bool,
+
+    /// Rename each FILE.bak over its FILE, where that has not changed since
+    #[arg(long, conflicts_with_all = ["dry_run", "no_backup"])]
+    pub(crate) undo: bool,
 }
 
 /// The minimum rate: one request in eleven days. A lower one is a mistake.

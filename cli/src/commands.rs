@@ -4,11 +4,13 @@ mod completions;
 mod create;
 mod demo;
 mod engine;
+mod extract;
 mod inspect;
 mod login;
 mod man;
 mod migrate;
 mod process;
+mod rewrite;
 mod wait;
 
 use std::io::{self, Write};
@@ -35,6 +37,8 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Migrate(args) => migrate::migrate(&common, &args),
         Command::Status(args) => inspect::status(&args, common.json),
         Command::Report(args) => inspect::report(&args, common.json),
+        Command::Extract(args) => extract::extract(&args, &common),
+        Command::Rewrite(args) => rewrite::rewrite(&args, &common),
         Command::Login => login::login(&common),
         Command::Demo => demo::demo(&common),
         Command::Completions { shell } => print(completions::completions(shell).as_bytes()),
@@ -71,6 +75,14 @@ fn warn_of_cache(client: &Client) {
 /// Returns the time between two requests at a rate in requests a second.
 fn gap(rate: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
+}
+
+/// Returns a number and a noun, such as `1 file` or `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
 }
 
 /// Creates the report, and has Ctrl-C end with a summary from here on.

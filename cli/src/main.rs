@@ -9,6 +9,7 @@ mod bars;
 mod commands;
 mod display;
 mod failure;
+mod files;
 mod help;
 mod input;
 mod interrupt;
@@ -22,8 +23,10 @@ mod key;
 mod lines;
 mod overview;
 mod report;
+mod rewrite;
 mod settings;
 mod signals;
+mod text;
 mod traffic;
 
 use std::process::ExitCode;
