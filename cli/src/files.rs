@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use ignore::WalkBuilder;
+use ignore::{DirEntry, WalkBuilder};
 
 /// The end of the names of temporary files, which a killed process may leave.
 pub(crate) const TEMPORARY: &str = ".pan123-tmp";
@@ -74,47 +74,46 @@ pub(crate) fn read(paths: &[PathBuf], left_out: LeftOut) -> impl Iterator<Item =
         .git_ignore(true)
         .require_git(false)
         .sort_by_file_name(|a, b| a.as_encoded_bytes().cmp(b.as_encoded_bytes()));
-    walk.build().filter_map(move |entry| {
-        {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return Some(Found::Failed(error.to_string())),
-            };
-            let is_named = entry.depth() == 0;
-            let path = entry.into_path();
-            find(path, is_named, &left_out, &mut seen).transpose()
-        }
-        .map(|found| found.unwrap_or_else(Found::Failed))
+    walk.build().filter_map(move |entry| match entry {
+        Ok(entry) => find(&entry, &left_out, &mut seen).unwrap_or_else(|error| {
+            let message = format!("{}: {error}", entry.path().display());
+            Some(Found::Failed(message))
+        }),
+        Err(error) => Some(Found::Failed(error.to_string())),
     })
 }
 
 /// Reads one file. `None` for a folder, a symbolic link in a folder, and what is left out or was seen before.
 fn find(
-    path: PathBuf,
-    is_named: bool,
+    entry: &DirEntry,
     left_out: &LeftOut,
     seen: &mut HashSet<PathBuf>,
-) -> Result<Option<Found>, String> {
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let metadata = match is_named {
-        true => fs::metadata(&path),
-        false => fs::symlink_metadata(&path),
+) -> io::Result<Option<Found>> {
+    let (path, is_named) = (entry.path(), entry.depth() == 0);
+    // Before anything is asked about the file: another process may remove a temporary one.
+    if left_out.contains(path, is_named) {
+        return Ok(None);
+    }
+    let kind = match is_named {
+        true => fs::metadata(path)?.file_type(),
+        false => fs::symlink_metadata(path)?.file_type(),
     };
-    let kind = metadata.map_err(failed)?.file_type();
-    if kind.is_dir() || left_out.contains(&path, is_named) || !is_named && !kind.is_file() {
+    if kind.is_dir() || !is_named && !kind.is_file() {
         return Ok(None);
     }
     if !kind.is_file() {
-        return Err(format!("{}: neither a file nor a folder", path.display()));
+        return Err(io::Error::other("neither a file nor a folder"));
     }
-    if !seen.insert(fs::canonicalize(&path).map_err(failed)?) {
+    if !seen.insert(fs::canonicalize(path)?) {
         return Ok(None);
     }
-    let bytes = read_text(&path).map_err(failed)?;
-    Ok(Some(bytes.map_or(Found::NotText, |bytes| Found::Text {
-        path,
-        bytes,
-    })))
+    Ok(Some(match read_text(path)? {
+        Some(bytes) => Found::Text {
+            path: path.to_owned(),
+            bytes,
+        },
+        None => Found::NotText,
+    }))
 }
 
 /// Reads a file. `None` if it has a NUL byte.

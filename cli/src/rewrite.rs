@@ -92,7 +92,7 @@ impl<'a> Rewriting<'a> {
             let mut end = self.line_end(first.end);
             let in_lines = rest.iter().take_while(|(range, _)| {
                 let is_in_lines = range.start < end;
-                if is_in_lines {
+                if is_in_lines && range.end > end {
                     end = self.line_end(range.end);
                 }
                 is_in_lines
@@ -167,7 +167,7 @@ pub(crate) fn replace(path: &Path, old: &[u8], new: &[u8], has_backup: bool) -> 
         ));
     }
     if has_backup {
-        back_up(path, old).map_err(|error| {
+        back_up(path, old, |from, to| fs::hard_link(from, to)).map_err(|error| {
             let hint = "`--no-backup` writes no backup";
             format!(
                 "{}: not changed: the backup cannot be written: {error}; {hint}",
@@ -211,13 +211,177 @@ fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
 }
 
 /// Keeps a file as its backup, unless there is one: by a hard link, or by a copy where that is not possible.
-fn back_up(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn back_up(
+    path: &Path,
+    bytes: &[u8],
+    hard_link: fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let backup = with_ending(path, BACKUP);
-    if fs::symlink_metadata(&backup).is_ok() || fs::hard_link(path, &backup).is_ok() {
+    if fs::symlink_metadata(&backup).is_ok() || hard_link(path, &backup).is_ok() {
         return Ok(());
     }
-    write_beside(path, bytes)?
-        .persist(&backup)
-        .map_err(|error| error.error)?;
+    let copy = write_beside(path, bytes)?;
+    copy.persist(&backup).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: &str = "https://v.123pan.cn/1/n.png?k=1&l=2";
+
+    /// The new links of the tables.
+    fn new_links() -> NewLinks {
+        let old = [
+            "https://e.org/a.png",
+            "https://e.org/my%20cat.png",
+            "https://e.org/%E5%9B%BE.png",
+            "https://e.org/c.png?x=1&y=2",
+            "https://m.org/640?wx_fmt=png",
+        ];
+        old.map(|old| (old.to_owned(), Ok(NEW.to_owned()))).into()
+    }
+
+    fn rewritten(name: &str, text: &[u8], remaining: &mut BTreeMap<String, String>) -> Vec<u8> {
+        Rewriting::new(Path::new(name), text, &new_links(), remaining).apply()
+    }
+
+    /// Rows of an old text and its new one, where `@` stands for the new link, `AMP` for the one with `&amp;`, and `ESC`
+    /// for the one with `\/`. In markup each `&` is an entity.
+    #[test]
+    #[rustfmt::skip]
+    fn links_are_replaced_in_the_form_of_their_place() {
+        for (text, new) in [
+            ("![a](https://e.org/a.png \"t\")", "![a](@ \"t\")"),
+            ("![a](<https://e.org/my cat.png>)", "![a](<@>)"),
+            ("https://e.org/my%20c%61t.png", "@"),
+            ("见https://e.org/图.png，https://e.org/%e5%9b%be.png。", "见@，@。"),
+            ("<img src='https://e.org/c.png?x=1&amp;y=2'>", "<img src='AMP'>"),
+            ("<img src='https://e.org/c.png?x=1&y=2'>", "<img src='@'>"),
+            (r#"{"a":"https:\/\/e.org\/a.png"}"#, r#"{"a":"ESC"}"#),
+            ("HTTPS://E.org:443/a.png#pic_center", "@#pic_center"),
+            ("<img src=https://e.org/a.png>", "<img src=@>"),
+            ("src=https://e.org/a.png>", "src=@>"),
+            ("<img srcset='https://e.org/a.png, https://m.org/640?wx_fmt=png 2x'>", "<img srcset='@, @ 2x'>"),
+            ("[![b](https://e.org/a.png)](https://e.org/a.png)", "[![b](@)](@)"),
+            ("\u{feff}[2]: https://e.org/a.png\r\n\r\n\rx", "\u{feff}[2]: @\r\n\r\n\rx"),
+            ("(https://e.org/a.png), https://e.org/a.png.", "(@), @."),
+            ("url('https://e.org/a.png') \"https://e.org/a.png\"", "url('@') \"@\""),
+        ] {
+            let entity = NEW.replace('&', "&amp;");
+            let plain = new.replace("AMP", &entity).replace("ESC", &NEW.replace('/', r"\/")).replace('@', NEW);
+            let markup = new.replace("ESC", &entity.replace('/', r"\/")).replace("AMP", &entity).replace('@', &entity);
+            for (name, expected) in [("a.md", &plain), ("a", &plain), ("a.html", &markup), ("a.HTM", &markup), ("a.xml", &markup)] {
+                let first = rewritten(name, text.as_bytes(), &mut BTreeMap::new());
+                assert_eq!(String::from_utf8_lossy(&first), *expected, "{name}: {text}");
+                let second = rewritten(name, &first, &mut BTreeMap::new());
+                assert_eq!(second, first, "{name}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_whole_links_are_replaced() {
+        for text in [
+            "https://e.org/a.png?x=1",
+            "https://e.org/a.png.webp",
+            "https://e.org/a.png/b",
+            "https://e.org/a.pngx",
+            "https://web.archive.org/web/2020/https://e.org/a.png",
+            "?url=https://e.org/a.png",
+            "<img src='/p?url=https://e.org/a.png'>",
+            "![a](https://e.org/a.png?x=(1)",
+            "https://e.org/a.png\\u003fx",
+            "http://e.org/a.png https://e.org/A.png https://www.e.org/a.png",
+        ] {
+            let new = rewritten("a.md", text.as_bytes(), &mut BTreeMap::new());
+            assert_eq!(String::from_utf8_lossy(&new), text);
+        }
+    }
+
+    #[test]
+    fn bytes_of_any_encoding_stay() {
+        for (before, after) in [
+            // GBK: 见 before, a full-width comma after; Latin-1; a lone continuation byte and a line end of old Macs.
+            (&b"\xbc\xfb"[..], &b"\xa3\xac\xd2\xd4"[..]),
+            (b"caf\xe9 ", b" \xe9t\xe9"),
+            (b"\x80\r", b"\r\xff"),
+        ] {
+            let text = [before, b"https://e.org/a.png", after].concat();
+            let new = rewritten("a.md", &text, &mut BTreeMap::new());
+            assert_eq!(new, [before, NEW.as_bytes(), after].concat());
+        }
+    }
+
+    #[test]
+    fn links_that_remain_are_told_with_their_reason() {
+        let mut links = new_links();
+        links.insert("https://e.org/f.png".to_owned(), Err("failed".to_owned()));
+        let text =
+            b"https://e.org/a.png ![](https://e.org/f.png) https://e.org/x.gif https://e.org/p.html
+            https://v.123pan.cn/1/a.png";
+        let mut remaining = BTreeMap::new();
+        Rewriting::new(Path::new("a.md"), text, &links, &mut remaining);
+        let expected = [
+            ("https://e.org/f.png", "failed"),
+            ("https://e.org/x.gif", NOT_IN_LIST),
+        ];
+        assert_eq!(
+            remaining,
+            expected
+                .map(|(url, reason)| (url.to_owned(), reason.to_owned()))
+                .into()
+        );
+    }
+
+    #[test]
+    fn the_diff_has_each_line_that_changes_once() {
+        let text = b"1\n2 https://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\n<img src='https://e.org/a\n.png'>\nhttps://e.org/a.png";
+        let links = new_links();
+        let diff = Rewriting::new(Path::new("a\n.md"), text, &links, &mut BTreeMap::new())
+            .diff(Path::new("a\n.md"))
+            .replace(NEW, "NEW");
+        let expected = r"--- a\n.md
++++ a\n.md
+@@ -2,1 +2,1 @@
+-2 https://e.org/a.png https://e.org/a.png\u{1b}[0m\r
++2 NEW NEW\u{1b}[0m\r
+@@ -4,2 +4,1 @@
+-<img src='https://e.org/a
+-.png'>
++<img src='NEW'>
+@@ -6,1 +5,1 @@
+-https://e.org/a.png
++NEW
+";
+        assert_eq!(diff, expected);
+    }
+
+    #[test]
+    fn a_file_that_changed_meanwhile_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.md");
+        fs::write(&file, "newer").unwrap();
+        let error = replace(&file, b"old", b"new", true).unwrap_err();
+        assert!(error.contains("changed meanwhile"), "{error}");
+        let names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(
+            (fs::read(&file).unwrap(), names),
+            (b"newer".to_vec(), vec!["a.md".into()])
+        );
+    }
+
+    #[test]
+    fn a_backup_is_a_copy_where_no_hard_link_is_possible() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.md");
+        fs::write(&file, "old").unwrap();
+        back_up(&file, b"old", |_, _| Err(io::ErrorKind::Unsupported.into())).unwrap();
+        fs::write(&file, "new").unwrap();
+        assert_eq!(fs::read(folder.path().join("a.md.bak")).unwrap(), b"old");
+    }
 }

@@ -13,6 +13,8 @@ mod commands;
 mod completions;
 #[path = "cli/ends.rs"]
 mod ends;
+#[path = "cli/extract.rs"]
+mod extract;
 #[cfg(unix)]
 #[path = "cli/follow.rs"]
 mod follow;
@@ -38,6 +40,8 @@ mod pace;
 mod platform;
 #[path = "cli/report.rs"]
 mod report;
+#[path = "cli/rewrite.rs"]
+mod rewrite;
 #[cfg(target_os = "linux")]
 #[path = "cli/screen.rs"]
 mod screen;

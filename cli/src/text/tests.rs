@@ -14,6 +14,7 @@ fn found(text: &[u8]) -> (Vec<String>, Vec<String>) {
 }
 
 /// The table of issue 26, and more rows of each kind: a text and its images.
+#[rustfmt::skip]
 const IMAGES: &[(&str, &[&str])] = &[
     (
         r#"![a](https://e.org/a.png "title")"#,
@@ -333,7 +334,7 @@ fn no_text_takes_quadratic_time() {
         "<img srcset='a, ",
     ] {
         let started = Instant::now();
-        find(part.repeat(200_000 / part.len()).as_bytes());
-        assert!(started.elapsed() < Duration::from_secs(60), "{part}");
+        find(part.repeat(60_000 / part.len()).as_bytes());
+        assert!(started.elapsed() < Duration::from_secs(10), "{part}");
     }
 }
