@@ -1,6 +1,7 @@
 //! A task to create.
 
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
@@ -10,24 +11,32 @@ const IMAGE_EXTENSIONS: [&str; 9] = [
     "png", "gif", "jpeg", "jpg", "tif", "tiff", "webp", "svg", "bmp",
 ];
 
-/// A task to create: the URL of an image, and where it goes.
+/// A task to create: the URL of an image, and where it goes. A text converts to a task for that URL.
 ///
 /// ```
 /// use pan123_offline::NewTask;
 ///
 /// let task = NewTask::new("https://example.org/cat.png").file_name("cat-1.png").callback_url("https://example.org/done");
+/// assert_eq!(task.file_name.as_deref(), Some("cat-1.png"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct NewTask {
-    url: String,
-    file_name: Option<String>,
-    directory: Option<String>,
-    callback_url: Option<String>,
+    /// `http` or `https` URL of the image: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at most 100 MB. It is sent
+    /// as it is, and has neither a space, a control character, nor a user name or password.
+    pub url: String,
+    /// Name of the file, with one of these extensions. `None`: the service chooses.
+    pub file_name: Option<String>,
+    /// Id of the target folder, which cannot be the root. `None`: the service's own folder for offline downloads.
+    pub directory: Option<String>,
+    /// `http` or `https` URL, with the same restrictions, to which the service POSTs when the task ends: see
+    /// [`Callback`](crate::Callback).
+    /// `None`: no callback.
+    pub callback_url: Option<String>,
 }
 
 impl NewTask {
-    /// Creates a task for an image at an `http` or `https` URL: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at
-    /// most 100 MB.
+    /// Creates a task for the image at this [`url`](Self#structfield.url), with no other field set.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -38,23 +47,21 @@ impl NewTask {
         }
     }
 
-    /// Sets the file's name, with one of the extensions that [`new`](Self::new) lists. Default: the service chooses.
+    /// Sets the [`file_name`](Self#structfield.file_name).
     #[must_use]
     pub fn file_name(mut self, name: impl Into<String>) -> Self {
         self.file_name = Some(name.into());
         self
     }
 
-    /// Sets the id of the target folder, which cannot be the root. Default: the service's own folder for offline
-    /// downloads.
+    /// Sets the [`directory`](Self#structfield.directory).
     #[must_use]
     pub fn directory(mut self, id: impl Into<String>) -> Self {
         self.directory = Some(id.into());
         self
     }
 
-    /// Sets the `http` or `https` URL to which the service POSTs when the task ends: see
-    /// [`Callback`](crate::Callback). Default: none.
+    /// Sets the [`callback_url`](Self#structfield.callback_url).
     #[must_use]
     pub fn callback_url(mut self, url: impl Into<String>) -> Self {
         self.callback_url = Some(url.into());
@@ -64,7 +71,7 @@ impl NewTask {
     /// Checks that the service can accept the task. Nothing is sent.
     ///
     /// # Errors
-    /// [`Error::Config`] with the name of the setter whose value cannot work.
+    /// [`Error::Config`] with the name of the field whose value cannot work.
     pub fn validate(&self) -> Result<()> {
         validate_url("url", &self.url)?;
         if let Some(url) = &self.callback_url {
@@ -113,33 +120,60 @@ impl NewTask {
     }
 }
 
+impl From<&str> for NewTask {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for NewTask {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
 fn has_image_extension(name: &str) -> bool {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     !stem.is_empty() && IMAGE_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
 }
 
 fn validate_url(setting: &'static str, url: &str) -> Result<()> {
-    let host = ["http://", "https://"].into_iter().find_map(|scheme| {
-        let (start, rest) = url.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    });
-    let ends_host =
-        |character: char| matches!(character, '/' | '?' | '#') || character.is_whitespace();
-    match host {
-        Some(host)
-            if !host.is_empty()
-                && !host.starts_with(ends_host)
-                && !host.contains(char::is_control) =>
-        {
-            Ok(())
+    let reason = if url.contains(' ') {
+        "it contains a space; write %20, or trim it"
+    } else if url.contains(char::is_control) {
+        "it contains a control character; remove it"
+    } else {
+        match authority(url) {
+            None | Some("") => "it is not an http or https URL",
+            Some(authority) if authority.contains('@') => {
+                "it contains a user name or a password; remove them"
+            }
+            Some(_) => return Ok(()),
         }
-        _ => Err(Error::config(setting, "it is not an http or https URL")),
-    }
+    };
+    Err(Error::config(setting, reason))
+}
+
+/// Returns the host of an http or https URL, with the port and the login that it may have.
+fn authority(url: &str) -> Option<&str> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = url.split_at_checked(scheme.len())?;
+        let is_scheme = start.eq_ignore_ascii_case(scheme);
+        is_scheme.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default())
+    })
 }
 
 /// The service's response to a new task.
 #[derive(Deserialize)]
 pub(crate) struct CreatedTask {
-    #[serde(rename = "taskID", deserialize_with = "json::integer")]
+    #[serde(rename = "taskID", deserialize_with = "task_id")]
     pub(crate) task_id: u64,
+}
+
+/// Deserializes the id of a task, in any form of a number. No task has the id 0.
+fn task_id<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    match json::integer(deserializer)? {
+        0 => Err(de::Error::custom("`taskID` must not be 0")),
+        task_id => Ok(task_id),
+    }
 }

@@ -58,10 +58,10 @@ fn data(json: &str) -> Reply {
 #[track_caller]
 fn layer(error: &Error) -> String {
     match error {
-        Error::Transport(e) => format!("{:?}", e.kind()),
-        Error::Http(e) => format!("HTTP {}", e.status()),
+        Error::Transport(e) => format!("{:?}", e.kind),
+        Error::Http(e) => format!("HTTP {}", e.status),
         Error::Decode(_) => "Decode".to_owned(),
-        Error::Api(e) => format!("code {}", e.code()),
+        Error::Api(e) => format!("code {}", e.code),
         other => panic!("{other:?}"),
     }
 }
@@ -71,7 +71,11 @@ fn layer(error: &Error) -> String {
 fn error_of(client: &Client, name: &str, expected: &str, may_exist: bool) -> Error {
     let error = client.create_task(&task()).expect_err(name);
     assert_eq!(layer(&error), expected, "{name}: {error:?}");
-    assert_eq!(error.may_have_been_sent(), may_exist, "{name}: {error:?}");
+    assert_eq!(
+        error.may_have_taken_effect(),
+        may_exist,
+        "{name}: {error:?}"
+    );
     let advice = "; the task may exist, check before you create it again";
     let text = error.to_string();
     assert_eq!(text.contains(advice), may_exist, "{name}: {text}");
@@ -109,8 +113,8 @@ fn listener(handle: impl Fn(TcpStream) + Send + 'static) -> (SocketAddr, Arc<Ato
 #[test]
 fn sends_exactly_the_documented_request() {
     let minimal = r#"{"url":"https://example.org/cat.png","type":1}"#;
-    let full = r#"{"url":"http://例.org/a b.png?x=\"1\"&y=\\","type":1,"fileName":"猫.PNG","businessDirID":"yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO","callBackUrl":"https://example.org/done"}"#;
-    let everything = NewTask::new(r#"http://例.org/a b.png?x="1"&y=\"#)
+    let full = r#"{"url":"http://例.org/a%20b.png?x=\"1\"&y=\\","type":1,"fileName":"猫.PNG","businessDirID":"yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO","callBackUrl":"https://example.org/done"}"#;
+    let everything = NewTask::new(r#"http://例.org/a%20b.png?x="1"&y=\"#)
         .file_name("猫.PNG")
         .directory("yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO")
         .callback_url("https://example.org/done");
@@ -365,6 +369,10 @@ fn task_may_exist_after_an_undecodable_response() {
         r#"{"taskid":403316}"#,
         r#"{"taskID":null}"#,
         r#"{"taskID":-1}"#,
+        // No task has this id.
+        r#"{"taskID":0}"#,
+        r#"{"taskID":"0"}"#,
+        r#"{"taskID":0.0}"#,
         r#"{"taskID":403316.5}"#,
         r#"{"taskID":18446744073709551616}"#,
     ] {
@@ -392,7 +400,7 @@ fn task_may_exist_after_code_0_with_an_error_status() {
         client.get_process(TASK).unwrap();
         service.reply_next(created(1).status(status));
         let error = client.create_task(&task()).unwrap_err();
-        assert!(error.may_have_been_sent(), "{status}: {error:?}");
+        assert!(error.may_have_taken_effect(), "{status}: {error:?}");
         assert_eq!(creations(&service), 1, "{status}");
     }
 }
@@ -413,8 +421,7 @@ fn no_task_exists_after_an_error_response() {
     }
     let reply = Reply::json(r#"{"code":"403","message":"forbidden client ip"}"#);
     cannot_exist("a ban", reply, "code 403");
-    // 503: a gateway rejected the request before the service received it.
-    for status in [400, 401, 403, 404, 405, 413, 422, 503] {
+    for status in [400, 401, 403, 404, 405, 407, 413, 422] {
         let reply = retry_at_once(html(status));
         cannot_exist("a page", reply, &format!("HTTP {status}"));
     }
@@ -469,7 +476,7 @@ fn task_may_exist_after_a_timeout_while_sending() {
     let long = NewTask::new(format!("{URL}?{}", "x".repeat(16 << 20)));
     let error = client.create_task(&long).unwrap_err();
     assert_eq!(layer(&error), "Timeout", "{error:?}");
-    assert!(error.may_have_been_sent());
+    assert!(error.may_have_taken_effect());
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
@@ -486,7 +493,7 @@ fn no_task_exists_after_a_refused_connection() {
 }
 
 #[test]
-fn retries_after_429() {
+fn retries_what_has_not_taken_effect() {
     let code = || Reply::code(429, "too many requests");
     let cut = html(429).cut_at(html(429).len() + 10);
     for (name, reply, expected) in [
@@ -494,6 +501,14 @@ fn retries_after_429() {
         ("code and status", code().status(429), "code 429"),
         ("status", html(429), "HTTP 429"),
         ("status, and its page is cut", cut, "HTTP 429"),
+        (
+            "the gateway's timeout for the request",
+            html(408),
+            "HTTP 408",
+        ),
+        ("another server", html(421), "HTTP 421"),
+        ("too early", html(425), "HTTP 425"),
+        ("unavailable", html(503), "HTTP 503"),
     ] {
         for retries in 0..3 {
             let name = format!("{name}, {retries} retries");

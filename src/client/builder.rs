@@ -19,7 +19,7 @@ const DEFAULT_USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERS
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_RETRIES: u32 = 2;
-const DEFAULT_MIN_POLL_GAP: Duration = Duration::from_millis(200);
+const DEFAULT_MIN_REQUEST_GAP: Duration = Duration::from_millis(200);
 
 /// Settings of a [`Client`]. Nothing is checked and nothing is sent before [`build()`](Self::build).
 ///
@@ -41,7 +41,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     retries: u32,
-    min_poll_gap: Duration,
+    min_request_gap: Duration,
     user_agent: String,
     configure_agent: Box<dyn FnOnce(AgentConfig) -> AgentConfig + Send>,
 }
@@ -122,7 +122,7 @@ impl Default for ClientBuilder {
             timeout: DEFAULT_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             retries: DEFAULT_RETRIES,
-            min_poll_gap: DEFAULT_MIN_POLL_GAP,
+            min_request_gap: DEFAULT_MIN_REQUEST_GAP,
             user_agent: DEFAULT_USER_AGENT.to_owned(),
             configure_agent: Box::new(|config| config),
         }
@@ -130,6 +130,33 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// Creates a builder with the settings of the environment, as [`Client::from_env`] lists them, and with every other
+    /// setting at its default. A setter that is called afterwards replaces the value of the environment.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use pan123_offline::ClientBuilder;
+    ///
+    /// let client = ClientBuilder::from_env()?.timeout(Duration::from_secs(10)).build()?;
+    /// # Ok::<(), pan123_offline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the variable that is missing or not Unicode.
+    pub fn from_env() -> Result<Self> {
+        let variable =
+            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
+        let mut builder = Self {
+            login: Some(Login::from_env(variable)?),
+            ..Self::default()
+        };
+        let name = "PAN123_BASE_URL";
+        if let Some(value) = variable(name)? {
+            builder.base_url = Setting { name, value };
+        }
+        Ok(builder)
+    }
+
     /// Sets the access token. It is used for every call and never replaced. No default: a client needs this or
     /// [`credentials`](Self::credentials); of both, the one set last counts.
     pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
@@ -158,6 +185,9 @@ impl ClientBuilder {
 
     /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
     /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year.
+    ///
+    /// The kernel rounds timers of this length up, by at most an eighth. A proxy that sends its response to CONNECT byte
+    /// by byte can delay a call beyond `timeout`: ureq allows the whole time for each read of that response.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -183,8 +213,8 @@ impl ClientBuilder {
     /// Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
     ///
     /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed, but count for it.
-    pub fn min_poll_gap(mut self, gap: Duration) -> Self {
-        self.min_poll_gap = gap;
+    pub fn min_request_gap(mut self, gap: Duration) -> Self {
+        self.min_request_gap = gap;
         self
     }
 
@@ -200,11 +230,11 @@ impl ClientBuilder {
     /// of the first.
     ///
     /// The configuration already contains the proxy of the environment: the first of `https_proxy`, `HTTPS_PROXY`,
-    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here replaces it.
+    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host: `example.com` with its subdomains,
+    /// `example.com:443`, `10.1.2.3`, `[2001:db8::1]`, or `*`. A proxy set here replaces it.
     ///
     /// This function cannot change the timeouts, redirects (off), https, automatic headers (off), the buffers, or that
-    /// a loopback address has no proxy. A middleware sees the access token, and sees a request twice if a new connection
-    /// needs a new DNS lookup.
+    /// a loopback address has no proxy. A middleware sees the access token.
     ///
     /// ```
     /// # use pan123_offline::{Client, ureq};
@@ -241,7 +271,7 @@ impl ClientBuilder {
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
         let proxy = if base.is_https() && !base.is_loopback() {
-            proxy::from_env(base.host(), proxy::variable)?
+            proxy::from_env(base.host(), base.port(), proxy::variable)?
         } else {
             None
         };
@@ -259,7 +289,7 @@ impl ClientBuilder {
             Login::Token(_, token) => Auth::with_token(token, &transport)?,
             Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
         };
-        let throttle = Throttle::new(self.min_poll_gap);
+        let throttle = Throttle::new(self.min_request_gap);
         let (max_retries, created) = (self.retries, Instant::now());
         let session = Session {
             transport,
@@ -270,21 +300,6 @@ impl ClientBuilder {
             created,
         };
         Ok(Client(Arc::new(Endpoints::new(session))))
-    }
-
-    /// Returns the settings of the environment. An empty variable counts as absent.
-    pub(crate) fn from_env() -> Result<Self> {
-        let variable =
-            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
-        let mut builder = Self {
-            login: Some(Login::from_env(variable)?),
-            ..Self::default()
-        };
-        let name = "PAN123_BASE_URL";
-        if let Some(value) = variable(name)? {
-            builder.base_url = Setting { name, value };
-        }
-        Ok(builder)
     }
 }
 
@@ -329,7 +344,7 @@ impl fmt::Debug for ClientBuilder {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("retries", &self.retries)
-            .field("min_poll_gap", &self.min_poll_gap)
+            .field("min_request_gap", &self.min_request_gap)
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }

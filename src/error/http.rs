@@ -4,14 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use super::excerpt::{excerpt, write_quote};
-use super::{Delivery, write_retry_after};
+use super::{Delivery, is_transient_status, write_retry_after};
 
 /// Error of a response that has no envelope, and whose HTTP status is not 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpError {
-    status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
+    pub body: String,
+    /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
+    pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
 }
 
@@ -24,24 +28,6 @@ impl HttpError {
             delivery: Delivery::MaybeSent,
         }
     }
-
-    /// Returns the HTTP status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Returns the header `Retry-After`, if it was in seconds.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// Returns the start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
-    #[must_use]
-    pub fn body(&self) -> &str {
-        &self.body
-    }
 }
 
 impl fmt::Display for HttpError {
@@ -53,7 +39,9 @@ impl fmt::Display for HttpError {
             403 => "this IP address is banned, stop and ask the service",
             404 => "not found, check the base URL",
             429 => "too many requests, wait and try again",
-            500..=599 => "the service or a gateway before it failed, try again later",
+            status if is_transient_status(status) => {
+                "the service or a gateway before it failed, try again later"
+            }
             _ => "not a response of the documented service, check the base URL and any proxy",
         })?;
         write_retry_after(f, self.retry_after)?;

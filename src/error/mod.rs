@@ -89,13 +89,13 @@ pub enum Error {
 
 impl Error {
     /// Returns whether the same call may succeed later with nothing changed: a call that timed out, a failed DNS lookup
-    /// or connection, code 429 or 5xx, HTTP 429, or HTTP 5xx without an envelope or with code 0. 401, 403 and
-    /// [`WaitTimeout`](Self::WaitTimeout) are never transient.
+    /// or connection, HTTP or code 408, 421, 425 or 429, code 5xx, or HTTP 5xx without an envelope or with code 0. 401,
+    /// 403 and [`WaitTimeout`](Self::WaitTimeout) are never transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(e) => e.kind().is_transient(),
-            Self::Http(e) => is_transient_status(e.status()),
+            Self::Transport(e) => e.kind.is_transient(),
+            Self::Http(e) => is_transient_status(e.status),
             Self::Api(e) => e.is_transient(),
             Self::Config(_)
             | Self::Decode(_)
@@ -108,7 +108,7 @@ impl Error {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::Transport(e) => e.kind() == TransportErrorKind::Timeout,
+            Self::Transport(e) => e.kind == TransportErrorKind::Timeout,
             Self::WaitTimeout { .. } => true,
             _ => false,
         }
@@ -132,19 +132,19 @@ impl Error {
         self.has_status(ErrorCode::RATE_LIMITED)
     }
 
-    /// Returns whether the service may have processed the last request although no clear response came back:
+    /// Returns whether the request may have taken effect although no clear response came back, so that a task may exist:
     /// * the connection ended or timed out after something was sent;
     /// * HTTP 5xx without an envelope, or code 5xx, except 501, 503 and 505;
     /// * an envelope in HTTP 502 or 504, or one with code 0 in an HTTP status other than 2xx;
     /// * a response that cannot be decoded.
     ///
-    /// Check before you repeat a call that is not idempotent.
+    /// Every decision of this crate about repeating a creation follows it. Check before you repeat one yourself.
     #[must_use]
-    pub fn may_have_been_sent(&self) -> bool {
+    pub fn may_have_taken_effect(&self) -> bool {
         self.delivery() != Delivery::NotSent
             && match self {
                 Self::Transport(_) | Self::Decode(_) => true,
-                Self::Http(e) => is_ambiguous_status(e.status()),
+                Self::Http(e) => is_ambiguous_status(e.status),
                 Self::Api(e) => e.is_ambiguous(),
                 Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
             }
@@ -154,7 +154,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Api(e) => Some(e.code()),
+            Self::Api(e) => Some(e.code),
             _ => None,
         }
     }
@@ -163,8 +163,8 @@ impl Error {
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Api(e) => e.http_status(),
-            Self::Http(e) => Some(e.status()),
+            Self::Api(e) => e.http_status,
+            Self::Http(e) => Some(e.status),
             _ => None,
         }
     }
@@ -173,7 +173,7 @@ impl Error {
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         match self {
-            Self::Api(e) => e.trace_id(),
+            Self::Api(e) => e.trace_id.as_deref(),
             _ => None,
         }
     }
@@ -183,35 +183,32 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Api(e) => e.retry_after(),
-            Self::Http(e) => e.retry_after(),
+            Self::Api(e) => e.retry_after,
+            Self::Http(e) => e.retry_after,
             _ => None,
         }
     }
 
     /// Returns whether the code, or the HTTP status, is this number.
     fn has_status(&self, code: ErrorCode) -> bool {
-        let status = self.http_status().map(|status| ErrorCode(status.into()));
-        self.code() == Some(code) || status == Some(code)
-    }
-
-    /// Returns whether the service may have processed the request: not if it rejected it, or if it was not sent.
-    pub(crate) fn may_have_been_processed(&self) -> bool {
         match self {
-            _ if self.delivery() == Delivery::NotSent => false,
-            Self::Api(e) if e.is_ambiguous() => true,
-            _ => !(self.is_rate_limited() || self.is_unauthorized()),
+            Self::Api(e) => e.has_status(code),
+            Self::Http(e) => i64::from(e.status) == code.0,
+            _ => false,
         }
     }
 
     /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
     /// has closed. Not for a token request, which always has a new connection.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Transport(e) if e.kind() == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
+        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
-        Self::Config(ConfigError::new(setting, reason.into()))
+        Self::Config(ConfigError {
+            setting,
+            reason: reason.into(),
+        })
     }
 
     /// Sets `Retry-After`, which is a header and no part of an envelope.
@@ -309,3 +306,6 @@ fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

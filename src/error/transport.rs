@@ -6,9 +6,12 @@ use super::{Cause, Delivery};
 
 /// Error of a request that got no response, or none that is HTTP.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TransportError {
-    kind: TransportErrorKind,
-    message: String,
+    /// The layer that failed.
+    pub kind: TransportErrorKind,
+    /// The failure in words, with the host, and what to do.
+    pub message: String,
     pub(super) delivery: Delivery,
     source: Option<Cause>,
 }
@@ -26,12 +29,6 @@ impl TransportError {
             delivery,
             source,
         }
-    }
-
-    /// Returns what failed.
-    #[must_use]
-    pub fn kind(&self) -> TransportErrorKind {
-        self.kind
     }
 }
 
@@ -55,8 +52,10 @@ pub enum TransportErrorKind {
     Dns,
     /// The host cannot be connected to.
     Connect,
-    /// The proxy cannot be reached, or refused.
+    /// The proxy refused, or did not respond.
     Proxy,
+    /// The proxy wants credentials, or other ones: it responded with HTTP 407.
+    ProxyAuthentication,
     /// TLS failed: usually a certificate that is not trusted, expired, or for another name.
     Tls,
     /// The call's `timeout` or `connect_timeout` elapsed, or the timeout of a [`Migration`](crate::Migration) before the
@@ -74,7 +73,7 @@ impl TransportErrorKind {
     pub(super) fn is_transient(self) -> bool {
         match self {
             Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed => true,
-            Self::Tls | Self::Protocol | Self::Other => false,
+            Self::ProxyAuthentication | Self::Tls | Self::Protocol | Self::Other => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The rows of the table: every fault in every phase of a call.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use pan123_offline::testing::Reply;
 use crate::call::{Call, SECRET, envelope};
 use crate::front::{http, read_most, reset, write};
 use crate::scenario::{
-    DEFAULT, Row, SHORT_TIMEOUT, Settings, connection, full_backlog, idle, idle_tls,
+    DEFAULT, Row, SHORT_TIMEOUT, Settings, connection, full_backlog, garbled, idle, idle_tls,
     nobody_listens, response, untrusted,
 };
 use crate::support::TOKEN;
@@ -67,6 +68,23 @@ fn tls_handshake() -> Vec<Row> {
         ),
         connection(
             at,
+            "byte by byte, beyond the timeout",
+            Settings {
+                tls: true,
+                ..SHORT_TIMEOUT
+            },
+            |_, mut stream| {
+                read_client_hello(&mut stream);
+                // The header of a record of 16 KiB, and the record.
+                write(&stream, b"\x16\x03\x03\x40\0");
+                while stream.write_all(&[0]).is_ok() {
+                    std::thread::sleep(DRIP);
+                }
+                None
+            },
+        ),
+        connection(
+            at,
             "the server responds in plain HTTP",
             TLS,
             |_, mut stream| {
@@ -75,13 +93,17 @@ fn tls_handshake() -> Vec<Row> {
                 None
             },
         ),
+        connection(at, "a fatal alert", TLS, |_, mut stream| {
+            read_client_hello(&mut stream);
+            // handshake_failure
+            write(&stream, b"\x15\x03\x03\0\x02\x02\x28");
+            None
+        }),
         untrusted(at, "a certificate that is not trusted"),
     ]
 }
 
 fn read_client_hello(stream: &mut TcpStream) {
-    use std::io::Read;
-
     assert_ne!(stream.read(&mut [0; 16 * 1024]).unwrap(), 0);
 }
 
@@ -129,6 +151,7 @@ fn waiting() -> Vec<Row> {
             reset(stream);
             None
         }),
+        garbled(at, "a TLS record that cannot be decrypted"),
         response(at, "nothing arrives", SHORT_TIMEOUT, |_| {
             vec![Reply::nothing().stall_at(0), Reply::nothing().delay(NEVER)]
         }),
@@ -505,6 +528,10 @@ fn error_responses() -> Vec<Row> {
             vec![page.cut_at(len - 7)]
         }),
         status("HTTP 404", 404),
+        status("HTTP 407", 407),
+        status("HTTP 408", 408),
+        status("HTTP 421", 421),
+        status("HTTP 425", 425),
         status("HTTP 429", 429),
         status("HTTP 500", 500),
         status("HTTP 502", 502),
@@ -538,7 +565,8 @@ fn between_calls() -> Vec<Row> {
             "the idle connection is closed",
             first_response,
             |_, stream| {
-                stream.shutdown(Shutdown::Write).unwrap();
+                // A token request's own connection is closed already.
+                let _ = stream.shutdown(Shutdown::Write);
                 Some(stream)
             },
         ),
@@ -572,7 +600,8 @@ fn between_calls() -> Vec<Row> {
             first_response,
             |_, stream| {
                 write(&stream, http("408 Request Timeout", "", PAGE));
-                stream.shutdown(Shutdown::Write).unwrap();
+                // A token request's own connection is closed already.
+                let _ = stream.shutdown(Shutdown::Write);
                 Some(stream)
             },
         ),

@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::counted;
 use crate::args::{Common, Rewrite};
-use crate::failure::{ExitStatus, Failure, eprint_line, usage};
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, eprint_line};
 use crate::files::{self, BACKUP, Found, LeftOut, with_ending};
+use crate::image::State;
 use crate::json;
-use crate::key::ImageUrl;
 use crate::rewrite::{self, NewLinks, Rewriting, printable};
+use crate::store::{StateError, Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
 const MAX_NAMED: usize = 10;
@@ -34,15 +36,13 @@ struct Change {
 
 /// Replaces the old links in the files, shows what would be replaced, or undoes that.
 pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Failure> {
-    let state = match &args.state {
-        Some(state) => state.clone(),
-        None => with_ending(&args.list, ".db"),
-    };
-    let new_links = read_new_links(args.links.as_ref().unwrap_or(&state))?;
+    let list = &args.state.list;
+    let state = state_path(list, args.state.state.as_deref());
+    let new_links = read_new_links(&state)?;
     let mut status = ExitStatus::Succeeded;
     let mut remaining = BTreeMap::new();
     let (mut files, mut links, mut not_text) = (0, 0, 0);
-    for found in files::read(&args.paths, LeftOut::rewriting(&args.list, &state)) {
+    for found in files::read(&args.paths, LeftOut::rewriting(list, &state)) {
         let change = match found {
             Found::Text { path, bytes } if args.undo => undo(&path, &bytes, &new_links),
             Found::Text { path, bytes } => {
@@ -169,24 +169,20 @@ fn describe_remaining(remaining: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Reads the new links, as long as there is no state: on each line key, link (`-` if there is none) and reason, with
-/// TABs between them.
-pub(super) fn read_new_links(file: &Path) -> Result<NewLinks, Failure> {
-    let failed = |reason: String| usage(format!("{}: {reason}", file.display()));
-    let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+/// Reads the new link of each image in a state, or the reason why it has none.
+pub(super) fn read_new_links(path: &Path) -> Result<NewLinks, Failure> {
+    let store = Store::open(path)?;
     let mut links = NewLinks::new();
-    for line in text.lines() {
-        let mut columns = line.split('\t');
-        let (old, new) = (
-            columns.next().unwrap_or_default(),
-            columns.next().unwrap_or("-"),
-        );
-        let old = ImageUrl::parse(old).map_err(|reason| failed(format!("{old}: {reason}")))?;
-        let new = match new {
-            "-" => Err(columns.next().unwrap_or("no link yet").to_owned()),
-            link => Ok(link.to_owned()),
-        };
-        links.insert(old.key, new);
-    }
+    let read = store.for_each(&State::COUNTED, |image| {
+        let link = image.link.ok_or(match image.state {
+            State::New | State::Creating => "not migrated yet",
+            State::Open => "still being migrated",
+            State::Succeeded => "no new link yet",
+            other => other.name(),
+        });
+        links.insert(image.key, link.map_err(str::to_owned));
+        Ok(())
+    });
+    read.map_err(|error: StoreError| StateError::new(path, error))?;
     Ok(links)
 }
