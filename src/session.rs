@@ -84,6 +84,17 @@ impl Session {
         result
     }
 
+    /// Waits for the slot of a request that keeps the pace. A pause after a 429 is left to the call.
+    pub(crate) fn wait_for_slot(&self) {
+        loop {
+            let now = self.now();
+            if self.throttle.try_acquire(now) || self.throttle.rate_limit(now).is_some() {
+                return;
+            }
+            std::thread::sleep(self.throttle.ready_at().saturating_sub(now));
+        }
+    }
+
     /// The time since the client's creation.
     pub(crate) fn now(&self) -> Duration {
         self.created.elapsed()

@@ -32,6 +32,9 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 /// The max number of lookups for one request.
 const MAX_LOOKUPS: u32 = 3;
 
+/// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
+const MAX_PAGE_LEN: usize = 1024 * 1024;
+
 /// Length of the buffer on the stack. Most bodies fit into it, and then need no heap allocation.
 const INLINE_BODY_LEN: usize = 512;
 
@@ -55,6 +58,18 @@ pub(crate) struct Endpoint(Uri);
 pub(crate) enum Request<'a> {
     Get(&'a Endpoint),
     Post(&'a Endpoint, &'a [u8]),
+    /// A POST whose response is a page of a list.
+    PostForPage(&'a Endpoint, &'a [u8]),
+}
+
+impl Request<'_> {
+    /// The maximum length of the response's body.
+    fn max_response_len(&self) -> usize {
+        match self {
+            Self::Get(_) | Self::Post(..) => MAX_BODY_LEN,
+            Self::PostForPage(..) => MAX_PAGE_LEN,
+        }
+    }
 }
 
 /// The headers of a request.
@@ -75,8 +90,9 @@ pub(crate) struct RequestOptions {
 pub(crate) struct Response<'a> {
     pub(crate) status: u16,
     headers: &'a HeaderMap,
-    /// At most [`MAX_BODY_LEN`] bytes, and one more if the body is longer.
+    /// At most `max_len` bytes, and one more if the body is longer.
     pub(crate) body: &'a [u8],
+    pub(crate) max_len: usize,
 }
 
 impl Transport {
@@ -154,7 +170,7 @@ impl Transport {
         options: RequestOptions,
         read: impl FnOnce(Response<'_>) -> R,
     ) -> Result<R> {
-        let mut body_taken = matches!(request, Request::Post(..)).then_some(false);
+        let mut body_taken = (!matches!(request, Request::Get(_))).then_some(false);
         let mut result = self.run(template, request, options, &mut body_taken);
         if self.is_lookup_needed(&result) {
             let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
@@ -177,7 +193,8 @@ impl Transport {
             Err(error) => return Err(self.error(error, body_taken)),
         };
 
-        let mut body = BodyBuffer::new();
+        let max_len = request.max_response_len();
+        let mut body = BodyBuffer::new(max_len);
         let result = body.read(response.body_mut());
         // An error status, with the part of the body that arrived, says more than the end of the connection.
         if response.status().is_success() {
@@ -187,6 +204,7 @@ impl Transport {
             status: response.status().as_u16(),
             headers: response.headers(),
             body: body.bytes(),
+            max_len,
         }))
     }
 
@@ -209,7 +227,7 @@ impl Transport {
                 *message.uri_mut() = uri.clone();
                 self.agent.run(self.configure(message, options))
             }
-            Request::Post(Endpoint(uri), bytes) => {
+            Request::Post(Endpoint(uri), bytes) | Request::PostForPage(Endpoint(uri), bytes) => {
                 *message.method_mut() = Method::POST;
                 *message.uri_mut() = uri.clone();
                 message
@@ -296,14 +314,16 @@ struct BodyBuffer {
     inline: [u8; INLINE_BODY_LEN],
     heap: Vec<u8>,
     len: usize,
+    max_len: usize,
 }
 
 impl BodyBuffer {
-    fn new() -> Self {
+    fn new(max_len: usize) -> Self {
         Self {
             inline: [0; INLINE_BODY_LEN],
             heap: Vec::new(),
             len: 0,
+            max_len,
         }
     }
 
@@ -320,7 +340,7 @@ impl BodyBuffer {
         let mut reader = body.as_reader();
         loop {
             if self.len == self.inline.len() && self.heap.is_empty() {
-                self.heap = vec![0; MAX_BODY_LEN + 1];
+                self.heap = vec![0; self.max_len + 1];
                 self.heap[..self.len].copy_from_slice(&self.inline);
             }
             let free = if self.heap.is_empty() {

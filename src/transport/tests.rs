@@ -145,6 +145,7 @@ fn reads_retry_after_in_seconds() {
             status: 429,
             headers: &headers,
             body: b"",
+            max_len: 0,
         };
         assert_eq!(
             response.retry_after(),
@@ -156,7 +157,8 @@ fn reads_retry_after_in_seconds() {
         Response {
             status: 429,
             headers: &HeaderMap::new(),
-            body: b""
+            body: b"",
+            max_len: 0,
         }
         .retry_after(),
         None

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::policy::FINAL_POLL_TIMEOUT;
 use super::requests::Requests;
 use super::*;
-use crate::envelope::decode;
+use crate::envelope::{MAX_BODY_LEN, decode};
 use crate::error::{Delivery, TransportError, TransportErrorKind};
 use crate::retry::{AttemptCause, AttemptError};
 use crate::throttle::{DEFAULT_RATE_LIMIT_PAUSE, Throttle};
@@ -186,13 +186,14 @@ fn done() -> Progress {
 }
 
 fn http(status: u16) -> Error {
-    decode::<Progress>(status, b"<html>").unwrap_err()
+    decode::<Progress>(status, b"<html>", MAX_BODY_LEN).unwrap_err()
 }
 
 fn api(code: i64) -> Error {
     decode::<Progress>(
         200,
         format!(r#"{{"code":{code},"message":"m","data":null}}"#).as_bytes(),
+        MAX_BODY_LEN,
     )
     .unwrap_err()
 }
