@@ -172,7 +172,7 @@ fn client(body: impl Fn() -> String + Send + Sync + 'static) -> Client {
     Client::builder()
         .access_token("token")
         .base_url("http://127.0.0.1:9")
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .configure_agent(|agent| agent.middleware(respond))
         .build()
         .unwrap()

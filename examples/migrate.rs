@@ -67,17 +67,17 @@ fn migrate(client: &Client, urls: Vec<String>) -> pan123_offline::Result<bool> {
     let new_tasks: Vec<_> = urls.iter().map(NewTask::new).collect();
     for event in client.migrate(new_tasks) {
         match event {
-            MigrationEvent::Created { index, task_id } => {
+            MigrationEvent::Created { index, task_id, .. } => {
                 println!("{}: task {task_id}", urls[index]);
                 tasks.insert(task_id, &urls[index]);
             }
-            MigrationEvent::NotCreated { index, error } if error.may_have_been_sent() => {
+            MigrationEvent::NotCreated { index, error, .. } if error.may_have_taken_effect() => {
                 failed.push(format!("{}: the task may exist: {error}", urls[index]));
             }
-            MigrationEvent::NotCreated { index, error } => {
+            MigrationEvent::NotCreated { index, error, .. } => {
                 failed.push(format!("{}: {error}", urls[index]));
             }
-            MigrationEvent::Update(update) => {
+            MigrationEvent::Update { update, .. } => {
                 let url = tasks[&update.task_id];
                 match update.result {
                     Ok(progress) if progress.status == Status::Failed => {

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{DecodeError, Error, Result};
-use crate::json;
+use crate::json::{self, JsonObject};
 
 /// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. No
-/// other message of the service contains the reason of a failure or the id of the created file.
+/// other message of the service contains the reason of a failure or the id of the created file. It deserializes from JSON
+/// as [`from_slice`](Self::from_slice) decodes it.
 ///
 /// ```
 /// use pan123_offline::{Callback, CallbackStatus};
@@ -19,7 +20,7 @@ use crate::json;
 /// assert_eq!(callback.file_id.as_deref(), Some("100"));
 /// # Ok::<(), pan123_offline::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Callback {
     /// URL of the image.
@@ -38,32 +39,36 @@ impl Callback {
     /// # Errors
     /// [`Error::Decode`] if it is not a JSON object with `url` and `status`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
+        json::from_slice(body).map_err(|error| {
+            let reason = "it must be an object with `url` and `status`";
+            Error::Decode(DecodeError::of_callback(reason, body, error))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Callback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct RawCallback<'a> {
+        struct RawCallback {
             url: String,
             #[serde(deserialize_with = "json::integer")]
             status: i64,
             // The document's sample has one spelling, its prose the other.
-            #[serde(rename = "failReason", borrow)]
-            fail_reason: Option<&'a RawValue>,
-            #[serde(rename = "fileReason", borrow)]
-            file_reason: Option<&'a RawValue>,
-            #[serde(rename = "fileID", borrow)]
-            file_id: Option<&'a RawValue>,
+            #[serde(rename = "failReason")]
+            fail_reason: Option<Box<RawValue>>,
+            #[serde(rename = "fileReason")]
+            file_reason: Option<Box<RawValue>>,
+            #[serde(rename = "fileID")]
+            file_id: Option<Box<RawValue>>,
         }
 
-        let raw: RawCallback<'_> = json::from_slice(body).map_err(|error| {
-            let reason = "it must be an object with `url` and `status`";
-            Error::Decode(DecodeError::of_callback(reason, body, error))
-        })?;
+        let JsonObject(raw) = JsonObject::<RawCallback>::deserialize(deserializer)?;
+        let text = |value: Option<Box<RawValue>>| value.and_then(|value| text(&value));
         Ok(Self {
             url: raw.url,
             status: CallbackStatus::from(raw.status),
-            fail_reason: raw
-                .fail_reason
-                .and_then(text)
-                .or_else(|| raw.file_reason.and_then(text)),
-            file_id: raw.file_id.and_then(text),
+            fail_reason: text(raw.fail_reason).or_else(|| text(raw.file_reason)),
+            file_id: text(raw.file_id),
         })
     }
 }

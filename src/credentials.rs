@@ -48,6 +48,12 @@ impl From<String> for AccessToken {
     }
 }
 
+impl From<&String> for AccessToken {
+    fn from(token: &String) -> Self {
+        Self(token.clone())
+    }
+}
+
 impl From<&str> for AccessToken {
     fn from(token: &str) -> Self {
         Self(token.to_owned())

@@ -1,4 +1,4 @@
-//! Reference texts: errors, faults, tokens and waiting. There is no code here.
+//! Reference texts: errors, faults, tokens and waiting. Shown on docs.rs only; there is no code here.
 
 /// Errors: their kinds, the codes of the service, and what a caller can do.
 ///

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::json::JsonObject;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::retry::{AttemptError, Idempotency};
-use crate::session::Session;
+use crate::session::{RequestOptions, Session};
 use crate::task::Progress;
-use crate::transport::{Endpoint, Request, RequestOptions};
+use crate::transport::{Endpoint, Request};
 
 const CREATE_PATH: &str = "/api/v1/oss/offline/download";
 const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
@@ -34,7 +34,7 @@ impl Endpoints {
     pub(crate) fn get_process(&self, task_id: u64) -> Result<Progress> {
         let endpoint = self.process_endpoint(task_id)?;
         self.session
-            .call(Request::Get(&endpoint), Idempotency::Idempotent)
+            .call(Request::get(&endpoint), Idempotency::Idempotent)
     }
 
     /// Returns the progress of a task, by a single request.
@@ -44,7 +44,7 @@ impl Endpoints {
         options: RequestOptions,
     ) -> std::result::Result<Progress, AttemptError> {
         let endpoint = self.process_endpoint(task_id)?;
-        self.session.attempt(Request::Get(&endpoint), options)
+        self.session.attempt(Request::get(&endpoint), options)
     }
 
     /// Creates a task.
@@ -53,7 +53,7 @@ impl Endpoints {
         let endpoint = self.session.transport.endpoint(CREATE_PATH)?;
         let created = self
             .session
-            .call(Request::Post(&endpoint, &body), Idempotency::NotIdempotent);
+            .call(Request::post(&endpoint, &body), Idempotency::NotIdempotent);
         created
             .map(|JsonObject(CreatedTask { task_id })| task_id)
             .map_err(Error::mark_maybe_created)
@@ -73,7 +73,7 @@ impl Endpoints {
         };
         match self
             .session
-            .attempt(Request::Post(&endpoint, &body), options)
+            .attempt(Request::post(&endpoint, &body), options)
         {
             Ok(JsonObject(CreatedTask { task_id })) => Ok(task_id),
             Err(AttemptError { error, cause }) => Err(AttemptError {

@@ -21,7 +21,7 @@ pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
 /// assert!(envelope.into_result().unwrap_err().is_unauthorized());
 /// # Ok::<(), pan123_offline::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Envelope<T> {
     /// 0 for success; any other number is an error.

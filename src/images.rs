@@ -27,7 +27,7 @@ const LAST_PAGE: &str = "-1";
 /// The images and folders in a folder: see [`Client::images`](crate::Client::images).
 ///
 /// Each page has 100 of them and takes one request, which waits for the client's
-/// [`min_poll_gap`](crate::ClientBuilder::min_poll_gap). An error is the last item; what came before it is not the
+/// [`min_request_gap`](crate::ClientBuilder::min_request_gap). An error is the last item; what came before it is not the
 /// whole folder.
 #[must_use = "nothing is sent before the first step of the iterator"]
 pub struct Images {
@@ -56,7 +56,7 @@ impl Images {
         let body = page_request(&self.directory_id, last_file_id)?;
         let endpoint = session.transport.endpoint(LIST_PATH)?;
         session.wait_for_slot();
-        let request = Request::PostForPage(&endpoint, &body);
+        let request = Request::post_for_page(&endpoint, &body);
         let JsonObject(page) = session.call(request, Idempotency::Idempotent)?;
         Ok(page)
     }

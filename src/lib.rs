@@ -26,7 +26,7 @@
 //! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It is in no `Debug`, error or log; the one exception is ureq's own `log` records at level trace, which contain whole requests. |
 //! | Timeout | 30 s for a call, including DNS lookup, connecting and retries: [`ClientBuilder::timeout`]. |
 //! | Retries | Two by default, for transient errors only, such as 429, 5xx, a timeout, a failed connection: [`Error::is_transient`]. After a 401, a client with [`Credentials`] sends the request again with another token. |
-//! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_poll_gap`]. |
+//! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_request_gap`]. |
 //! | 429 | A `Retry-After` pauses the client and its clones. |
 //! | DNS | A name is looked up only for a new connection. Its addresses are kept for 60 s; if a lookup fails, the last known addresses are used. |
 //! | Limits | A response header may have 8 KiB. 64 KiB of a body are read. |
@@ -39,8 +39,14 @@
 //!
 //! [`Error`] has a variant for each layer. A caller decides by [`Error::is_transient`], [`Error::is_unauthorized`],
 //! [`Error::is_banned`], [`Error::is_rate_limited`] and [`Error::code`]. A response without a `code` is an error, never
-//! a success. [`docs::errors`] says what to do about each, and [`docs::faults`] lists the result of each fault.
-//! [`docs::tokens`] and [`docs::waiting`] have the details of the rest.
+//! a success.
+//!
+//! # Reference
+//!
+//! * [`docs::errors`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/errors/): errors, codes and retries.
+//! * [`docs::faults`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/faults/): the result of each fault.
+//! * [`docs::tokens`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/tokens/): access tokens.
+//! * [`docs::waiting`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/waiting/): polls and their ends.
 //!
 //! # Features
 //!
@@ -68,6 +74,7 @@ mod auth;
 mod callback;
 mod client;
 mod credentials;
+#[cfg(any(docsrs, doctest))]
 pub mod docs;
 mod endpoints;
 mod envelope;

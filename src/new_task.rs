@@ -10,24 +10,30 @@ const IMAGE_EXTENSIONS: [&str; 9] = [
     "png", "gif", "jpeg", "jpg", "tif", "tiff", "webp", "svg", "bmp",
 ];
 
-/// A task to create: the URL of an image, and where it goes.
+/// A task to create: the URL of an image, and where it goes. A text converts to a task for that URL.
 ///
 /// ```
 /// use pan123_offline::NewTask;
 ///
 /// let task = NewTask::new("https://example.org/cat.png").file_name("cat-1.png").callback_url("https://example.org/done");
+/// assert_eq!(task.file_name.as_deref(), Some("cat-1.png"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct NewTask {
-    url: String,
-    file_name: Option<String>,
-    directory: Option<String>,
-    callback_url: Option<String>,
+    /// `http` or `https` URL of the image: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at most 100 MB.
+    pub url: String,
+    /// Name of the file, with one of these extensions. `None`: the service chooses.
+    pub file_name: Option<String>,
+    /// Id of the target folder, which cannot be the root. `None`: the service's own folder for offline downloads.
+    pub directory: Option<String>,
+    /// `http` or `https` URL to which the service POSTs when the task ends: see [`Callback`](crate::Callback). `None`: no
+    /// callback.
+    pub callback_url: Option<String>,
 }
 
 impl NewTask {
-    /// Creates a task for an image at an `http` or `https` URL: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at
-    /// most 100 MB.
+    /// Creates a task for the image at this [`url`](Self#structfield.url), with no other field set.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -38,23 +44,21 @@ impl NewTask {
         }
     }
 
-    /// Sets the file's name, with one of the extensions that [`new`](Self::new) lists. Default: the service chooses.
+    /// Sets the [`file_name`](Self#structfield.file_name).
     #[must_use]
     pub fn file_name(mut self, name: impl Into<String>) -> Self {
         self.file_name = Some(name.into());
         self
     }
 
-    /// Sets the id of the target folder, which cannot be the root. Default: the service's own folder for offline
-    /// downloads.
+    /// Sets the [`directory`](Self#structfield.directory).
     #[must_use]
     pub fn directory(mut self, id: impl Into<String>) -> Self {
         self.directory = Some(id.into());
         self
     }
 
-    /// Sets the `http` or `https` URL to which the service POSTs when the task ends: see
-    /// [`Callback`](crate::Callback). Default: none.
+    /// Sets the [`callback_url`](Self#structfield.callback_url).
     #[must_use]
     pub fn callback_url(mut self, url: impl Into<String>) -> Self {
         self.callback_url = Some(url.into());
@@ -64,7 +68,7 @@ impl NewTask {
     /// Checks that the service can accept the task. Nothing is sent.
     ///
     /// # Errors
-    /// [`Error::Config`] with the name of the setter whose value cannot work.
+    /// [`Error::Config`] with the name of the field whose value cannot work.
     pub fn validate(&self) -> Result<()> {
         validate_url("url", &self.url)?;
         if let Some(url) = &self.callback_url {
@@ -110,6 +114,18 @@ impl NewTask {
         };
         serde_json::to_vec(&body)
             .map_err(|e| Error::config("url", format!("the task cannot be sent: {e}")))
+    }
+}
+
+impl From<&str> for NewTask {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for NewTask {
+    fn from(url: String) -> Self {
+        Self::new(url)
     }
 }
 

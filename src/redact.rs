@@ -99,7 +99,7 @@ mod tests {
 
     fn body(redact: impl Fn(Error) -> Error, text: &str) -> String {
         match redact(Error::Http(HttpError::new(502, text.as_bytes()))) {
-            Error::Http(e) => e.body().to_owned(),
+            Error::Http(e) => e.body,
             other => panic!("{other:?}"),
         }
     }

@@ -10,7 +10,16 @@ use crate::credentials::AccessToken;
 use crate::error::Result;
 use crate::retry::{self, AttemptCause, AttemptError, Attempts, Idempotency, Retry};
 use crate::throttle::{RateLimit, Throttle};
-use crate::transport::{Request, RequestOptions, Transport};
+use crate::transport::{Connection, Request, Transport};
+
+/// Options of a single request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RequestOptions {
+    /// Time limit of the whole request; `None` is the client's `timeout`.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether the request has a connection of its own.
+    pub(crate) new_connection: bool,
+}
 
 /// The state that a client shares with its clones.
 #[derive(Debug)]
@@ -43,6 +52,20 @@ impl Session {
         })
     }
 
+    /// Requests a new access token, and keeps it.
+    pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
+        self.call_with_retries(Idempotency::Idempotent, |options| {
+            let token = self
+                .auth
+                .request_token(&self.transport, self.deadline(options))
+                .map_err(|error| AttemptError {
+                    error,
+                    cause: AttemptCause::TokenRequest,
+                })?;
+            Ok(token.access_token().clone())
+        })
+    }
+
     /// Returns the current token, and requests one if there is none.
     pub(crate) fn ensure_token(
         &self,
@@ -59,21 +82,22 @@ impl Session {
     pub(crate) fn attempt<T: DeserializeOwned>(
         &self,
         request: Request<'_>,
-        mut options: RequestOptions,
+        options: RequestOptions,
     ) -> std::result::Result<T, AttemptError> {
         let deadline = self.deadline(options);
         let token = match self.auth.current() {
             Some(token) => token,
-            None => {
-                let token = self.ensure_token(deadline)?;
-                options.timeout = Some(deadline.saturating_duration_since(Instant::now()));
-                token
-            }
+            None => self.ensure_token(deadline)?,
         };
         self.throttle.record(self.now());
+        let connection = if options.new_connection {
+            Connection::Own
+        } else {
+            Connection::Pooled
+        };
         let result =
             self.auth
-                .send_authenticated(&self.transport, &token, request, options, deadline);
+                .send_authenticated(&self.transport, &token, request, deadline, connection);
         if let Err(AttemptError {
             error,
             cause: AttemptCause::Request,

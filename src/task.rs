@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::json::{self, JsonObject, Number};
 
@@ -11,7 +10,7 @@ use crate::json::{self, JsonObject, Number};
 ///
 /// It contains neither the reason of a failure nor the id of the created file; the [callback](crate::Callback) does.
 /// Serializes as the service writes it: `{"status":0,"process":37}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// State of the task.
@@ -20,6 +19,7 @@ pub struct Progress {
     ///
     /// The service documents a whole number. A fraction is cut off, never rounded up (99.9 is 99), and a value outside
     /// 0 to 100 becomes the nearer bound.
+    #[serde(rename = "process")]
     pub percent: u8,
 }
 
@@ -37,26 +37,16 @@ impl<'de> Deserialize<'de> for Progress {
         #[derive(Deserialize)]
         #[serde(rename = "Progress")]
         struct RawProgress {
-            #[serde(deserialize_with = "json::integer")]
-            status: i64,
+            status: Status,
             process: Number,
         }
 
         let JsonObject(raw) = JsonObject::<RawProgress>::deserialize(deserializer)?;
         Ok(Self {
-            status: Status::from(raw.status),
+            status: raw.status,
             // `as` saturates at 0 and 255, and cuts the fraction off.
             percent: (raw.process.as_f64() as u8).min(100),
         })
-    }
-}
-
-impl Serialize for Progress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Progress", 2)?;
-        fields.serialize_field("status", &self.status.as_i64())?;
-        fields.serialize_field("process", &self.percent)?;
-        fields.end()
     }
 }
 
@@ -66,8 +56,9 @@ impl fmt::Display for Progress {
     }
 }
 
-/// State of a task, from the field `status` of the service's response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// State of a task, from the field `status` of the service's response. Serializes as the service's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "i64")]
 #[non_exhaustive]
 pub enum Status {
     /// 0: in progress.
@@ -111,6 +102,18 @@ impl From<i64> for Status {
             3 => Self::Retrying,
             other => Self::Unknown(other),
         }
+    }
+}
+
+impl From<Status> for i64 {
+    fn from(status: Status) -> Self {
+        status.as_i64()
+    }
+}
+
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        json::integer(deserializer).map(|number: i64| Self::from(number))
     }
 }
 

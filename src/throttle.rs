@@ -176,10 +176,10 @@ mod tests {
         let throttle = Throttle::new(Duration::ZERO);
         let error = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
         let error = Error::Api(error).with_retry_after(Some(ms(5000)));
-        assert!(error.may_have_been_sent());
+        assert!(error.may_have_taken_effect());
         throttle.observe(&error, ms(0));
         let limit = throttle.rate_limit(ms(0)).unwrap();
-        assert!(!limit.error.may_have_been_sent());
+        assert!(!limit.error.may_have_taken_effect());
     }
 
     #[test]

@@ -32,11 +32,11 @@ fn assert_rejected(body: &[u8]) -> Error {
         panic!("{shown}: {error:?}")
     };
     assert_eq!(
-        decode.reason(),
+        decode.reason.as_str(),
         "it must be an object with `url` and `status`",
         "{shown}"
     );
-    assert!(decode.body().chars().count() <= 256);
+    assert!(decode.body.chars().count() <= 256);
     assert!(std::error::Error::source(&error).is_some(), "{shown}");
     error
 }
@@ -48,6 +48,20 @@ fn decodes_the_documented_sample() {
     assert_eq!(callback.status, CallbackStatus::Succeeded);
     assert_eq!(callback.fail_reason, None, "an empty reason counts as none");
     assert_eq!(callback.file_id.as_deref(), Some("100"));
+}
+
+#[test]
+fn deserializes_as_from_slice_decodes() {
+    let expected = Callback::from_slice(SAMPLE).unwrap();
+    let value: Value = serde_json::from_slice(SAMPLE).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Callback>(SAMPLE).unwrap(),
+        expected
+    );
+    assert_eq!(serde_json::from_value::<Callback>(value).unwrap(), expected);
+    for body in ["[]", r#"["u",0,"",null,1]"#, r#"{"url":"u"}"#] {
+        assert!(serde_json::from_str::<Callback>(body).is_err(), "{body}");
+    }
 }
 
 #[test]
@@ -235,7 +249,7 @@ fn error_quotes_the_beginning_of_the_body() {
 /// Decoding a callback sends no request.
 #[test]
 fn error_reports_that_nothing_was_sent() {
-    assert!(!assert_rejected(b"<html>").may_have_been_sent());
+    assert!(!assert_rejected(b"<html>").may_have_taken_effect());
 }
 
 #[test]

@@ -58,10 +58,10 @@ fn data(json: &str) -> Reply {
 #[track_caller]
 fn layer(error: &Error) -> String {
     match error {
-        Error::Transport(e) => format!("{:?}", e.kind()),
-        Error::Http(e) => format!("HTTP {}", e.status()),
+        Error::Transport(e) => format!("{:?}", e.kind),
+        Error::Http(e) => format!("HTTP {}", e.status),
         Error::Decode(_) => "Decode".to_owned(),
-        Error::Api(e) => format!("code {}", e.code()),
+        Error::Api(e) => format!("code {}", e.code),
         other => panic!("{other:?}"),
     }
 }
@@ -71,7 +71,11 @@ fn layer(error: &Error) -> String {
 fn error_of(client: &Client, name: &str, expected: &str, may_exist: bool) -> Error {
     let error = client.create_task(&task()).expect_err(name);
     assert_eq!(layer(&error), expected, "{name}: {error:?}");
-    assert_eq!(error.may_have_been_sent(), may_exist, "{name}: {error:?}");
+    assert_eq!(
+        error.may_have_taken_effect(),
+        may_exist,
+        "{name}: {error:?}"
+    );
     let advice = "; the task may exist, check before you create it again";
     let text = error.to_string();
     assert_eq!(text.contains(advice), may_exist, "{name}: {text}");
@@ -392,7 +396,7 @@ fn task_may_exist_after_code_0_with_an_error_status() {
         client.get_process(TASK).unwrap();
         service.reply_next(created(1).status(status));
         let error = client.create_task(&task()).unwrap_err();
-        assert!(error.may_have_been_sent(), "{status}: {error:?}");
+        assert!(error.may_have_taken_effect(), "{status}: {error:?}");
         assert_eq!(creations(&service), 1, "{status}");
     }
 }
@@ -469,7 +473,7 @@ fn task_may_exist_after_a_timeout_while_sending() {
     let long = NewTask::new(format!("{URL}?{}", "x".repeat(16 << 20)));
     let error = client.create_task(&long).unwrap_err();
     assert_eq!(layer(&error), "Timeout", "{error:?}");
-    assert!(error.may_have_been_sent());
+    assert!(error.may_have_taken_effect());
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 

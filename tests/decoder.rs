@@ -255,13 +255,13 @@ proptest! {
         }
         let error = decode(envelope.to_string().as_bytes()).unwrap_err();
         let Error::Api(api) = &error else { panic!("{envelope} became {error:?}") };
-        prop_assert_eq!(api.code(), ErrorCode(code));
+        prop_assert_eq!(api.code, ErrorCode(code));
         // A text is kept, and any other value counts as none.
         let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
-        prop_assert_eq!(&api.message(), &text(&message).unwrap_or_default());
+        prop_assert_eq!(&api.message, &text(&message).unwrap_or_default());
         let trace_id = text(&trace_id);
-        prop_assert_eq!(api.trace_id(), trace_id.as_deref());
-        prop_assert_eq!((api.http_status(), api.retry_after()), (None, None));
+        prop_assert_eq!(&api.trace_id, &trace_id);
+        prop_assert_eq!((api.http_status, api.retry_after), (None, None));
     }
 
     /// A valid success is decoded; a decoder that rejects everything fails here.

@@ -78,7 +78,10 @@ fn assert_page(error: &Error, status: u16, title: &str, advice: &str) {
     let Error::Http(http) = error else {
         panic!("{error:?}")
     };
-    assert_eq!((http.status(), http.body()), (status, page(title).as_str()));
+    assert_eq!(
+        (http.status, http.body.as_str()),
+        (status, page(title).as_str())
+    );
     let quoted = page(title).replace('\r', "\\r").replace('\n', "\\n");
     let expected =
         format!("HTTP {status} without the service's envelope: {advice}; received: {quoted}");
@@ -314,7 +317,7 @@ fn retries_after_a_rate_limit() {
         not_retrying.create_task(&NewTask::new(URL)).unwrap_err(),
     ] {
         assert_page(&error, 429, "429 Too Many Requests", RATE_LIMITED);
-        assert!(!error.may_have_been_sent() && error.retry_after().is_none());
+        assert!(!error.may_have_taken_effect() && error.retry_after().is_none());
     }
 
     let retrying = builder(nginx.base_url()).retries(5).build().unwrap();
@@ -385,7 +388,7 @@ fn an_unavailable_service_is_http_502() {
         assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
         assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE_TASK_MAY_EXIST);
-        assert!(error.may_have_been_sent());
+        assert!(error.may_have_taken_effect());
     };
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 
@@ -435,7 +438,7 @@ fn a_stalled_service_is_http_504() {
         "504 Gateway Time-out",
         UNAVAILABLE_TASK_MAY_EXIST,
     );
-    assert!(error.may_have_been_sent());
+    assert!(error.may_have_taken_effect());
     assert_eq!(retrying.get_process(TASK).unwrap(), RUNNING);
     let requests: Vec<_> = service
         .requests()
@@ -542,8 +545,8 @@ fn rejects_an_incomplete_body_without_a_length() {
         } else {
             "it is incomplete"
         };
-        assert_eq!(decode.reason(), reason, "cut at {at}");
-        assert!(error.may_have_been_sent() && !error.is_transient());
+        assert_eq!(decode.reason, reason, "cut at {at}");
+        assert!(error.may_have_taken_effect() && !error.is_transient());
         service.reply_next(reply.clone());
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
@@ -572,7 +575,7 @@ fn rejects_body_cut_short_by_the_gateway() {
         service.reply_next(cut.clone()).reply_next(cut.clone());
         let error = client.get_process(TASK).unwrap_err();
         assert!(
-            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
             "{error:?}"
         );
         assert_eq!(
@@ -585,10 +588,10 @@ fn rejects_body_cut_short_by_the_gateway() {
         service.reply_next(cut);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
         assert!(
-            matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Closed),
+            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
             "{error:?}"
         );
-        assert!(error.may_have_been_sent());
+        assert!(error.may_have_taken_effect());
     }
     assert_eq!(service.request_count(), 10);
 }
@@ -614,11 +617,11 @@ fn rejects_untrusted_certificates_with_the_reason() {
             client.create_task(&NewTask::new(URL)).unwrap_err(),
         ] {
             assert!(
-                matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Tls),
+                matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Tls),
                 "{why}: {error:?}"
             );
             assert!(
-                !error.is_transient() && !error.may_have_been_sent(),
+                !error.is_transient() && !error.may_have_taken_effect(),
                 "{why}"
             );
             let problem = format!("no trusted TLS connection with {}", nginx.address());
@@ -712,10 +715,10 @@ fn describe(error: &Error) -> String {
         panic!("{error:?}")
     };
     let cause = std::error::Error::source(error).unwrap();
-    let (transient, sent) = (error.is_transient(), error.may_have_been_sent());
+    let (transient, sent) = (error.is_transient(), error.may_have_taken_effect());
     format!(
         "{:?}, transient: {transient}, sent: {sent}: {error}: {cause}",
-        transport.kind()
+        transport.kind
     )
 }
 

@@ -40,7 +40,7 @@ fn status_of_a_load_balancer_in_the_code_is_transient() {
         );
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
         assert_eq!(
-            error.may_have_been_sent(),
+            error.may_have_taken_effect(),
             may_be_created,
             "{text}: {error}"
         );
@@ -112,6 +112,12 @@ fn progress_serializes_as_the_service_writes_it() {
     let text = serde_json::to_string(&RUNNING).unwrap();
     assert_eq!(text, r#"{"status":0,"process":37}"#);
     assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), RUNNING);
+    assert_eq!(serde_json::to_string(&RUNNING.status).unwrap(), "0");
+    for json in ["2", "2.0", "\"2\""] {
+        let status: Status = serde_json::from_str(json).unwrap();
+        assert_eq!(status, Status::Succeeded, "{json}");
+    }
+    assert!(serde_json::from_str::<Status>("2.5").is_err());
 }
 
 #[test]
@@ -351,9 +357,9 @@ fn child_without_descriptors() {
         let pan123_offline::Error::Transport(transport) = &error else {
             panic!("{error:?}")
         };
-        assert!(kinds.contains(&transport.kind()), "{error:?}");
+        assert!(kinds.contains(&transport.kind), "{error:?}");
         assert!(
-            error.is_transient() && !error.may_have_been_sent(),
+            error.is_transient() && !error.may_have_taken_effect(),
             "{error:?}"
         );
     }

@@ -402,7 +402,7 @@ fn pages_wait_for_the_pace_and_count_for_it() {
         service.reply_next(page(&[sample()], &last.into()));
     }
     let client = builder(service.base_url())
-        .min_poll_gap(GAP)
+        .min_request_gap(GAP)
         .build()
         .unwrap();
     assert_eq!(client.images("dir").filter(Result::is_ok).count(), 3);

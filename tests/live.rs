@@ -16,20 +16,20 @@ fn report(what: &str, result: &Result<Progress>) {
     let (http, code, rest) = match result {
         Ok(progress) => ("200".to_owned(), "0".to_owned(), progress.to_string()),
         Err(Error::Api(e)) => (
-            e.http_status()
+            e.http_status
                 .map_or("none".to_owned(), |status| status.to_string()),
-            e.code().to_string(),
+            e.code.to_string(),
             format!(
                 "{:?}, trace id {}, Retry-After {:?}",
-                e.message(),
-                e.trace_id().is_some(),
-                e.retry_after()
+                e.message,
+                e.trace_id.is_some(),
+                e.retry_after
             ),
         ),
         Err(Error::Http(e)) => (
-            e.status().to_string(),
+            e.status.to_string(),
             "none".to_owned(),
-            format!("{:?}", e.body()),
+            format!("{:?}", e.body),
         ),
         Err(error) => ("none".to_owned(), "none".to_owned(), format!("{error:?}")),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
-    Client, Credentials, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy,
+    Client, Credentials, Error, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy,
     Progress, Status,
 };
 
@@ -28,16 +28,18 @@ fn tasks(count: usize) -> impl Iterator<Item = NewTask> {
 fn events(migration: Migration<impl Iterator<Item = NewTask>>) -> Vec<String> {
     migration
         .map(|event| match event {
-            MigrationEvent::Creating { index } => format!("creating {index}"),
-            MigrationEvent::Created { index, task_id } => format!("created {index} as {task_id}"),
+            MigrationEvent::Creating { index, .. } => format!("creating {index}"),
+            MigrationEvent::Created { index, task_id, .. } => {
+                format!("created {index} as {task_id}")
+            }
             MigrationEvent::Delayed { index, .. } => format!("delayed {index}"),
-            MigrationEvent::NotCreated { index, error } => {
+            MigrationEvent::NotCreated { index, error, .. } => {
                 format!(
                     "not created {index}, may exist: {}",
-                    error.may_have_been_sent()
+                    error.may_have_taken_effect()
                 )
             }
-            MigrationEvent::Update(update) => {
+            MigrationEvent::Update { update, .. } => {
                 format!(
                     "{} {:?}",
                     update.task_id,
@@ -85,7 +87,7 @@ fn neither_polls_nor_creations_starve_the_others() {
         let client = Client::builder()
             .access_token("token")
             .base_url(service.base_url())
-            .min_poll_gap(Duration::from_millis(10))
+            .min_request_gap(Duration::from_millis(10))
             .build()
             .unwrap();
         let interval = Duration::from_millis(100);
@@ -97,7 +99,7 @@ fn neither_polls_nor_creations_starve_the_others() {
         for event in migration.policy(policy).also_watch(1..=OPEN) {
             match event {
                 MigrationEvent::Created { .. } => created += 1,
-                MigrationEvent::Update(_) => updates += 1,
+                MigrationEvent::Update { .. } => updates += 1,
                 _ => {}
             }
             if created == 10 || updates == 400 {
@@ -107,6 +109,31 @@ fn neither_polls_nor_creations_starve_the_others() {
         assert_eq!(created, 10, "{create_gap:?}: {updates} updates");
         assert!(updates >= 8, "{create_gap:?}: {updates} updates");
     }
+}
+
+#[test]
+fn a_task_id_that_is_returned_twice_ends_once() {
+    let service = service();
+    service.task(7, [SUCCEEDED]).task(8, [SUCCEEDED]);
+    service.reply_with(|request| {
+        let reply = Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":7}}"#);
+        request.task_id().is_none().then_some(reply)
+    });
+    let mut ends = Vec::new();
+    let mut migration = fast(client(&service).migrate(tasks(3))).also_watch([7, 8]);
+    for event in migration.by_ref() {
+        match event {
+            MigrationEvent::Creating { index, task, .. } => {
+                assert_eq!(task, tasks(3).nth(index).unwrap());
+            }
+            MigrationEvent::Update { index, update, .. } => ends.push((update.task_id, index)),
+            _ => {}
+        }
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [(7, Some(0)), (8, None)]);
+    assert_eq!(migration.taken(), 3);
+    assert!(migration.stopped_by().is_none());
 }
 
 #[test]
@@ -130,7 +157,7 @@ fn next_timeout_ends_when_no_task_is_left() {
     let mut migration = fast(client(&service).migrate(tasks(1))).create_only();
     assert!(matches!(
         migration.next_timeout(hour),
-        Ok(MigrationEvent::Creating { index: 0 })
+        Ok(MigrationEvent::Creating { index: 0, .. })
     ));
     assert!(matches!(
         migration.next_timeout(hour),
@@ -163,11 +190,11 @@ fn stop_creating_forgets_an_announced_task_and_follows_the_others() {
     let is_created = |event: &MigrationEvent| matches!(event, MigrationEvent::Created { .. });
     assert!(migration.by_ref().any(|event| is_created(&event)));
     assert_eq!(migration.pending(), 1);
-    let is_announced = |event| matches!(event, MigrationEvent::Creating { index: 1 });
+    let is_announced = |event| matches!(event, MigrationEvent::Creating { index: 1, .. });
     assert!(migration.by_ref().any(is_announced));
     migration.stop_creating();
     let remaining: Vec<_> = migration.by_ref().collect();
-    let are_updates = |event: &MigrationEvent| matches!(event, MigrationEvent::Update(_));
+    let are_updates = |event: &MigrationEvent| matches!(event, MigrationEvent::Update { .. });
     assert!(remaining.iter().all(are_updates), "{remaining:?}");
     assert_eq!(migration.pending(), 0);
     let creations = service.requests();
@@ -209,7 +236,7 @@ fn keeps_the_gap_after_an_error() {
     let mut migration = client(&service).migrate(tasks(1)).create_gap(GAP);
     assert!(matches!(
         migration.next(),
-        Some(MigrationEvent::Creating { index: 0 })
+        Some(MigrationEvent::Creating { index: 0, .. })
     ));
     match migration.next() {
         Some(MigrationEvent::Delayed { delay, .. }) => assert!(delay > GAP / 2, "{delay:?}"),
@@ -280,6 +307,12 @@ fn a_ban_ends_everything_and_the_rest_is_not_taken() {
     ];
     assert_eq!(events, expected);
     assert_eq!((taken, service.request_count()), (1, 1));
+
+    service.reply_next(Reply::code(403, "banned"));
+    let mut migration = client(&service).migrate(tasks(5));
+    assert_eq!((migration.taken(), migration.by_ref().count()), (0, 2));
+    assert!(migration.stopped_by().is_some_and(Error::is_banned));
+    assert_eq!(migration.taken(), 1);
 }
 
 #[test]
@@ -302,14 +335,17 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
     let mut migration = client.migrate(tasks(5));
     let hour = Duration::from_secs(3600);
     let first = migration.next_timeout(hour).unwrap();
-    assert!(matches!(first, MigrationEvent::Creating { index: 0 }));
+    assert!(matches!(first, MigrationEvent::Creating { index: 0, .. }));
     service.reply_next(Reply::code(429, "slow down").header("Retry-After", "90000"));
     assert!(client.get_process(9).unwrap_err().is_rate_limited());
     let second = migration.next_timeout(Duration::ZERO).unwrap();
-    let MigrationEvent::NotCreated { index: 0, error } = second else {
+    let MigrationEvent::NotCreated {
+        index: 0, error, ..
+    } = second
+    else {
         panic!("{second:?}")
     };
-    assert!(error.is_rate_limited() && !error.may_have_been_sent());
+    assert!(error.is_rate_limited() && !error.may_have_taken_effect());
     let end = migration.next_timeout(hour).unwrap_err();
     assert_eq!(end, NextTimeoutError::Finished);
     assert_eq!(service.request_count(), 1);
@@ -322,14 +358,17 @@ fn a_timeout_tells_that_an_announced_task_was_not_created() {
     let mut migration = client(&service).migrate(tasks(5)).timeout(timeout);
     assert!(matches!(
         migration.next(),
-        Some(MigrationEvent::Creating { index: 0 })
+        Some(MigrationEvent::Creating { index: 0, .. })
     ));
     std::thread::sleep(2 * timeout);
     let event = migration.next().unwrap();
-    let MigrationEvent::NotCreated { index: 0, error } = event else {
+    let MigrationEvent::NotCreated {
+        index: 0, error, ..
+    } = event
+    else {
         panic!("{event:?}")
     };
-    assert!(error.is_timeout() && !error.may_have_been_sent());
+    assert!(error.is_timeout() && !error.may_have_taken_effect());
     assert!(migration.next().is_none());
     assert_eq!(service.request_count(), 0);
 }
@@ -347,10 +386,13 @@ fn no_creation_lasts_longer_than_the_timeout() {
         "Migration { taken: 1, pending: 0, .. }"
     );
     let event = migration.next().unwrap();
-    let MigrationEvent::NotCreated { index: 0, error } = event else {
+    let MigrationEvent::NotCreated {
+        index: 0, error, ..
+    } = event
+    else {
         panic!("{event:?}")
     };
-    assert!(error.is_timeout() && error.may_have_been_sent());
+    assert!(error.is_timeout() && error.may_have_taken_effect());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn client_with_credentials(service: &Service, secret: &str) -> Client {
     Client::builder()
         .credentials(Credentials::new("id", secret))
         .base_url(service.base_url())
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .retries(0)
         .build()
         .unwrap()
@@ -49,7 +49,7 @@ fn polls(service: &Service) -> Vec<Request> {
 fn waits_one_after_another_keep_the_gap() {
     let service = finished_service();
     let client = builder(service.base_url())
-        .min_poll_gap(ms(20))
+        .min_request_gap(ms(20))
         .build()
         .unwrap();
     let started = Instant::now();
@@ -63,7 +63,7 @@ fn waits_one_after_another_keep_the_gap() {
 fn watches_on_clones_share_the_gap() {
     let service = finished_service();
     let client = builder(service.base_url())
-        .min_poll_gap(ms(20))
+        .min_request_gap(ms(20))
         .build()
         .unwrap();
     let started = Instant::now();
@@ -80,7 +80,7 @@ fn watches_on_clones_share_the_gap() {
 fn users_calls_are_not_delayed_but_count() {
     let service = finished_service();
     let client = builder(service.base_url())
-        .min_poll_gap(Duration::from_secs(600))
+        .min_request_gap(Duration::from_secs(600))
         .build()
         .unwrap();
     for task_id in 0..5 {
@@ -128,7 +128,7 @@ fn calls_wait_for_the_end_of_a_pause_or_fail_at_once() {
         .create_task(&NewTask::new("https://example.org/cat.png"))
         .unwrap_err();
     assert!(
-        error.is_rate_limited() && !error.may_have_been_sent(),
+        error.is_rate_limited() && !error.may_have_taken_effect(),
         "{error:?}"
     );
     let remaining = error.retry_after().unwrap();
@@ -269,7 +269,7 @@ fn slow_token_request_does_not_shorten_the_gap() {
     let client = Client::builder()
         .credentials(Credentials::new("id", "client-secret"))
         .base_url(service.base_url())
-        .min_poll_gap(ms(1000))
+        .min_request_gap(ms(1000))
         .build()
         .unwrap();
     assert_eq!(
@@ -327,7 +327,7 @@ fn stale_token_of_another_client_costs_no_task() {
                 .credentials(credentials)
                 .base_url(service.base_url());
             builder
-                .min_poll_gap(Duration::ZERO)
+                .min_request_gap(Duration::ZERO)
                 .retries(0)
                 .build()
                 .unwrap()
@@ -379,7 +379,7 @@ fn all_users_of_a_client_keep_one_pace() {
         }
         let tasks = (0..3).map(|number| NewTask::new(format!("https://example.org/{number}.png")));
         let migration = client.migrate(tasks.collect::<Vec<_>>()).create_gap(ms(10));
-        let is_end = |event: &MigrationEvent| matches!(event, MigrationEvent::Update(update) if update.is_end());
+        let is_end = |event: &MigrationEvent| matches!(event, MigrationEvent::Update { update, .. } if update.is_end());
         scope.spawn(move || assert_eq!(migration.filter(is_end).count(), 3));
     });
     let requests = service.requests();

@@ -153,24 +153,24 @@ impl Row {
         let (code, cause) = match (&expected.outcome, &error) {
             (Api { code, message }, Error::Api(api)) => {
                 assert_eq!(
-                    (api.code(), api.message()),
+                    (api.code, api.message.as_str()),
                     (ErrorCode(*code), *message),
                     "code and message"
                 );
-                assert_eq!(api.http_status(), Some(self.status), "http_status");
-                assert_eq!(api.trace_id(), expected.trace_id, "trace_id");
-                assert_eq!(api.retry_after(), expected.retry_after, "retry_after");
-                (Some(api.code()), false)
+                assert_eq!(api.http_status, Some(self.status), "http_status");
+                assert_eq!(api.trace_id.as_deref(), expected.trace_id, "trace_id");
+                assert_eq!(api.retry_after, expected.retry_after, "retry_after");
+                (Some(api.code), false)
             }
             (Http, Error::Http(http)) => {
-                assert_eq!(http.status(), self.status, "status");
-                assert_eq!(http.body(), self.excerpt(), "body");
-                assert_eq!(http.retry_after(), expected.retry_after, "retry_after");
+                assert_eq!(http.status, self.status, "status");
+                assert_eq!(http.body, self.excerpt(), "body");
+                assert_eq!(http.retry_after, expected.retry_after, "retry_after");
                 (None, false)
             }
             (Decode(reason, cause), Error::Decode(decode)) => {
                 assert_eq!(
-                    (decode.reason(), decode.body()),
+                    (decode.reason.as_str(), decode.body.as_str()),
                     (*reason, &*self.excerpt()),
                     "reason and body"
                 );
@@ -987,7 +987,7 @@ fn envelope_fields_are_public() {
         panic!("{error:?}")
     };
     // There was no HTTP response.
-    assert_eq!((api.http_status(), api.retry_after()), (None, None));
+    assert_eq!((api.http_status, api.retry_after), (None, None));
     assert_eq!(
         error.to_string(),
         "the service returned code 403: this IP address is banned, stop and ask the service; \
@@ -1065,7 +1065,10 @@ fn envelope_must_be_an_object_with_a_code() {
         let Error::Decode(decode) = &error else {
             panic!("{error:?}")
         };
-        assert_eq!((decode.reason(), decode.body()), (reason, body));
+        assert_eq!(
+            (decode.reason.as_str(), decode.body.as_str()),
+            (reason, body)
+        );
         assert!(
             error
                 .source()

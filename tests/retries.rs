@@ -55,7 +55,7 @@ fn retries_twice_by_default() {
         .base_url(service.base_url())
         .build()
         .unwrap();
-    assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status() == 503));
+    assert!(matches!(client.get_process(TASK).unwrap_err(), Error::Http(e) if e.status == 503));
     assert_eq!(service.request_count(), 3);
 }
 
@@ -158,7 +158,7 @@ fn does_not_wait_for_a_retry_beyond_the_deadline() {
             .build()
             .unwrap();
         let error = client.get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Http(e) if e.status() == 503));
+        assert!(matches!(&error, Error::Http(e) if e.status == 503));
         assert!(error.retry_after() >= Some(Duration::from_secs(20)));
         assert_eq!(service.request_count(), before + 1);
     }
@@ -207,7 +207,7 @@ fn a_stall_while_connecting_is_bounded() {
     assert!(queued.len() < 10_000, "the backlog never fills");
     let service = service();
     let error = bounded("connecting", &service, &format!("http://{address}"));
-    assert!(!error.may_have_been_sent());
+    assert!(!error.may_have_taken_effect());
 }
 
 /// TLS to a server that never responds.
@@ -218,7 +218,7 @@ fn a_stall_in_the_handshake_is_bounded() {
     let base = format!("https://{}", silent.local_addr().unwrap());
     let service = service();
     let error = bounded("in the handshake", &service, &base);
-    assert!(!error.may_have_been_sent());
+    assert!(!error.may_have_taken_effect());
     assert!(
         error
             .to_string()
@@ -240,7 +240,7 @@ fn bounded(what: &str, service: &Service, base: &str) -> Error {
         error.is_timeout() && error.is_transient(),
         "{what}: {error:?}"
     );
-    assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout));
+    assert!(matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Timeout));
     // Three whole timeouts and the retry delays would be 7.5 s.
     assert!(
         elapsed < Duration::from_secs(7),

@@ -32,14 +32,14 @@ fn rejection_reason(setting: &str, result: Result<Client>) -> String {
     let Error::Config(config) = &error else {
         panic!("another variant: {error:?}")
     };
-    assert_eq!(config.setting(), setting);
+    assert_eq!(config.setting, setting);
     assert_eq!(
         error.to_string(),
-        format!("setting `{setting}`: {}", config.reason())
+        format!("setting `{setting}`: {}", config.reason)
     );
     assert!(std::error::Error::source(&error).is_none());
-    assert!(!error.is_transient() && !error.may_have_been_sent() && error.code().is_none());
-    config.reason().to_owned()
+    assert!(!error.is_transient() && !error.may_have_taken_effect() && error.code().is_none());
+    config.reason.clone()
 }
 
 #[track_caller]
@@ -472,7 +472,7 @@ fn configure_agent_cannot_disable_safety_settings() {
         .unwrap();
     let error = client.get_process(1).unwrap_err();
     assert!(
-        matches!(&error, Error::Http(http) if http.status() == 302),
+        matches!(&error, Error::Http(http) if http.status == 302),
         "{error:?}"
     );
     redirect.assert();
@@ -616,6 +616,8 @@ fn debug_shows_no_token() {
 
 /// Set for a child that also makes a call.
 const CALL: &str = "SETTINGS_TEST_CALL";
+/// Set for a child that changes a setting of the environment's builder.
+const OWN_SETTING: &str = "SETTINGS_TEST_OWN_SETTING";
 
 /// Returns the result of `Client::from_env()` in a process with these variables, and without other
 /// variables that the client reads.
@@ -637,6 +639,7 @@ fn outcome(variables: &[(&str, &OsStr)]) -> String {
         "PAN123_CLIENT_ID",
         "PAN123_CLIENT_SECRET",
         CALL,
+        OWN_SETTING,
     ] {
         command.env_remove(name);
     }
@@ -666,7 +669,13 @@ fn outcome(variables: &[(&str, &OsStr)]) -> String {
 #[test]
 #[ignore = "run by other tests in its own process and environment"]
 fn child_reads_its_environment() {
-    let outcome = match Client::from_env() {
+    let client = if std::env::var_os(OWN_SETTING).is_some() {
+        ClientBuilder::from_env()
+            .and_then(|builder| builder.timeout(Duration::from_secs(7)).build())
+    } else {
+        Client::from_env()
+    };
+    let outcome = match client {
         Err(error) => error.to_string(),
         Ok(client) if std::env::var_os(CALL).is_some() => match client.get_process(1) {
             Ok(progress) => format!("ok: {progress}"),
@@ -701,6 +710,10 @@ fn from_env_reads_token_and_base_url() {
     assert_eq!(
         in_environment(&[token, ("PAN123_BASE_URL", LOOPBACK)]),
         "Client { host: \"127.0.0.1\", timeout: 30s, retries: 2, .. }"
+    );
+    assert_eq!(
+        in_environment(&[token, ("PAN123_BASE_URL", LOOPBACK), (OWN_SETTING, "1")]),
+        "Client { host: \"127.0.0.1\", timeout: 7s, retries: 2, .. }"
     );
     assert_eq!(
         in_environment(&[token, ("PAN123_BASE_URL", "http://example.com")]),

@@ -6,8 +6,9 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use pan123_offline::{
-    AccessToken, ApiError, Client, ClientBuilder, ConfigError, DecodeError, Envelope, Error,
-    ErrorCode, HttpError, Progress, Status, TransportError, TransportErrorKind,
+    AccessToken, ApiError, Callback, CallbackStatus, Client, ClientBuilder, ConfigError,
+    DecodeError, Envelope, Error, ErrorCode, HttpError, NewTask, Progress, Status, TransportError,
+    TransportErrorKind,
 };
 
 fn send_and_unpin<T: Send + Unpin + 'static>() {}
@@ -25,10 +26,11 @@ fn types_have_their_auto_traits() {
     all::<Progress>();
     all::<Status>();
     all::<TransportErrorKind>();
+    all::<Client>();
+    all::<NewTask>();
+    all::<Callback>();
 
-    // A cause may be any error of another library, ureq's agent has connectors, and a builder has
-    // closures.
-    all_but_unwind_safe::<Client>();
+    // A cause may be any error of another library, and a builder has closures.
     all_but_unwind_safe::<DecodeError>();
     all_but_unwind_safe::<Error>();
     all_but_unwind_safe::<TransportError>();
@@ -39,6 +41,9 @@ fn types_have_their_auto_traits() {
 fn types_have_their_common_traits() {
     fn value<T: Clone + Eq + std::fmt::Debug>() {}
     fn small<T: Copy + Eq + std::hash::Hash + std::fmt::Debug>() {}
+    fn hashed<T: Clone + Eq + std::hash::Hash + std::fmt::Debug>() {}
+    fn serialized<T: serde::Serialize + serde::de::DeserializeOwned>() {}
+    fn deserialized<T: serde::de::DeserializeOwned>() {}
     fn shown<T: std::fmt::Display>() {}
     fn error<T: std::error::Error + Clone>() {}
 
@@ -46,6 +51,13 @@ fn types_have_their_common_traits() {
     small::<Progress>();
     small::<Status>();
     small::<TransportErrorKind>();
+    small::<CallbackStatus>();
+    hashed::<Callback>();
+    hashed::<Envelope<Progress>>();
+    hashed::<NewTask>();
+    serialized::<Progress>();
+    serialized::<Status>();
+    deserialized::<Callback>();
     value::<AccessToken>();
     value::<ApiError>();
     value::<ConfigError>();
@@ -112,6 +124,97 @@ fn statuses_and_codes_convert_and_display() {
         ErrorCode::FILE_NOT_FOUND.as_i64()
     );
     assert!(ErrorCode::OK.is_ok() && !ErrorCode::INTERNAL.is_ok());
+}
+
+/// A program reads the fields of an error directly, with no getter.
+#[test]
+fn errors_are_plain_structs() {
+    let body = br#"{"code":5113,"message":"traffic is used up","x-traceID":"1895c15e"}"#;
+    match Envelope::<Progress>::from_slice(body)
+        .unwrap()
+        .into_result()
+    {
+        Err(Error::Api(error)) => {
+            assert_eq!(error.code, ErrorCode::QUOTA_EXHAUSTED);
+            assert_eq!(error.code.0, 5113);
+            assert_eq!(error.message, "traffic is used up");
+            assert_eq!(error.trace_id.as_deref(), Some("1895c15e"));
+            assert_eq!((error.http_status, error.retry_after), (None, None));
+        }
+        other => panic!("{other:?}"),
+    }
+    match Envelope::<Progress>::from_slice(b"<html>") {
+        Err(Error::Decode(error)) => {
+            assert_eq!(
+                (error.reason.as_str(), error.body.as_str()),
+                ("it is not JSON", "<html>")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match Client::new("").unwrap_err() {
+        Error::Config(error) => {
+            assert_eq!(error.setting, "access_token");
+            assert!(error.reason.starts_with("it is empty"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let mut server = mockito::Server::new();
+    server
+        .mock("GET", mockito::Matcher::Any)
+        .with_status(429)
+        .with_header("Retry-After", "7")
+        .with_body("slow down")
+        .create();
+    let client = |base_url| {
+        Client::builder()
+            .access_token("token")
+            .base_url(base_url)
+            .retries(0)
+            .build()
+            .unwrap()
+    };
+    match client(format!(
+        "http://127.0.0.1:{}",
+        server.socket_address().port()
+    ))
+    .get_process(1)
+    .unwrap_err()
+    {
+        Error::Http(error) => {
+            assert_eq!((error.status, error.body.as_str()), (429, "slow down"));
+            assert_eq!(error.retry_after, Some(std::time::Duration::from_secs(7)));
+        }
+        other => panic!("{other:?}"),
+    }
+    match client("http://127.0.0.1:1".to_owned())
+        .get_process(1)
+        .unwrap_err()
+    {
+        Error::Transport(error) => {
+            assert_eq!(error.kind, TransportErrorKind::Connect);
+            assert!(error.message.contains("127.0.0.1"), "{}", error.message);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A program reads and sets the fields of a task, and makes one from a text.
+#[test]
+fn new_task_is_a_plain_struct() {
+    let mut task = NewTask::new("https://example.org/cat.png").directory("7");
+    task.file_name = Some("cat-1.png".to_owned());
+    assert_eq!(task.url, "https://example.org/cat.png");
+    assert_eq!(task.directory.as_deref(), Some("7"));
+    assert_eq!(task.callback_url, None);
+    task.validate().unwrap();
+    task.file_name = Some("cat.txt".to_owned());
+    assert!(matches!(task.validate(), Err(Error::Config(error)) if error.setting == "file_name"));
+    for task in [NewTask::from("u"), NewTask::from("u".to_owned())] {
+        assert_eq!(task, NewTask::new("u"));
+    }
+    assert_eq!(AccessToken::from(&"t".to_owned()), AccessToken::from("t"));
 }
 
 /// Set by the parent for its child: the base URL.

@@ -34,7 +34,7 @@ fn builder(service: &Service, credentials: Credentials) -> ClientBuilder {
         .credentials(credentials)
         .base_url(service.base_url())
         .retries(0)
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .timeout(Duration::from_secs(20))
 }
 
@@ -134,6 +134,34 @@ fn access_token_returns_the_token_before_the_first_call() {
         Some(ErrorCode::from(1))
     );
     assert_eq!(service.tokens_issued(), 1);
+}
+
+#[test]
+fn request_access_token_always_asks_and_keeps_the_token() {
+    let service = service();
+    let folder = Folder::new("login");
+    let credentials = credentials().cache_file(folder.file());
+    let client = client(&service, credentials.clone());
+    let first = client.access_token().unwrap();
+    let second = client.request_access_token().unwrap();
+    assert_ne!(first, second);
+    assert_eq!(client.access_token().unwrap(), second);
+    assert_eq!(service.tokens_issued(), 2);
+    // The cache file has the new token.
+    let other = builder(&service, credentials).build().unwrap();
+    assert_eq!(other.access_token().unwrap(), second);
+
+    // A login with corrected credentials is possible at once, and a given token has no credentials.
+    service.reply_next(Reply::code(1, "the client id is disabled"));
+    assert!(client.request_access_token().is_err());
+    assert_ne!(client.request_access_token().unwrap(), second);
+    let error = support::client(&service)
+        .request_access_token()
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Config(e) if e.setting == "credentials"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -345,7 +373,10 @@ fn a_wait_for_another_threads_token_is_bounded() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let error = client.get_process(TASK).unwrap_err();
-                assert!(matches!(&error, Error::Transport(e) if e.kind() == TransportErrorKind::Timeout), "{error:?}");
+                assert!(
+                    matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Timeout),
+                    "{error:?}"
+                );
             });
         }
     });
@@ -380,7 +411,7 @@ fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
             cause.to_string(),
             "timed out waiting for the token that another thread requests; raise `timeout`"
         );
-        assert!(cause.is_timeout() && !cause.may_have_been_sent());
+        assert!(cause.is_timeout() && !cause.may_have_taken_effect());
         assert!(slow.join().unwrap().is_timeout());
     });
     assert_eq!(service.request_count(), 1);

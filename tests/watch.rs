@@ -58,7 +58,7 @@ fn wait_polls_to_the_end() {
 }
 
 #[test]
-fn failed_task_is_an_error_of_run_alone() {
+fn failed_task_is_the_error_that_ends_a_wait() {
     let service = service();
     let client = client(&service);
     service.task(TASK, [RUNNING, FAILED]);
@@ -76,13 +76,19 @@ fn failed_task_is_an_error_of_run_alone() {
         "task 403316 failed at 40 %; only its callback gives the reason"
     );
     assert!(std::error::Error::source(&error).is_none());
-    assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_been_sent());
+    assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_taken_effect());
     assert_eq!(service.request_count(), 2);
 
     service.task(TASK, [RUNNING, FAILED]);
-    let items = fast_wait(client.wait(TASK)).into_iter();
-    let items: Vec<_> = items.map(Result::unwrap).collect();
-    assert_eq!(items, [RUNNING, FAILED]);
+    let follow = || {
+        let mut last = None;
+        for progress in fast_wait(client.wait(TASK)) {
+            assert_eq!(last.replace(progress?), None);
+        }
+        Ok::<_, Error>(last)
+    };
+    let error = follow().unwrap_err();
+    assert!(matches!(error, Error::TaskFailed { .. }), "{error:?}");
 
     service.task(TASK, [RUNNING, FAILED]);
     let updates: Vec<_> = fast(client.watch([TASK])).collect();
@@ -144,7 +150,7 @@ fn timeout_of_a_wait_does_not_end_its_task() {
             elapsed.as_secs_f64()
         )
     );
-    assert!(error.is_timeout() && !error.is_transient() && !error.may_have_been_sent());
+    assert!(error.is_timeout() && !error.is_transient() && !error.may_have_taken_effect());
     assert!(requests.iter().all(is_poll), "{requests:?}");
     service.task(TASK, [DONE]);
     assert_eq!(client.wait(TASK).run().unwrap(), DONE);
@@ -266,7 +272,7 @@ type Check = fn(&Error) -> bool;
 
 fn transport_kind(error: &Error) -> Option<TransportErrorKind> {
     match error {
-        Error::Transport(error) => Some(error.kind()),
+        Error::Transport(error) => Some(error.kind),
         _ => None,
     }
 }
@@ -279,9 +285,9 @@ fn nth_consecutive_error_ends_a_task() {
     let limited = retry_at_once(html(429));
     let code = retry_at_once(Reply::code(429, ""));
     let garbage = Reply::raw("garbage\r\n\r\n");
-    let is_502: Check = |e| matches!(e, Error::Http(e) if e.status() == 502);
-    let is_429: Check = |e| matches!(e, Error::Http(e) if e.status() == 429);
-    let is_code: Check = |e| matches!(e, Error::Api(e) if e.code().as_i64() == 429);
+    let is_502: Check = |e| matches!(e, Error::Http(e) if e.status == 502);
+    let is_429: Check = |e| matches!(e, Error::Http(e) if e.status == 429);
+    let is_code: Check = |e| matches!(e, Error::Api(e) if e.code.as_i64() == 429);
     let is_decode: Check = |e| matches!(e, Error::Decode(_));
     let is_protocol = |e: &Error| transport_kind(e) == Some(TransportErrorKind::Protocol);
     let is_closed = |e: &Error| transport_kind(e) == Some(TransportErrorKind::Closed);
@@ -405,6 +411,41 @@ fn follows_tasks_that_are_added_after_the_end() {
     assert_eq!(first.task_id, TASK);
     let timed_out = watch.next_timeout(Duration::ZERO).unwrap_err();
     assert_eq!(timed_out.to_string(), "there was no update in time");
+}
+
+#[test]
+fn event_loop_knows_the_next_poll_and_removes_tasks() {
+    let service = service();
+    service.task(1, [RUNNING]).task(2, [RUNNING]);
+    let hour = Duration::from_secs(3600);
+    let policy = PollPolicy::new().initial_interval(hour).max_interval(hour);
+    let mut watch = client(&service).watch([1, 2]).policy(policy);
+    assert_eq!(watch.next_due(), Some(Duration::ZERO));
+    assert!(watch.remove(1) && !watch.remove(1) && !watch.remove(3));
+    let first = watch.next_timeout(MAX_WAIT).unwrap();
+    assert_eq!((first.task_id, watch.pending()), (2, 1));
+    let due = watch.next_due().unwrap();
+    assert!(due > hour / 2 && due <= hour, "{due:?}");
+    assert!(watch.remove(2));
+    assert_eq!(watch.next_due(), None);
+    assert!(watch.next().is_none());
+    assert_eq!((watch.finished(), service.request_count()), (0, 1));
+}
+
+#[test]
+fn watch_begins_anew_after_a_ban() {
+    let service = service();
+    service.task(2, [DONE]);
+    let client = client(&service);
+    service.reply_next(Reply::code(403, "banned"));
+    let mut watch = fast(client.watch([1]));
+    assert!(watch.stopped_by().is_none());
+    assert!(watch.next().unwrap().is_end());
+    assert!(watch.stopped_by().is_some_and(Error::is_banned));
+    watch.add([2]);
+    assert!(watch.stopped_by().is_none());
+    assert_eq!(watch.next().unwrap().result.unwrap(), DONE);
+    assert_eq!(service.request_count(), 2);
 }
 
 #[test]

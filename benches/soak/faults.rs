@@ -31,9 +31,9 @@ impl Seen {
     pub(crate) fn of<T>(result: &pan123_offline::Result<T>) -> Self {
         match result {
             Ok(_) => Right,
-            Err(Error::Transport(error)) => Self::Transport(error.kind()),
-            Err(Error::Http(error)) => Http(error.status()),
-            Err(Error::Api(error)) => Api(error.code().0),
+            Err(Error::Transport(error)) => Self::Transport(error.kind),
+            Err(Error::Http(error)) => Http(error.status),
+            Err(Error::Api(error)) => Api(error.code.0),
             Err(Error::Decode(_)) => Decode,
             Err(_) => Self::Other,
         }

@@ -173,7 +173,7 @@ fn floor(base_url: &str, path: &Path) {
     let client = Client::builder()
         .access_token("token")
         .base_url(base_url)
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .build()
         .unwrap();
     let tasks = (0..MIGRATED).map(|number| NewTask::new(url(number)));
@@ -182,7 +182,7 @@ fn floor(base_url: &str, path: &Path) {
         file.write_all(&[b'x'; RECORD_LEN]).unwrap();
         match event {
             MigrationEvent::Creating { .. } => file.sync_data().unwrap(),
-            MigrationEvent::Update(update) => ends += usize::from(update.is_end()),
+            MigrationEvent::Update { update, .. } => ends += usize::from(update.is_end()),
             _ => {}
         }
     }

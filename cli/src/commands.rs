@@ -58,7 +58,7 @@ fn client(common: &Common) -> Result<Client, Failure> {
     let builder = settings.builder().timeout(common.request_timeout);
     let builder = traffic::observe(builder, common.verbose);
     let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
-    Ok(builder.retries(0).min_poll_gap(gap).build()?)
+    Ok(builder.retries(0).min_request_gap(gap).build()?)
 }
 
 /// Warns if the token of this run was not kept.

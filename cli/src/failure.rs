@@ -160,7 +160,7 @@ fn advice(error: &Error) -> &'static str {
              PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run `pan123-offline login`, or set a new PAN123_ACCESS_TOKEN. \
              An access token that is set goes before them."
         }
-        Error::Transport(e) if e.kind() == TransportErrorKind::Dns => {
+        Error::Transport(e) if e.kind == TransportErrorKind::Dns => {
             "\n  Is this machine online? If it needs a proxy, set HTTPS_PROXY."
         }
         _ => "",

@@ -561,6 +561,6 @@ pub(crate) fn error_object(kind: &str, message: &str, error: Option<&Error>) -> 
         "transient": error.is_some_and(Error::is_transient),
         "unauthorized": error.is_some_and(Error::is_unauthorized),
         "banned": error.is_some_and(Error::is_banned),
-        "may_have_been_sent": error.is_some_and(Error::may_have_been_sent),
+        "may_have_taken_effect": error.is_some_and(Error::may_have_taken_effect),
     })
 }

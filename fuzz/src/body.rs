@@ -64,7 +64,7 @@ pub fn callback(body: &[u8]) -> bool {
             assert!(
                 matches!(error, Error::Decode(_))
                     && !error.is_transient()
-                    && !error.may_have_been_sent()
+                    && !error.may_have_taken_effect()
             );
             check_error(&error, body, &[]);
         }

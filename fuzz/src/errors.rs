@@ -17,8 +17,8 @@ pub fn check_error(error: &Error, bytes: &[u8], secrets: &[&str]) {
         error.to_string().len()
     );
     match error {
-        Error::Decode(error) => assert!(error.body().chars().count() <= 256, "{}", error.body()),
-        Error::Http(error) => assert!(error.body().chars().count() <= 256, "{}", error.body()),
+        Error::Decode(error) => assert!(error.body.chars().count() <= 256, "{}", error.body),
+        Error::Http(error) => assert!(error.body.chars().count() <= 256, "{}", error.body),
         _ => {}
     }
     let mut cause: Option<&dyn StdError> = Some(error);

@@ -14,10 +14,10 @@ pub use self::cache::TokenCacheError;
 use self::provider::TokenProvider;
 use crate::credentials::{AccessToken, Credentials};
 use crate::envelope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::redact::redact_secret;
 use crate::retry::{AttemptCause, AttemptError};
-use crate::transport::{Request, RequestOptions, RequestTemplate, Response, Transport};
+use crate::transport::{Connection, Request, RequestTemplate, Response, Transport};
 
 /// The source of a client's tokens.
 #[derive(Debug)]
@@ -80,6 +80,21 @@ impl Auth {
         }
     }
 
+    /// Requests a new token, whether or not there is one, and makes it the current one.
+    pub(crate) fn request_token(
+        &self,
+        transport: &Transport,
+        deadline: Instant,
+    ) -> Result<Arc<Token>> {
+        match self {
+            Self::Fixed(_) => Err(Error::config(
+                "credentials",
+                "they are missing, and a token can be requested with them only",
+            )),
+            Self::Provider(provider) => provider.request(transport, deadline),
+        }
+    }
+
     pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
         match self {
             Self::Fixed(_) => None,
@@ -94,12 +109,11 @@ impl Auth {
         transport: &Transport,
         token: &Token,
         request: Request<'_>,
-        options: RequestOptions,
         deadline: Instant,
+        connection: Connection,
     ) -> std::result::Result<T, AttemptError> {
-        let decode =
-            |response: Response<'_>| decode_response(response, token.access_token.secret());
-        let error = match transport.send(&token.template, request, options, decode)? {
+        let response = transport.send(&token.template, request, deadline, connection)?;
+        let error = match decode_response(&response, token.access_token.secret()) {
             Ok(data) => return Ok(data),
             Err(error) => error,
         };
@@ -125,7 +139,7 @@ impl Auth {
 }
 
 /// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
-fn decode_response<T: DeserializeOwned>(response: Response<'_>, secret: &str) -> Result<T> {
-    envelope::decode(response.status, response.body, response.max_len)
-        .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after()))
+fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
+    envelope::decode(response.status, &response.body, response.max_len)
+        .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
 }

@@ -69,7 +69,7 @@ impl TokenProvider {
         if let Some(token) = &state.current {
             return Ok(Arc::clone(token));
         }
-        match self.refresh(state, transport, deadline)? {
+        match self.refresh(state, transport, deadline, |refresh| refresh.run())? {
             Some(token) => Ok(token),
             None => Err(self.lock().refresh.error.clone().unwrap_or_else(|| {
                 Error::config(
@@ -78,6 +78,17 @@ impl TokenProvider {
                 )
             })),
         }
+    }
+
+    /// Requests a token, whether or not there is one, and makes it the current one.
+    pub(super) fn request(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
+        let mut state = self.lock();
+        while state.is_refreshing {
+            state = self.wait_for_refresh(state, deadline)?;
+        }
+        let request = |refresh: &mut TokenRefresh<'_>| refresh.request_and_store().map(Some);
+        let token = self.refresh(state, transport, deadline, request)?;
+        token.ok_or_else(|| token_error(TransportErrorKind::Other, "no token was requested"))
     }
 
     /// Returns a token in place of one that was refused with this error; `None` if none may be requested now.
@@ -101,7 +112,7 @@ impl TokenProvider {
         }
         state.current = None;
         state.refresh.error = Some(error.clone());
-        self.refresh(state, transport, deadline)
+        self.refresh(state, transport, deadline, |refresh| refresh.run())
     }
 
     /// Refreshes the token, or waits for the thread that does.
@@ -110,6 +121,7 @@ impl TokenProvider {
         mut state: MutexGuard<'_, State>,
         transport: &Transport,
         deadline: Instant,
+        run: impl FnOnce(&mut TokenRefresh<'_>) -> Result<Option<AccessToken>>,
     ) -> Result<Option<Arc<Token>>> {
         while state.is_refreshing {
             let generation = state.generation;
@@ -137,7 +149,7 @@ impl TokenProvider {
         let generation = state.generation;
         drop(state);
         let guard = RefreshGuard(self);
-        let outcome = refresh.run().and_then(|token| {
+        let outcome = run(&mut refresh).and_then(|token| {
             token
                 .map(|token| Token::new(token, generation, transport))
                 .transpose()

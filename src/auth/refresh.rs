@@ -11,7 +11,7 @@ use crate::credentials::{AccessToken, Credentials};
 use crate::error::{DecodeError, Error, Result};
 use crate::json::JsonObject;
 use crate::redact::redact_new_token;
-use crate::transport::{Request, RequestOptions, Transport};
+use crate::transport::{Connection, Request, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
 
@@ -59,15 +59,22 @@ impl TokenRefresh<'_> {
                 if let Some(token) = self.cached_token() {
                     return Ok(Some(token));
                 }
-                let token = self.request_token()?;
-                self.state.cache_error = cache.write(&token).err();
-                Ok(Some(token))
+                self.request_and_store().map(Some)
             }
             Err(error) => {
                 self.state.cache_error = Some(error);
                 self.request_token().map(Some)
             }
         }
+    }
+
+    /// Requests a token, whatever the cache has, and writes it to the cache.
+    pub(super) fn request_and_store(&mut self) -> Result<AccessToken> {
+        let token = self.request_token()?;
+        if let Some(cache) = self.cache {
+            self.state.cache_error = cache.write(&token).err();
+        }
+        Ok(token)
     }
 
     /// Returns the last error, if it forbids another token request now: rejected credentials, or a transient error with
@@ -168,18 +175,14 @@ impl TokenRefresh<'_> {
         })
         .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
         let endpoint = self.transport.endpoint(ACCESS_TOKEN_PATH)?;
-        let options = RequestOptions {
-            timeout: Some(self.remaining()),
-            new_connection: true,
-        };
         let template = self.transport.template(None)?;
         let response = self.transport.send(
             &template,
-            Request::Post(&endpoint, &body),
-            options,
-            |response| decode_response(response, client_secret),
+            Request::post(&endpoint, &body),
+            self.deadline,
+            Connection::Own,
         )?;
-        let JsonObject(IssuedToken { access_token }) = response?;
+        let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
         let token = AccessToken::from(access_token);
         match token.validate() {
             Ok(()) => Ok(token),

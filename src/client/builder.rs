@@ -19,7 +19,7 @@ const DEFAULT_USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERS
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_RETRIES: u32 = 2;
-const DEFAULT_MIN_POLL_GAP: Duration = Duration::from_millis(200);
+const DEFAULT_MIN_REQUEST_GAP: Duration = Duration::from_millis(200);
 
 /// Settings of a [`Client`]. Nothing is checked and nothing is sent before [`build()`](Self::build).
 ///
@@ -41,7 +41,7 @@ pub struct ClientBuilder {
     timeout: Duration,
     connect_timeout: Duration,
     retries: u32,
-    min_poll_gap: Duration,
+    min_request_gap: Duration,
     user_agent: String,
     configure_agent: Box<dyn FnOnce(AgentConfig) -> AgentConfig + Send>,
 }
@@ -122,7 +122,7 @@ impl Default for ClientBuilder {
             timeout: DEFAULT_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             retries: DEFAULT_RETRIES,
-            min_poll_gap: DEFAULT_MIN_POLL_GAP,
+            min_request_gap: DEFAULT_MIN_REQUEST_GAP,
             user_agent: DEFAULT_USER_AGENT.to_owned(),
             configure_agent: Box::new(|config| config),
         }
@@ -130,6 +130,33 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// Creates a builder with the settings of the environment, as [`Client::from_env`] lists them, and with every other
+    /// setting at its default. A setter that is called afterwards replaces the value of the environment.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use pan123_offline::ClientBuilder;
+    ///
+    /// let client = ClientBuilder::from_env()?.timeout(Duration::from_secs(10)).build()?;
+    /// # Ok::<(), pan123_offline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of the variable that is missing or not Unicode.
+    pub fn from_env() -> Result<Self> {
+        let variable =
+            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
+        let mut builder = Self {
+            login: Some(Login::from_env(variable)?),
+            ..Self::default()
+        };
+        let name = "PAN123_BASE_URL";
+        if let Some(value) = variable(name)? {
+            builder.base_url = Setting { name, value };
+        }
+        Ok(builder)
+    }
+
     /// Sets the access token. It is used for every call and never replaced. No default: a client needs this or
     /// [`credentials`](Self::credentials); of both, the one set last counts.
     pub fn access_token(mut self, token: impl Into<AccessToken>) -> Self {
@@ -183,8 +210,8 @@ impl ClientBuilder {
     /// Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
     ///
     /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed, but count for it.
-    pub fn min_poll_gap(mut self, gap: Duration) -> Self {
-        self.min_poll_gap = gap;
+    pub fn min_request_gap(mut self, gap: Duration) -> Self {
+        self.min_request_gap = gap;
         self
     }
 
@@ -259,7 +286,7 @@ impl ClientBuilder {
             Login::Token(_, token) => Auth::with_token(token, &transport)?,
             Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
         };
-        let throttle = Throttle::new(self.min_poll_gap);
+        let throttle = Throttle::new(self.min_request_gap);
         let (max_retries, created) = (self.retries, Instant::now());
         let session = Session {
             transport,
@@ -270,21 +297,6 @@ impl ClientBuilder {
             created,
         };
         Ok(Client(Arc::new(Endpoints::new(session))))
-    }
-
-    /// Returns the settings of the environment. An empty variable counts as absent.
-    pub(crate) fn from_env() -> Result<Self> {
-        let variable =
-            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
-        let mut builder = Self {
-            login: Some(Login::from_env(variable)?),
-            ..Self::default()
-        };
-        let name = "PAN123_BASE_URL";
-        if let Some(value) = variable(name)? {
-            builder.base_url = Setting { name, value };
-        }
-        Ok(builder)
     }
 }
 
@@ -329,7 +341,7 @@ impl fmt::Debug for ClientBuilder {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("retries", &self.retries)
-            .field("min_poll_gap", &self.min_poll_gap)
+            .field("min_request_gap", &self.min_request_gap)
             .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }

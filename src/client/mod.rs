@@ -3,6 +3,7 @@
 mod builder;
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 pub use self::builder::ClientBuilder;
@@ -50,7 +51,7 @@ impl Client {
 
     /// Creates a client from environment variables: `PAN123_ACCESS_TOKEN`, or `PAN123_CLIENT_ID` and
     /// `PAN123_CLIENT_SECRET` with `PAN123_TOKEN_CACHE` as their [cache file](crate::Credentials::cache_file);
-    /// and `PAN123_BASE_URL`. An empty variable counts as absent.
+    /// and `PAN123_BASE_URL`. An empty variable counts as absent. [`ClientBuilder::from_env`] adds other settings.
     ///
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or cannot work.
@@ -92,7 +93,7 @@ impl Client {
     /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
     /// match client.create_task(&NewTask::new("https://example.org/cat.png")) {
     ///     Ok(task_id) => println!("created task {task_id}"),
-    ///     Err(error) if error.may_have_been_sent() => println!("the task may exist: {error}"),
+    ///     Err(error) if error.may_have_taken_effect() => println!("the task may exist: {error}"),
     ///     Err(error) => println!("not created: {error}"),
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -100,7 +101,7 @@ impl Client {
     ///
     /// # Errors
     /// * [`Error::Config`]: the task cannot work, and nothing was sent.
-    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_been_sent`] is true, the task may
+    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
         self.0.create_task(task)
@@ -155,15 +156,18 @@ impl Client {
     /// let urls = ["https://example.org/cat.png", "https://example.org/dog.png"];
     /// for event in client.migrate(urls.map(NewTask::new)).create_gap(Duration::from_millis(200)) {
     ///     match event {
-    ///         MigrationEvent::Created { index, task_id } => println!("{}: task {task_id}", urls[index]),
-    ///         MigrationEvent::NotCreated { index, error } => println!("{}: {error}", urls[index]),
-    ///         MigrationEvent::Update(update) => println!("task {}: {:?}", update.task_id, update.result),
+    ///         MigrationEvent::Created { index, task_id, .. } => println!("{}: task {task_id}", urls[index]),
+    ///         MigrationEvent::NotCreated { index, error, .. } => println!("{}: {error}", urls[index]),
+    ///         MigrationEvent::Update { update, .. } => println!("task {}: {:?}", update.task_id, update.result),
     ///         _ => {}
     ///     }
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn migrate<I: IntoIterator<Item = NewTask>>(&self, tasks: I) -> Migration<I::IntoIter> {
+    pub fn migrate<I: IntoIterator<Item: Into<NewTask>>>(
+        &self,
+        tasks: I,
+    ) -> Migration<I::IntoIter> {
         Migration::new(Arc::clone(&self.0), tasks.into_iter())
     }
 
@@ -196,7 +200,7 @@ impl Client {
     pub fn image(&self, file_id: &str) -> Result<Image> {
         let session = &self.0.session;
         let endpoint = session.transport.endpoint(&image::detail_path(file_id)?)?;
-        let JsonObject(raw) = session.call(Request::Get(&endpoint), Idempotency::Idempotent)?;
+        let JsonObject(raw) = session.call(Request::get(&endpoint), Idempotency::Idempotent)?;
         Ok(image::RawImage::into(raw))
     }
 
@@ -236,6 +240,17 @@ impl Client {
         self.0.session.access_token()
     }
 
+    /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
+    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
+    /// so a request may invalidate the token of another program.
+    ///
+    /// # Errors
+    /// * [`Error::Config`]: the client has an access token and no credentials.
+    /// * Those of [`get_process`](Self::get_process), for the token request.
+    pub fn request_access_token(&self) -> Result<AccessToken> {
+        self.0.session.request_access_token()
+    }
+
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]
@@ -243,6 +258,10 @@ impl Client {
         self.0.session.auth.cache_error()
     }
 }
+
+// A lock that a panic has poisoned is used again, and what it guards is valid between any two steps.
+impl UnwindSafe for Client {}
+impl RefUnwindSafe for Client {}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

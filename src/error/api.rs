@@ -9,12 +9,18 @@ use crate::error_code::ErrorCode;
 
 /// Error in the service's envelope: a code other than 0, or an HTTP status other than 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApiError {
-    code: ErrorCode,
-    pub(super) message: String,
-    pub(super) trace_id: Option<String>,
-    http_status: Option<u16>,
-    pub(super) retry_after: Option<Duration>,
+    /// The envelope's code.
+    pub code: ErrorCode,
+    /// The envelope's message, at most 256 characters.
+    pub message: String,
+    /// The envelope's `x-traceID`, if there was one: at most 256 characters.
+    pub trace_id: Option<String>,
+    /// The HTTP status; `None` if the envelope was not decoded from an HTTP response.
+    pub http_status: Option<u16>,
+    /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
+    pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
     /// Whether the request was one for an access token.
     pub(super) is_token_request: bool,
@@ -36,36 +42,6 @@ impl ApiError {
             delivery: Delivery::MaybeSent,
             is_token_request: false,
         }
-    }
-
-    /// Returns the envelope's code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        self.code
-    }
-
-    /// Returns the envelope's message, at most 256 characters.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Returns the envelope's `x-traceID`, if there was one: at most 256 characters.
-    #[must_use]
-    pub fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
-    }
-
-    /// Returns the HTTP status; `None` if the envelope was not decoded from an HTTP response.
-    #[must_use]
-    pub fn http_status(&self) -> Option<u16> {
-        self.http_status
-    }
-
-    /// Returns the time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) does.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
     }
 
     /// The code decides. The HTTP status decides only if it is 401, 403 or 429, or if the code is 0. A load balancer

@@ -4,27 +4,12 @@ use std::fmt;
 
 /// Error of a setting that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigError {
-    setting: &'static str,
-    reason: String,
-}
-
-impl ConfigError {
-    pub(super) fn new(setting: &'static str, reason: String) -> Self {
-        Self { setting, reason }
-    }
-
-    /// Returns the name of the setter or the environment variable.
-    #[must_use]
-    pub fn setting(&self) -> &'static str {
-        self.setting
-    }
-
-    /// Returns what is wrong with the value, and what would be right.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
+    /// Name of the setter or the environment variable.
+    pub setting: &'static str,
+    /// The fault of the value, and a value that would work.
+    pub reason: String,
 }
 
 impl fmt::Display for ConfigError {

@@ -8,10 +8,13 @@ use super::{Cause, Delivery};
 
 /// Error of a 2xx response that is not the documented envelope, or of a callback that is not the documented one.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DecodeError {
+    /// The fault of the response or callback.
+    pub reason: String,
+    /// The start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
+    pub body: String,
     subject: &'static str,
-    reason: String,
-    pub(super) body: String,
     pub(super) delivery: Delivery,
     pub(super) source: Option<Cause>,
 }
@@ -37,18 +40,6 @@ impl DecodeError {
             delivery: Delivery::NotSent,
             ..Self::new(reason, body, Some(source))
         }
-    }
-
-    /// Returns what is wrong with the response or callback.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    /// Returns the start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
-    #[must_use]
-    pub fn body(&self) -> &str {
-        &self.body
     }
 }
 

@@ -59,7 +59,7 @@ impl Error {
 
     /// Marks the error of a request that creates a task, if the task may exist now.
     pub(crate) fn mark_maybe_created(self) -> Self {
-        if self.may_have_been_sent() {
+        if self.may_have_taken_effect() {
             self.with_delivery(Delivery::MaybeCreated)
         } else {
             self

@@ -8,10 +8,14 @@ use super::{Delivery, write_retry_after};
 
 /// Error of a response that has no envelope, and whose HTTP status is not 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpError {
-    status: u16,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
+    pub body: String,
+    /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
+    pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
 }
 
@@ -23,24 +27,6 @@ impl HttpError {
             body: excerpt(body),
             delivery: Delivery::MaybeSent,
         }
-    }
-
-    /// Returns the HTTP status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Returns the header `Retry-After`, if it was in seconds.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// Returns the start of the body, at most 256 characters. Bytes that are not UTF-8 are replaced.
-    #[must_use]
-    pub fn body(&self) -> &str {
-        &self.body
     }
 }
 

@@ -94,8 +94,8 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(e) => e.kind().is_transient(),
-            Self::Http(e) => is_transient_status(e.status()),
+            Self::Transport(e) => e.kind.is_transient(),
+            Self::Http(e) => is_transient_status(e.status),
             Self::Api(e) => e.is_transient(),
             Self::Config(_)
             | Self::Decode(_)
@@ -108,7 +108,7 @@ impl Error {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::Transport(e) => e.kind() == TransportErrorKind::Timeout,
+            Self::Transport(e) => e.kind == TransportErrorKind::Timeout,
             Self::WaitTimeout { .. } => true,
             _ => false,
         }
@@ -140,11 +140,11 @@ impl Error {
     ///
     /// Check before you repeat a call that is not idempotent.
     #[must_use]
-    pub fn may_have_been_sent(&self) -> bool {
+    pub fn may_have_taken_effect(&self) -> bool {
         self.delivery() != Delivery::NotSent
             && match self {
                 Self::Transport(_) | Self::Decode(_) => true,
-                Self::Http(e) => is_ambiguous_status(e.status()),
+                Self::Http(e) => is_ambiguous_status(e.status),
                 Self::Api(e) => e.is_ambiguous(),
                 Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
             }
@@ -154,7 +154,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Api(e) => Some(e.code()),
+            Self::Api(e) => Some(e.code),
             _ => None,
         }
     }
@@ -163,8 +163,8 @@ impl Error {
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Api(e) => e.http_status(),
-            Self::Http(e) => Some(e.status()),
+            Self::Api(e) => e.http_status,
+            Self::Http(e) => Some(e.status),
             _ => None,
         }
     }
@@ -173,7 +173,7 @@ impl Error {
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         match self {
-            Self::Api(e) => e.trace_id(),
+            Self::Api(e) => e.trace_id.as_deref(),
             _ => None,
         }
     }
@@ -183,8 +183,8 @@ impl Error {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Api(e) => e.retry_after(),
-            Self::Http(e) => e.retry_after(),
+            Self::Api(e) => e.retry_after,
+            Self::Http(e) => e.retry_after,
             _ => None,
         }
     }
@@ -207,11 +207,14 @@ impl Error {
     /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
     /// has closed. Not for a token request, which always has a new connection.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Transport(e) if e.kind() == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
+        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
-        Self::Config(ConfigError::new(setting, reason.into()))
+        Self::Config(ConfigError {
+            setting,
+            reason: reason.into(),
+        })
     }
 
     /// Sets `Retry-After`, which is a header and no part of an envelope.

@@ -6,9 +6,12 @@ use super::{Cause, Delivery};
 
 /// Error of a request that got no response, or none that is HTTP.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TransportError {
-    kind: TransportErrorKind,
-    message: String,
+    /// The layer that failed.
+    pub kind: TransportErrorKind,
+    /// The failure in words, with the host, and what to do.
+    pub message: String,
     pub(super) delivery: Delivery,
     source: Option<Cause>,
 }
@@ -26,12 +29,6 @@ impl TransportError {
             delivery,
             source,
         }
-    }
-
-    /// Returns what failed.
-    #[must_use]
-    pub fn kind(&self) -> TransportErrorKind {
-        self.kind
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn decide(
     let backoff = MIN_CREATE_DELAY
         .saturating_mul(2_u32.saturating_pow(doublings))
         .min(MAX_CREATE_DELAY);
-    let may_exist = failed.error.may_have_been_sent();
+    let may_exist = failed.error.may_have_taken_effect();
     match classify(failed) {
         // A refused token in HTTP 502 or 504. There is another one, but this task may exist.
         _ if failed.cause == AttemptCause::TokenReplaced && may_exist => AfterError::Next(backoff),

@@ -3,6 +3,8 @@
 mod creation;
 mod event;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use self::creation::{AfterError, CreationState, CurrentTask, ErrorStreak, panicked};
 pub use self::event::MigrationEvent;
 use crate::endpoints::Endpoints;
+use crate::error::Error;
 use crate::new_task::NewTask;
 use crate::retry::{AttemptError, Attempts};
 use crate::watch::clock::Clock;
@@ -24,7 +27,7 @@ const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 ///
 /// The input is taken one task at a time, at most one request every [`create_gap`](Self::create_gap); an invalid task is
 /// reported at once. Polls are made in between.
-/// All requests keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. Every index gets exactly one
+/// All requests keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart. Every index gets exactly one
 /// [`Created`](MigrationEvent::Created) or [`NotCreated`](MigrationEvent::NotCreated), except the announced task that
 /// [`stop_creating`](Self::stop_creating) drops. Every followed task has exactly one end.
 ///
@@ -46,9 +49,11 @@ pub struct Migration<I> {
     /// A task that is taken from the input, but not created yet.
     current: Option<CurrentTask>,
     errors: ErrorStreak,
+    /// Each id that was followed, with the first position of a task that got it.
+    indexes: HashMap<u64, Option<usize>>,
 }
 
-impl<I: Iterator<Item = NewTask>> Migration<I> {
+impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     pub(crate) fn new(endpoints: Arc<Endpoints>, input: I) -> Self {
         Self {
             scheduler: client_scheduler(endpoints, Vec::new()),
@@ -59,11 +64,14 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             next_creation: Duration::ZERO,
             current: None,
             errors: ErrorStreak::default(),
+            indexes: HashMap::new(),
         }
     }
 
     /// Adds existing tasks, which are also followed.
     pub fn also_watch(mut self, task_ids: impl IntoIterator<Item = u64>) -> Self {
+        let task_ids: Vec<u64> = task_ids.into_iter().collect();
+        self.indexes.extend(task_ids.iter().map(|id| (*id, None)));
         self.scheduler.add(task_ids);
         self
     }
@@ -75,7 +83,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     }
 
     /// Sets the min time between two creations, also after an error. Default: 1 s, as in other clients of the service.
-    /// While tasks are open, it is at least twice [`min_poll_gap`](crate::ClientBuilder::min_poll_gap), so that polls
+    /// While tasks are open, it is at least twice [`min_request_gap`](crate::ClientBuilder::min_request_gap), so that polls
     /// are made in between.
     pub fn create_gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
@@ -113,6 +121,18 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         self.scheduler.pending()
     }
 
+    /// Returns the number of tasks that were taken from the input.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.next_index
+    }
+
+    /// Returns the error that ended everything, if there was one: see [`Watch`](crate::Watch).
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<&Error> {
+        self.scheduler.stopped_by()
+    }
+
     /// Returns the next event, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
     /// that time is finished first. One that is due is made even if `timeout` is zero.
     ///
@@ -141,7 +161,10 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
                 self.scheduler.next(next_wake)
             };
             match step {
-                Step::Update(update) => return Ok(MigrationEvent::Update(update)),
+                Step::Update(update) => {
+                    let index = self.indexes.get(&update.task_id).copied().flatten();
+                    return Ok(MigrationEvent::Update { index, update });
+                }
                 Step::Woken => {}
                 Step::Finished => match next_wake.filter(|_| creation.is_some()) {
                     Some(time) => self.scheduler.sleep_until(time),
@@ -205,14 +228,15 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
         }
         if current.state == CreationState::Waiting {
             current.state = CreationState::Announced;
+            let task = current.task.clone();
             self.current = Some(current);
-            return Some(MigrationEvent::Creating { index });
+            return Some(MigrationEvent::Creating { index, task });
         }
         self.create(current)
     }
 
     fn take_input(&mut self) -> Option<CurrentTask> {
-        let Some(task) = self.input.as_mut().and_then(Iterator::next) else {
+        let Some(task) = self.input.as_mut().and_then(Iterator::next).map(Into::into) else {
             self.input = None;
             return None;
         };
@@ -249,11 +273,24 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
             Ok(task_id) => {
                 self.errors = ErrorStreak::default();
                 if self.follows {
-                    self.scheduler.add_new(task_id);
+                    self.follow(task_id, index);
                 }
                 Some(MigrationEvent::Created { index, task_id })
             }
             Err(failed) => Some(self.on_error(current?, failed)),
+        }
+    }
+
+    /// Follows a created task, unless it had this id before.
+    fn follow(&mut self, task_id: u64, index: usize) {
+        match self.indexes.entry(task_id) {
+            Entry::Vacant(entry) => {
+                entry.insert(Some(index));
+                self.scheduler.add_new(task_id);
+            }
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().get_or_insert(index);
+            }
         }
     }
 
@@ -315,7 +352,7 @@ impl<I: Iterator<Item = NewTask>> Migration<I> {
     }
 }
 
-impl<I: Iterator<Item = NewTask>> Iterator for Migration<I> {
+impl<I: Iterator<Item: Into<NewTask>>> Iterator for Migration<I> {
     type Item = MigrationEvent;
 
     fn next(&mut self) -> Option<MigrationEvent> {
@@ -323,7 +360,7 @@ impl<I: Iterator<Item = NewTask>> Iterator for Migration<I> {
     }
 }
 
-impl<I: Iterator<Item = NewTask>> FusedIterator for Migration<I> {}
+impl<I: Iterator<Item: Into<NewTask>>> FusedIterator for Migration<I> {}
 
 impl<I> fmt::Debug for Migration<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,11 +36,15 @@ fn classify(error: &ureq::Error) -> (Kind, bool) {
     use ureq::Error as E;
 
     match error {
-        E::Timeout(Timeout::Connect | Timeout::Resolve) => (Kind::Timeout, false),
+        E::Timeout(Timeout::Connect) => (Kind::Timeout, false),
         E::Timeout(_) => (Kind::Timeout, true),
         E::HostNotFound => (Kind::Dns, false),
         E::ConnectionFailed => (Kind::Connect, false),
         E::ConnectProxyFailed(_) => (Kind::Proxy, false),
+        E::Io(e) if lookup_error(error).is_some() => match e.kind() {
+            io::ErrorKind::TimedOut => (Kind::Timeout, false),
+            _ => (Kind::Dns, false),
+        },
         E::Io(e) => classify_io(e),
         E::Tls(_) => (Kind::Tls, false),
         #[cfg(feature = "rustls")]
@@ -56,20 +60,17 @@ fn classify_io(error: &io::Error) -> (Kind, bool) {
     use io::ErrorKind as Io;
 
     match error.kind() {
-        _ if error
-            .get_ref()
-            .is_some_and(|cause| cause.is::<LookupError>()) =>
-        {
-            (Kind::Dns, false)
-        }
         Io::TimedOut => (Kind::Timeout, true),
         Io::UnexpectedEof
         | Io::ConnectionReset
         | Io::ConnectionAborted
         | Io::BrokenPipe
         | Io::NotConnected => (Kind::Closed, true),
-        // The kind that the TLS libraries report through std.
-        Io::InvalidData => (Kind::Tls, false),
+        // Errors of rustls.
+        Io::InvalidData if is_permanent_tls(&error.to_string()) => (Kind::Tls, false),
+        Io::InvalidData => (Kind::Closed, true),
+        // Errors of native-tls after the handshake.
+        Io::Other if cfg!(feature = "native-tls") => (Kind::Closed, true),
         Io::ConnectionRefused
         | Io::HostUnreachable
         | Io::NetworkUnreachable
@@ -82,9 +83,33 @@ fn classify_io(error: &io::Error) -> (Kind, bool) {
     }
 }
 
+/// Returns whether an error of rustls is about the certificate or the protocol version. Any other means that the
+/// connection is broken. ureq does not export the type, so its text decides.
+fn is_permanent_tls(text: &str) -> bool {
+    const CERTIFICATE_OR_VERSION: [&str; 6] = [
+        "invalid peer certificate",
+        "invalid certificate revocation list",
+        "peer sent no certificates",
+        "peer is incompatible",
+        "received fatal alert: ProtocolVersion",
+        "received fatal alert: CertificateRequired",
+    ];
+    CERTIFICATE_OR_VERSION
+        .iter()
+        .any(|start| text.starts_with(start))
+}
+
+/// Returns the error of the DNS lookup, if that failed.
+pub(super) fn lookup_error(error: &ureq::Error) -> Option<&LookupError> {
+    match error {
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
 fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
     match (kind, error) {
-        (Kind::Timeout, ureq::Error::Timeout(Timeout::Resolve)) => {
+        (Kind::Timeout, error) if lookup_error(error).is_some() => {
             format!(
                 "timed out looking up {host}; check the name server, raise `timeout`, or try again later"
             )
@@ -108,6 +133,9 @@ fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
         }
         (Kind::Tls, _) => {
             format!("no trusted TLS connection with {host}; check its certificate and the clock")
+        }
+        (Kind::Closed, ureq::Error::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+            format!("the TLS connection to {host} broke; try again, or check the base URL")
         }
         (Kind::Closed, _) => {
             format!("the connection to {host} ended before the response was complete; try again")

@@ -2,7 +2,6 @@
 
 mod base_url;
 mod config;
-mod connector;
 mod error;
 mod resolver;
 
@@ -20,8 +19,7 @@ use ureq::{Agent, Body, SendBody};
 pub(crate) use self::base_url::BaseUrl;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::config::{agent_config, connect_timeout};
-use self::connector::ProxyConnector;
-use self::error::{body_error, needs_new_lookup, transport_error};
+use self::error::{body_error, lookup_error, needs_new_lookup, transport_error};
 use self::resolver::CachingResolver;
 use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
@@ -29,14 +27,14 @@ use crate::error::{Error, Result};
 /// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The max number of lookups for one request.
-const MAX_LOOKUPS: u32 = 3;
+/// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
 const MAX_PAGE_LEN: usize = 1024 * 1024;
 
-/// Length of the buffer on the stack. Most bodies fit into it, and then need no heap allocation.
-const INLINE_BODY_LEN: usize = 512;
+/// Initial capacity for the body of a response, which most bodies fit into.
+const BODY_CAPACITY: usize = 512;
 
 /// An agent with its pool of connections, and the headers that every request has.
 #[derive(Debug)]
@@ -53,21 +51,35 @@ pub(crate) struct Transport {
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint(Uri);
 
-/// A method with its endpoint and body.
+/// A method with its endpoint and body: a GET has none, a POST has one.
 #[derive(Clone, Copy)]
-pub(crate) enum Request<'a> {
-    Get(&'a Endpoint),
-    Post(&'a Endpoint, &'a [u8]),
-    /// A POST whose response is a page of a list.
-    PostForPage(&'a Endpoint, &'a [u8]),
+pub(crate) struct Request<'a> {
+    endpoint: &'a Endpoint,
+    body: Option<&'a [u8]>,
+    max_response_len: usize,
 }
 
-impl Request<'_> {
-    /// The maximum length of the response's body.
-    fn max_response_len(&self) -> usize {
-        match self {
-            Self::Get(_) | Self::Post(..) => MAX_BODY_LEN,
-            Self::PostForPage(..) => MAX_PAGE_LEN,
+impl<'a> Request<'a> {
+    pub(crate) fn get(endpoint: &'a Endpoint) -> Self {
+        Self {
+            endpoint,
+            body: None,
+            max_response_len: MAX_BODY_LEN,
+        }
+    }
+
+    pub(crate) fn post(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::get(endpoint)
+        }
+    }
+
+    /// A POST whose response is a page of a list.
+    pub(crate) fn post_for_page(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
+        Self {
+            max_response_len: MAX_PAGE_LEN,
+            ..Self::post(endpoint, body)
         }
     }
 }
@@ -76,22 +88,23 @@ impl Request<'_> {
 #[derive(Debug)]
 pub(crate) struct RequestTemplate(http::Request<()>);
 
-/// Options of a single request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RequestOptions {
-    /// Time limit of the whole request; `None` is the client's `timeout`.
-    pub(crate) timeout: Option<Duration>,
-    /// Whether to leave pooled connections unused.
-    pub(crate) new_connection: bool,
+/// The connection of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connection {
+    /// An idle one of the pool, if there is one; it returns to the pool.
+    Pooled,
+    /// A new one, for this request alone.
+    Own,
 }
 
 /// A response whose body has been read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Response<'a> {
+#[derive(Debug)]
+pub(crate) struct Response {
     pub(crate) status: u16,
-    headers: &'a HeaderMap,
+    /// The header `Retry-After` in whole seconds. A date, and more than a year, count as none.
+    pub(crate) retry_after: Option<Duration>,
     /// At most `max_len` bytes, and one more if the body is longer.
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Vec<u8>,
     pub(crate) max_len: usize,
 }
 
@@ -124,12 +137,8 @@ impl Transport {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, user_agent);
 
-        let resolver = CachingResolver::new(base_url.join("/")?);
-        let agent = if config.proxy().is_some() {
-            Agent::with_parts(config, ProxyConnector::default(), resolver.clone())
-        } else {
-            Agent::with_parts(config, DefaultConnector::default(), resolver.clone())
-        };
+        let resolver = CachingResolver::default();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), resolver.clone());
         Ok(Self {
             agent,
             resolver,
@@ -162,55 +171,42 @@ impl Transport {
         self.base_url.join(path).map(Endpoint)
     }
 
-    /// Sends a request and passes its response to `read`. An error tells whether the request may have been sent.
-    pub(crate) fn send<R>(
+    /// Sends a request and reads its response. An error tells whether the request may have been sent.
+    pub(crate) fn send(
         &self,
         template: &RequestTemplate,
         request: Request<'_>,
-        options: RequestOptions,
-        read: impl FnOnce(Response<'_>) -> R,
-    ) -> Result<R> {
-        let mut body_taken = (!matches!(request, Request::Get(_))).then_some(false);
-        let mut result = self.run(template, request, options, &mut body_taken);
-        if self.is_lookup_needed(&result) {
-            let deadline = Instant::now() + options.timeout.unwrap_or(self.timeout);
-            // Again if another thread's failed connection has made the addresses expire in the
-            // meantime. Limited, because a middleware can return the same error.
-            for _ in 0..MAX_LOOKUPS {
-                if !self.is_lookup_needed(&result) {
-                    break;
-                }
-                self.resolver
-                    .refresh(deadline)
-                    .map_err(|error| self.error(error, body_taken))?;
-                let timeout = Some(deadline.saturating_duration_since(Instant::now()));
-                let options = RequestOptions { timeout, ..options };
-                result = self.run(template, request, options, &mut body_taken);
-            }
-        }
+        deadline: Instant,
+        connection: Connection,
+    ) -> Result<Response> {
+        let mut body_taken = request.body.map(|_| false);
+        let result = self.run(template, request, deadline, connection, &mut body_taken);
         let mut response = match result {
             Ok(response) => response,
             Err(error) => return Err(self.error(error, body_taken)),
         };
 
-        let max_len = request.max_response_len();
-        let mut body = BodyBuffer::new(max_len);
-        let result = body.read(response.body_mut());
+        let mut body = Vec::with_capacity(BODY_CAPACITY);
+        let max_len = request.max_response_len;
+        // The end of the body, which this reads up to, returns the connection to the pool.
+        let result = response
+            .body_mut()
+            .as_reader()
+            .take(max_len as u64 + 1)
+            .read_to_end(&mut body);
+        let status = response.status();
         // An error status, with the part of the body that arrived, says more than the end of the connection.
-        if response.status().is_success() {
-            result.map_err(|error| self.error(body_error(error), body_taken))?;
+        if let Err(error) = result
+            && status.is_success()
+        {
+            return Err(self.error(body_error(error), body_taken));
         }
-        Ok(read(Response {
-            status: response.status().as_u16(),
-            headers: response.headers(),
-            body: body.bytes(),
+        Ok(Response {
+            status: status.as_u16(),
+            retry_after: retry_after(response.headers()),
+            body,
             max_len,
-        }))
-    }
-
-    fn is_lookup_needed<T>(&self, result: &std::result::Result<T, ureq::Error>) -> bool {
-        let error = result.as_ref().err();
-        error.is_some_and(|error| self.resolver.is_lookup_needed(error))
+        })
     }
 
     /// Sends a request. Sets `body_taken` if ureq began to read its body.
@@ -218,78 +214,84 @@ impl Transport {
         &self,
         template: &RequestTemplate,
         request: Request<'_>,
-        options: RequestOptions,
+        deadline: Instant,
+        connection: Connection,
         body_taken: &mut Option<bool>,
     ) -> std::result::Result<http::Response<Body>, ureq::Error> {
-        let mut message = template.0.clone();
-        match request {
-            Request::Get(Endpoint(uri)) => {
-                *message.uri_mut() = uri.clone();
-                self.agent.run(self.configure(message, options))
-            }
-            Request::Post(Endpoint(uri), bytes) | Request::PostForPage(Endpoint(uri), bytes) => {
-                *message.method_mut() = Method::POST;
-                *message.uri_mut() = uri.clone();
-                message
-                    .headers_mut()
-                    .insert(CONTENT_LENGTH, bytes.len().into());
-                let mut body = ObservedBody {
-                    bytes,
-                    taken: body_taken,
-                };
-                let (parts, ()) = self.configure(message, options).into_parts();
-                self.agent.run(http::Request::from_parts(
-                    parts,
-                    SendBody::from_reader(&mut body),
-                ))
-            }
-        }
+        let mut message = self.configure(template.0.clone(), deadline, connection);
+        *message.uri_mut() = request.endpoint.0.clone();
+        let Some(bytes) = request.body else {
+            return self.agent.run(message);
+        };
+        *message.method_mut() = Method::POST;
+        let headers = message.headers_mut();
+        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        let mut observed = ObservedBody {
+            bytes,
+            taken: body_taken,
+        };
+        let body = SendBody::from_reader(&mut observed);
+        self.agent.run(message.map(|()| body))
     }
 
-    /// Applies the options of a request. Any option copies the agent's configuration, so defaults are left out.
-    fn configure(&self, message: http::Request<()>, options: RequestOptions) -> http::Request<()> {
-        if !options.new_connection && options.timeout.is_none() {
+    fn configure(
+        &self,
+        message: http::Request<()>,
+        deadline: Instant,
+        connection: Connection,
+    ) -> http::Request<()> {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        // With the agent's own configuration ureq keeps the prepared one of rustls, and copies nothing.
+        if connection == Connection::Pooled && timeout >= self.timeout - self.timeout / 1024 {
             return message;
         }
-        let mut config = self.agent.configure_request(message);
-        if options.new_connection {
-            config = config.max_idle_age(Duration::ZERO);
+        let config = self
+            .agent
+            .configure_request(message)
+            .timeout_global(Some(timeout))
+            .timeout_connect(Some(connect_timeout(self.connect_timeout, timeout)));
+        if connection == Connection::Pooled {
+            return config.build();
         }
-        if let Some(timeout) = options.timeout {
-            config = config
-                .timeout_global(Some(timeout))
-                .timeout_connect(Some(connect_timeout(self.connect_timeout, timeout)));
-        }
-        config.build()
+        // ureq uses its pool only for requests with the agent's buffer sizes. `max_idle_age` alone would close the idle
+        // connections; it tells the resolver that this request makes a new one.
+        config
+            .output_buffer_size(self.agent.config().output_buffer_size() + 1)
+            .max_idle_age(Duration::ZERO)
+            .build()
     }
 
     fn error(&self, error: ureq::Error, body_taken: Option<bool>) -> Error {
         if needs_new_lookup(&error) {
             self.resolver.expire();
         }
-        let host = match self.agent.config().proxy() {
-            Some(proxy) => format!(
-                "{} through the proxy {}:{}",
-                self.base_url.authority(),
-                proxy.host(),
-                proxy.port()
-            ),
-            None => self.base_url.authority().to_owned(),
+        let service = self.base_url.authority();
+        let host = match (lookup_error(&error), self.agent.config().proxy()) {
+            (Some(lookup), Some(proxy)) if lookup.host == proxy.host() => {
+                format!("the proxy {}", lookup.host)
+            }
+            (Some(lookup), _) => lookup.host.clone(),
+            (None, Some(proxy)) => {
+                format!(
+                    "{service} through the proxy {}:{}",
+                    proxy.host(),
+                    proxy.port()
+                )
+            }
+            (None, None) => service.to_owned(),
         };
         transport_error(error, &host, body_taken)
     }
 }
 
-impl Response<'_> {
-    /// The header `Retry-After` in whole seconds. A date is ignored.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        // A number that overflows becomes the maximum.
-        Some(Duration::from_secs(seconds.parse().unwrap_or(u64::MAX)))
+/// Reads `Retry-After` in whole seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
+    let delay = Duration::from_secs(seconds.parse().ok()?);
+    (delay <= MAX_RETRY_AFTER).then_some(delay)
 }
 
 fn cannot_be_sent(setting: &'static str, error: &dyn fmt::Display) -> Error {
@@ -306,57 +308,6 @@ impl Read for ObservedBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         *self.taken = Some(true);
         self.bytes.read(buffer)
-    }
-}
-
-/// A buffer for the body of a response, up to the limit and one byte.
-struct BodyBuffer {
-    inline: [u8; INLINE_BODY_LEN],
-    heap: Vec<u8>,
-    len: usize,
-    max_len: usize,
-}
-
-impl BodyBuffer {
-    fn new(max_len: usize) -> Self {
-        Self {
-            inline: [0; INLINE_BODY_LEN],
-            heap: Vec::new(),
-            len: 0,
-            max_len,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        if self.heap.is_empty() {
-            &self.inline[..self.len]
-        } else {
-            &self.heap[..self.len]
-        }
-    }
-
-    /// Reads until a read returns 0, which returns the connection to the pool.
-    fn read(&mut self, body: &mut Body) -> std::io::Result<()> {
-        let mut reader = body.as_reader();
-        loop {
-            if self.len == self.inline.len() && self.heap.is_empty() {
-                self.heap = vec![0; self.max_len + 1];
-                self.heap[..self.len].copy_from_slice(&self.inline);
-            }
-            let free = if self.heap.is_empty() {
-                &mut self.inline[self.len..]
-            } else {
-                &mut self.heap[self.len..]
-            };
-            // The body is longer than the limit: the connection is closed with the rest unread.
-            if free.is_empty() {
-                return Ok(());
-            }
-            match reader.read(free)? {
-                0 => return Ok(()),
-                read => self.len += read,
-            }
-        }
     }
 }
 

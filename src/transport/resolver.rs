@@ -1,120 +1,48 @@
 //! DNS lookups, cached.
 //!
-//! ureq resolves the host of every request, also where a pooled connection then serves it. This resolver makes a lookup
-//! only for a new connection: while the addresses of the service are expired it returns none, so that a request finds a
-//! pooled connection or fails at once with an error that [`CachingResolver::is_lookup_needed`] recognises, and
-//! [`CachingResolver::refresh`] looks the name up before the request is made again.
+//! ureq resolves the host of every request, also where a pooled connection then serves it. This resolver returns the
+//! known addresses as long as a pooled connection may exist, and makes a lookup otherwise.
 
-use std::io;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{error, fmt, thread};
+use std::{error, fmt, io, thread};
 
+use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::http::uri::Authority;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
-use ureq::{Error, Timeout};
+use ureq::unversioned::transport::{NextTimeout, time};
 
-/// The time for which the addresses of a name are used for new connections. libcurl's default.
+/// The time for which the addresses of a lookup are used for new connections. libcurl's default.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The time for which the last known addresses are used after a failed lookup, before the next lookup.
-const FALLBACK_AGE: Duration = Duration::from_secs(5);
-
-/// Maximum number of cached names: those of the service and a proxy, and others that a middleware may request.
-const MAX_ENTRIES: usize = 4;
+/// The capacity of [`ResolvedSocketAddrs`].
+const MAX_ADDRESSES: usize = 16;
 
 /// Resolves names for one client and its clones.
-#[derive(Debug, Clone)]
-pub(super) struct CachingResolver {
-    service: Arc<Uri>,
-    /// The service's address, if its URL holds one in place of a name.
-    service_address: Option<SocketAddr>,
-    cache: Arc<Cache>,
-}
+#[derive(Debug, Clone, Default)]
+pub(super) struct CachingResolver(Arc<Cache>);
 
 #[derive(Debug, Default)]
 struct Cache {
-    entries: Mutex<Vec<Entry>>,
+    /// The names of the service and a proxy, and others that a middleware requests.
+    names: Mutex<HashMap<String, Name>>,
     /// Signalled when a lookup has ended.
     lookup_ended: Condvar,
 }
 
-/// The addresses of a name and a port.
-#[derive(Debug)]
-struct Entry {
-    host: String,
-    port: u16,
-    /// The addresses of the last successful lookup. Also used after they expire, where a new lookup fails.
-    addresses: Arc<[SocketAddr]>,
-    /// The time from which a new connection needs a new lookup.
-    expires: Option<Instant>,
-    lookup: Lookup,
-}
-
-/// The state of a name's last lookup.
-#[derive(Debug, Clone)]
-enum Lookup {
-    Running,
-    Succeeded,
-    Failed(Arc<io::Error>),
-}
-
-impl CachingResolver {
-    /// `service` is any URL of the service.
-    pub(super) fn new(service: Uri) -> Self {
-        let service_address = host_and_port(&service)
-            .ok()
-            .and_then(|(host, port)| parse_address(host, port));
-        Self {
-            service: Arc::new(service),
-            service_address,
-            cache: Arc::default(),
-        }
-    }
-
-    /// Looks up the service's name, unless its addresses have not expired.
-    pub(super) fn refresh(&self, deadline: Instant) -> Result<(), Error> {
-        let (host, port) = host_and_port(&self.service)?;
-        match self.cache.valid_addresses(host, port) {
-            Some(_) => Ok(()),
-            None => self.cache.look_up(host, port, deadline).map(drop),
-        }
-    }
-
-    /// Makes the next new connection look its host up, since an attempt to connect has failed.
-    pub(super) fn expire(&self) {
-        self.cache
-            .lock()
-            .iter_mut()
-            .for_each(|entry| entry.expires = None);
-    }
-
-    /// Returns whether a request failed because it needs a new connection and the service's addresses have
-    /// expired. ureq then has no address to try, and reports a refused connection that no system call
-    /// has refused.
-    pub(super) fn is_lookup_needed(&self, error: &Error) -> bool {
-        let is_refused = matches!(error, Error::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused && e.raw_os_error().is_none());
-        is_refused && self.service_address.is_none()
-    }
-
-    fn is_service(&self, uri: &Uri) -> bool {
-        // Compared as text, because this runs for every request.
-        uri.authority().map(Authority::as_str) == self.service.authority().map(Authority::as_str)
-    }
-
-    /// Returns whether the service was looked up before, so that it may have a pooled connection.
-    fn may_be_connected(&self, uri: &Uri, host: &str, port: u16) -> bool {
-        self.is_service(uri)
-            && self
-                .cache
-                .lock()
-                .iter()
-                .any(|entry| entry.is_for(host, port) && !entry.addresses.is_empty())
-    }
+#[derive(Debug, Default)]
+struct Name {
+    /// The addresses of the last successful lookup, without ports.
+    addresses: Vec<SocketAddr>,
+    /// The end of the last lookup; `None` if the next request needs another one.
+    looked_up: Option<Instant>,
+    last_used: Option<Instant>,
+    is_lookup_running: bool,
+    /// Error of the last lookup.
+    error: Option<Arc<io::Error>>,
 }
 
 impl Resolver for CachingResolver {
@@ -124,206 +52,136 @@ impl Resolver for CachingResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let mut resolved = self.empty();
-        if let Some(address) = self.service_address.filter(|_| self.is_service(uri)) {
-            resolved.push(address);
-            return Ok(resolved);
-        }
-        let (host, port) = host_and_port(uri)?;
-        if let Some(address) = parse_address(host, port) {
-            resolved.push(address);
-            return Ok(resolved);
-        }
-        let addresses = match self.cache.valid_addresses(host, port) {
-            Some(addresses) => addresses,
-            None if self.may_be_connected(uri, host, port) => return Ok(resolved),
-            None => {
-                let timeout = if timeout.after.is_not_happening() {
-                    super::MAX_TIMEOUT
-                } else {
-                    *timeout.after
-                };
-                self.cache.look_up(host, port, Instant::now() + timeout)?
-            }
+        let host = uri.host().ok_or(Error::HostNotFound)?;
+        let port = match (uri.port_u16(), uri.scheme_str()) {
+            (Some(port), _) => port,
+            (None, Some("https")) => 443,
+            (None, _) => 80,
         };
-        let ip_family = config.ip_family();
-        let wanted = ip_family.keep_wanted(addresses.iter().copied());
-        wanted
-            .take(MAX_ADDRESSES)
-            .for_each(|address| resolved.push(address));
-        if resolved.is_empty() {
-            Err(Error::HostNotFound)
-        } else {
-            Ok(resolved)
+        let mut resolved = self.empty();
+        // An IPv6 address has brackets in a URL.
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            resolved.push(SocketAddr::new(address, port));
+            return Ok(resolved);
         }
+        let timeout = match timeout.after {
+            time::Duration::Exact(timeout) => timeout,
+            time::Duration::NotHappening => super::MAX_TIMEOUT,
+        };
+        let addresses = self.addresses(host, config.max_idle_age(), timeout)?;
+        let family = config.ip_family();
+        let wanted = family.keep_wanted(addresses.into_iter());
+        for mut address in wanted.take(MAX_ADDRESSES) {
+            address.set_port(port);
+            resolved.push(address);
+        }
+        if resolved.is_empty() {
+            return Err(Error::HostNotFound);
+        }
+        Ok(resolved)
     }
 }
 
-/// The capacity of [`ResolvedSocketAddrs`].
-const MAX_ADDRESSES: usize = 16;
-
-impl Cache {
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+impl CachingResolver {
+    /// Makes the next request look its host up, because an attempt to connect has failed.
+    pub(super) fn expire(&self) {
+        let mut names = self.lock();
+        names.values_mut().for_each(|name| name.looked_up = None);
     }
 
-    fn valid_addresses(&self, host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {
-        let entries = self.lock();
-        let entry = entries.iter().find(|entry| entry.is_for(host, port))?;
-        entry
-            .expires
-            .filter(|expires| Instant::now() < *expires)
-            .map(|_| Arc::clone(&entry.addresses))
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Name>> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks a name up, or joins the lookup that is under way. Where it fails, returns the last known addresses.
-    fn look_up(
-        self: &Arc<Self>,
+    /// Returns the known addresses of a name, or waits for a lookup. `max_idle_age` is that of a pooled connection; zero
+    /// if the request has a connection of its own.
+    fn addresses(
+        &self,
         host: &str,
-        port: u16,
-        deadline: Instant,
-    ) -> Result<Arc<[SocketAddr]>, Error> {
-        let mut entries = self.lock();
-        let position = entries.iter().position(|entry| entry.is_for(host, port));
-        let known = position
-            .map(|position| Arc::clone(&entries[position].addresses))
-            .unwrap_or_default();
-        if !position.is_some_and(|position| matches!(entries[position].lookup, Lookup::Running)) {
-            self.start_lookup(&mut entries, host, port)
-                .map_err(lookup_failed)?;
+        max_idle_age: Duration,
+        timeout: Duration,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let mut names = self.lock();
+        let name = names.entry(host.to_owned()).or_default();
+        if name.is_valid(max_idle_age) {
+            return Ok(name.used());
         }
-        let now = Instant::now();
-        // With known addresses, the lookup gets half of the remaining time, and connecting gets the rest.
-        let remaining = deadline.saturating_duration_since(now);
-        let deadline = if known.is_empty() {
-            deadline
-        } else {
-            now + remaining / 2
-        };
-        loop {
-            let entry = entries.iter_mut().find(|entry| entry.is_for(host, port));
-            let Some(entry) = entry else {
-                return Err(Error::HostNotFound);
-            };
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            let error = match &entry.lookup {
-                Lookup::Succeeded => return Ok(Arc::clone(&entry.addresses)),
-                Lookup::Failed(error) => lookup_failed(Arc::clone(error)),
-                Lookup::Running if remaining.is_zero() => Error::Timeout(Timeout::Resolve),
-                Lookup::Running => {
-                    entries = self
-                        .lookup_ended
-                        .wait_timeout(entries, remaining)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                    continue;
-                }
-            };
-            if known.is_empty() {
-                return Err(error);
-            }
-            entry.expires = Some(Instant::now() + FALLBACK_AGE);
-            return Ok(known);
+        // With known addresses, the lookup gets half of the time, and connecting gets the rest.
+        let parts = if name.addresses.is_empty() { 1 } else { 2 };
+        if !name.is_lookup_running {
+            name.error = self.start_lookup(host).err().map(Arc::new);
+            name.is_lookup_running = name.error.is_none();
         }
+        let is_running = |names: &mut HashMap<_, Name>| names[host].is_lookup_running;
+        let Cache { lookup_ended, .. } = &*self.0;
+        let (mut names, _) = lookup_ended
+            .wait_timeout_while(names, timeout / parts, is_running)
+            .unwrap_or_else(PoisonError::into_inner);
+        let name = names.entry(host.to_owned()).or_default();
+        if name.addresses.is_empty() {
+            return Err(name.lookup_error(host));
+        }
+        // Known addresses stay in use after a failed lookup.
+        name.looked_up = Some(Instant::now());
+        Ok(name.used())
     }
 
     /// Starts a thread, because the system's resolver has no timeout: it tries for 10 s and more.
-    fn start_lookup(
-        self: &Arc<Self>,
-        entries: &mut Vec<Entry>,
-        host: &str,
-        port: u16,
-    ) -> io::Result<()> {
-        let (cache, name) = (Arc::clone(self), host.to_owned());
-        thread::Builder::new()
-            .name("pan123-dns".to_owned())
-            .spawn(move || {
-                let result = (name.as_str(), port).to_socket_addrs().map(Arc::from_iter);
-                cache.finish_lookup(&name, port, result);
-            })?;
-        match entries.iter_mut().find(|entry| entry.is_for(host, port)) {
-            Some(entry) => entry.lookup = Lookup::Running,
-            None => {
-                if entries.len() == MAX_ENTRIES {
-                    entries.remove(0);
-                }
-                let (host, lookup) = (host.to_owned(), Lookup::Running);
-                entries.push(Entry {
-                    host,
-                    port,
-                    addresses: Arc::default(),
-                    expires: None,
-                    lookup,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_lookup(&self, host: &str, port: u16, result: io::Result<Arc<[SocketAddr]>>) {
-        let mut entries = self.lock();
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.is_for(host, port)) {
+    fn start_lookup(&self, host: &str) -> io::Result<()> {
+        let (resolver, host) = (self.clone(), host.to_owned());
+        let thread = thread::Builder::new().name("pan123-dns".to_owned());
+        let look_up = move || {
+            let result = (host.as_str(), 0).to_socket_addrs();
+            let mut names = resolver.lock();
+            let name = names.entry(host).or_default();
+            name.is_lookup_running = false;
             match result {
-                Ok(addresses) if addresses.is_empty() => {
-                    entry.lookup =
-                        Lookup::Failed(Arc::new(io::Error::other("the name has no address")));
-                }
                 Ok(addresses) => {
-                    (entry.addresses, entry.lookup) = (addresses, Lookup::Succeeded);
-                    entry.expires = Some(Instant::now() + MAX_AGE);
+                    name.addresses = addresses.collect();
+                    name.looked_up = Some(Instant::now());
                 }
-                Err(error) => entry.lookup = Lookup::Failed(Arc::new(error)),
+                Err(error) => name.error = Some(Arc::new(error)),
             }
-        }
-        self.lookup_ended.notify_all();
+            resolver.0.lookup_ended.notify_all();
+        };
+        thread.spawn(look_up).map(drop)
     }
 }
 
-impl Entry {
-    fn is_for(&self, host: &str, port: u16) -> bool {
-        self.port == port && self.host == host
+impl Name {
+    /// Returns whether the addresses may be used without a lookup.
+    fn is_valid(&self, max_idle_age: Duration) -> bool {
+        let is_within =
+            |time: Option<Instant>, max_age| time.is_some_and(|time| time.elapsed() < max_age);
+        self.looked_up.is_some()
+            && (is_within(self.looked_up, MAX_AGE) || is_within(self.last_used, max_idle_age))
+    }
+
+    fn used(&mut self) -> Vec<SocketAddr> {
+        self.last_used = Some(Instant::now());
+        self.addresses.clone()
+    }
+
+    /// Returns the error of the last lookup, or that it has not ended in time.
+    fn lookup_error(&self, host: &str) -> Error {
+        let timed_out = || Arc::new(io::ErrorKind::TimedOut.into());
+        let cause = self.error.clone().unwrap_or_else(timed_out);
+        let host = host.to_owned();
+        Error::Io(io::Error::new(cause.kind(), LookupError { host, cause }))
     }
 }
 
-fn host_and_port(uri: &Uri) -> Result<(&str, u16), Error> {
-    let host = uri.host().ok_or(Error::HostNotFound)?;
-    let port = match (uri.port_u16(), uri.scheme_str()) {
-        (Some(port), _) => port,
-        (None, Some("https")) => 443,
-        (None, _) => 80,
-    };
-    // An IPv6 address has brackets in a URL.
-    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
-}
-
-/// The address of a host that is an address and no name.
-fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
-    host.parse::<IpAddr>()
-        .ok()
-        .map(|address| SocketAddr::new(address, port))
-}
-
-/// Error of the system's resolver: a type of its own, because its text depends on the system's language.
+/// Error of a lookup: a type of its own, because the text of the system's error depends on the system's language.
 #[derive(Debug)]
-pub(super) struct LookupError(Arc<io::Error>);
+pub(super) struct LookupError {
+    pub(super) host: String,
+    cause: Arc<io::Error>,
+}
 
 impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.cause.fmt(f)
     }
 }
 
 impl error::Error for LookupError {}
-
-impl<E: Into<Arc<io::Error>>> From<E> for LookupError {
-    fn from(error: E) -> Self {
-        Self(error.into())
-    }
-}
-
-fn lookup_failed(error: impl Into<LookupError>) -> Error {
-    Error::Io(io::Error::other(error.into()))
-}
-
-#[cfg(test)]
-mod tests;

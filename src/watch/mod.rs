@@ -58,7 +58,7 @@ impl Update {
 /// end.
 ///
 /// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
-/// its clones keep [`min_poll_gap`](crate::ClientBuilder::min_poll_gap) apart. The client's `retries` do not apply:
+/// its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart. The client's `retries` do not apply:
 /// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
 /// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day; a longer
 /// one ends the task. After a 429 no task is polled until its `Retry-After`, or for 1 s.
@@ -121,9 +121,27 @@ impl Watch {
     }
 
     /// Adds tasks, which are due at once. An id that is followed already is ignored; one that has had its end is
-    /// followed again.
+    /// followed again. The error that ended all tasks, if there was one, is forgotten.
     pub fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
         self.0.add(task_ids);
+    }
+
+    /// Stops following a task, without an update. Returns whether it was followed.
+    pub fn remove(&mut self, task_id: u64) -> bool {
+        self.0.remove(task_id)
+    }
+
+    /// Returns the time until the next request of this watch, for an event loop: zero if one is due, `None` if no task
+    /// is pending.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        self.0.next_due()
+    }
+
+    /// Returns the error that ended all open tasks, if there was one. [`add`](Self::add) clears it.
+    #[must_use]
+    pub fn stopped_by(&self) -> Option<&Error> {
+        self.0.stopped_by()
     }
 
     /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way
@@ -207,6 +225,7 @@ impl std::error::Error for NextTimeoutError {}
 /// for progress in client.wait(403316) {
 ///     println!("{} %", progress?.percent);
 /// }
+/// println!("succeeded");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -254,15 +273,10 @@ impl Wait {
     /// * Any error of [`Client::get_process`](crate::Client::get_process) that is permanent, or that occurred too often
     ///   in a row.
     pub fn run(self) -> Result<Progress> {
-        let task_id = self.task_id;
         // A wait has at least one item, its end.
-        match self.into_iter().last() {
-            Some(Ok(progress)) if progress.status == Status::Failed => {
-                Err(Error::TaskFailed { task_id, progress })
-            }
-            Some(end) => end,
-            None => Err(Error::config("wait", "it has no task")),
-        }
+        self.into_iter()
+            .last()
+            .unwrap_or_else(|| Err(Error::config("wait", "it has no task")))
     }
 }
 
@@ -278,7 +292,8 @@ impl IntoIterator for Wait {
     }
 }
 
-/// An iterator over the progress of one task, with its end as the last item: see [`Wait`].
+/// An iterator over the progress of one task: see [`Wait`]. Its last item is the end: the progress of a task that has
+/// succeeded, or the error that [`Wait::run`] returns.
 #[derive(Debug)]
 pub struct WaitIter(Watch);
 
@@ -286,7 +301,13 @@ impl Iterator for WaitIter {
     type Item = Result<Progress>;
 
     fn next(&mut self) -> Option<Result<Progress>> {
-        self.0.next().map(|update| update.result)
+        let Update { task_id, result } = self.0.next()?;
+        Some(match result {
+            Ok(progress) if progress.status == Status::Failed => {
+                Err(Error::TaskFailed { task_id, progress })
+            }
+            result => result,
+        })
     }
 }
 

@@ -120,7 +120,7 @@ pub(crate) fn classify(failed: &AttemptError) -> ErrorAction {
         Error::Decode(_) => true,
         // A captive portal has its own certificate.
         Error::Transport(e) => matches!(
-            e.kind(),
+            e.kind,
             TransportErrorKind::Protocol | TransportErrorKind::Tls
         ),
         _ => false,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::endpoints::Endpoints;
 use crate::retry::AttemptError;
+use crate::session::RequestOptions;
 use crate::task::Progress;
 use crate::throttle::Throttle;
-use crate::transport::RequestOptions;
 
 /// The requests of a scheduler. Tests replace them by a service in memory.
 pub(crate) trait Requests {

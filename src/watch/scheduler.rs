@@ -16,8 +16,8 @@ use super::policy::{
 use super::requests::Requests;
 use crate::error::Error;
 use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
+use crate::session::RequestOptions;
 use crate::task::Progress;
-use crate::transport::RequestOptions;
 
 /// The result of a scheduler's work.
 #[derive(Debug)]
@@ -77,6 +77,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
 
     /// Adds tasks that are due now. An id that is already followed is ignored.
     pub(crate) fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
+        self.end = None;
         let mut new = distinct(task_ids.into_iter().collect());
         let slots = self.queue.iter().map(|Reverse((_, slot))| *slot as usize);
         remove_followed(&mut new, slots.map(|slot| self.tasks[slot].id));
@@ -101,6 +102,38 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         };
         self.queue
             .push(Reverse((nanoseconds(self.clock.now()), slot)));
+    }
+
+    /// Forgets a task. Returns whether it was followed.
+    pub(crate) fn remove(&mut self, task_id: u64) -> bool {
+        let removed = self
+            .queue
+            .iter()
+            .map(|Reverse((_, slot))| *slot)
+            .find(|slot| self.tasks[*slot as usize].id == task_id);
+        let Some(slot) = removed else {
+            return false;
+        };
+        self.queue.retain(|Reverse((_, other))| *other != slot);
+        self.errors.take(&mut self.tasks[slot as usize].last_error);
+        self.free_slots.push(slot);
+        true
+    }
+
+    /// Returns the time until the next request.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let Reverse((due, _)) = self.queue.peek()?;
+        let ready = self.requests.throttle().ready_at();
+        Some(
+            Duration::from_nanos(*due)
+                .max(ready)
+                .saturating_sub(self.clock.now()),
+        )
+    }
+
+    /// Returns the error with which every open task ends.
+    pub(crate) fn stopped_by(&self) -> Option<&Error> {
+        self.end.as_ref()
     }
 
     pub(crate) fn pending(&self) -> usize {

@@ -12,8 +12,8 @@ use super::*;
 use crate::envelope::{MAX_BODY_LEN, decode};
 use crate::error::{Delivery, TransportError, TransportErrorKind};
 use crate::retry::{AttemptCause, AttemptError};
+use crate::session::RequestOptions;
 use crate::throttle::{DEFAULT_RATE_LIMIT_PAUSE, Throttle};
-use crate::transport::RequestOptions;
 
 const SECOND: Duration = Duration::from_secs(1);
 const GAP: Duration = Duration::from_millis(200);

@@ -14,7 +14,7 @@ fn rejects(task: &NewTask, text: &str) {
     assert!(matches!(error, Error::Config(_)), "{task:?}: {error:?}");
     assert_eq!(error.to_string(), text, "{task:?}");
     assert!(
-        !error.may_have_been_sent() && !error.is_transient(),
+        !error.may_have_taken_effect() && !error.is_transient(),
         "{task:?}"
     );
     assert_eq!(service.connection_count(), 0, "{task:?}");

@@ -67,7 +67,7 @@ fn task_may_exist_after_a_damaged_response() {
     let connections = connections.load(Ordering::SeqCst);
     assert_eq!((creations(&service), connections), (1, 1));
     assert!(matches!(error, Error::Transport(_)), "{error:?}");
-    assert!(error.may_have_been_sent(), "{error:?}");
+    assert!(error.may_have_taken_effect(), "{error:?}");
 }
 
 /// A server that does not complete the handshake. Only a closed connection is retried in time.

@@ -103,7 +103,7 @@ pub(crate) fn notation(result: &Result<bool>, requests: usize) -> String {
     let words = [
         (true, layer.as_str()),
         (error.is_transient(), "transient"),
-        (error.may_have_been_sent(), "maybe sent"),
+        (error.may_have_taken_effect(), "maybe sent"),
         (
             !consistent,
             "WITH A WRONG is_timeout(), is_unauthorized() OR is_banned()",
@@ -125,12 +125,12 @@ pub(crate) fn notation(result: &Result<bool>, requests: usize) -> String {
 /// Returns the layer of an error, with its status or code.
 fn layer(error: &Error) -> String {
     match error {
-        Error::Transport(e) => format!("{:?}", e.kind()),
-        Error::Http(e) => format!("HTTP {}", e.status()),
+        Error::Transport(e) => format!("{:?}", e.kind),
+        Error::Http(e) => format!("HTTP {}", e.status),
         Error::Decode(_) => "Decode".to_owned(),
-        Error::Api(e) => match e.http_status() {
-            Some(200) => format!("code {}", e.code()),
-            status => format!("code {} in HTTP {}", e.code(), status.unwrap_or_default()),
+        Error::Api(e) => match e.http_status {
+            Some(200) => format!("code {}", e.code),
+            status => format!("code {} in HTTP {}", e.code, status.unwrap_or_default()),
         },
         other => format!("{other:?}"),
     }

@@ -8,7 +8,7 @@ use pan123_offline::testing::Reply;
 use crate::call::{Call, SECRET, envelope};
 use crate::front::{http, read_most, reset, write};
 use crate::scenario::{
-    DEFAULT, Row, SHORT_TIMEOUT, Settings, connection, full_backlog, idle, idle_tls,
+    DEFAULT, Row, SHORT_TIMEOUT, Settings, connection, full_backlog, garbled, idle, idle_tls,
     nobody_listens, response, untrusted,
 };
 use crate::support::TOKEN;
@@ -75,6 +75,12 @@ fn tls_handshake() -> Vec<Row> {
                 None
             },
         ),
+        connection(at, "a fatal alert", TLS, |_, mut stream| {
+            read_client_hello(&mut stream);
+            // handshake_failure
+            write(&stream, b"\x15\x03\x03\0\x02\x02\x28");
+            None
+        }),
         untrusted(at, "a certificate that is not trusted"),
     ]
 }
@@ -129,6 +135,7 @@ fn waiting() -> Vec<Row> {
             reset(stream);
             None
         }),
+        garbled(at, "a TLS record that cannot be decrypted"),
         response(at, "nothing arrives", SHORT_TIMEOUT, |_| {
             vec![Reply::nothing().stall_at(0), Reply::nothing().delay(NEVER)]
         }),
@@ -538,7 +545,8 @@ fn between_calls() -> Vec<Row> {
             "the idle connection is closed",
             first_response,
             |_, stream| {
-                stream.shutdown(Shutdown::Write).unwrap();
+                // A token request's own connection is closed already.
+                let _ = stream.shutdown(Shutdown::Write);
                 Some(stream)
             },
         ),
@@ -572,7 +580,8 @@ fn between_calls() -> Vec<Row> {
             first_response,
             |_, stream| {
                 write(&stream, http("408 Request Timeout", "", PAGE));
-                stream.shutdown(Shutdown::Write).unwrap();
+                // A token request's own connection is closed already.
+                let _ = stream.shutdown(Shutdown::Write);
                 Some(stream)
             },
         ),

@@ -306,6 +306,33 @@ pub(crate) fn untrusted(place: &'static str, fault: &'static str) -> Row {
     Row::new(place, fault, cell)
 }
 
+/// A row in which the response is a TLS record that cannot be decrypted.
+pub(crate) fn garbled(place: &'static str, fault: &'static str) -> Row {
+    let cell = |call: Call| {
+        let service = backend();
+        let right = TlsFront::start(service.address(), |_| {});
+        let (config, certificate) = own_tls();
+        let fault: Fault = Arc::new(move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = StreamOwned::new(connection, stream);
+            assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
+            write(
+                &tls.sock,
+                [b"\x17\x03\x03\0\x20".as_slice(), &[0; 32]].concat(),
+            );
+            Some(tls.sock)
+        });
+        let front = Front::start(free_port(), address(&right), fault);
+        let client = DEFAULT.client(
+            call,
+            &format!("https://{}", front.address()),
+            Some(both(&right.trust(), certificate)),
+        );
+        cell(call, &client, 0, || front.connections(), || front.lift())
+    };
+    Row::new(place, fault, cell)
+}
+
 /// A row of faults of an idle connection in the client's pool. `first` is the response to the call
 /// that put it there, and `then` is run before the next call.
 pub(crate) fn idle(

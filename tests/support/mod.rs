@@ -25,7 +25,7 @@ pub(crate) fn builder(base_url: impl Into<String>) -> ClientBuilder {
         .access_token(TOKEN)
         .base_url(base_url)
         .retries(0)
-        .min_poll_gap(Duration::ZERO)
+        .min_request_gap(Duration::ZERO)
         .timeout(Duration::from_secs(20))
 }
 

@@ -155,8 +155,8 @@ impl End {
     fn matches(self, result: &Result<Progress>) -> bool {
         match (self, result) {
             (Self::Progress(expected), Ok(progress)) => expected == *progress,
-            (Self::Code(code), Err(Error::Api(error))) => error.code().as_i64() == code,
-            (Self::Http(status), Err(Error::Http(error))) => error.status() == status,
+            (Self::Code(code), Err(Error::Api(error))) => error.code.as_i64() == code,
+            (Self::Http(status), Err(Error::Http(error))) => error.status == status,
             (Self::Exhausted(_), Err(error)) => {
                 error.is_transient() || matches!(error, Error::Decode(_)) || is_protocol(error)
             }
@@ -177,7 +177,7 @@ impl End {
 }
 
 fn is_protocol(error: &Error) -> bool {
-    matches!(error, Error::Transport(e) if e.kind() == TransportErrorKind::Protocol)
+    matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::Protocol)
 }
 
 /// Returns the progress of a task, poll by poll. Some polls repeat the one before.

@@ -50,7 +50,7 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let builder = Client::builder()
         .access_token("demo")
         .base_url(service.base_url())
-        .min_poll_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)));
+        .min_request_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)));
     let client = traffic::observe(builder, common.verbose).build()?;
     let report = begin(common)?;
     report

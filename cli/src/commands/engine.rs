@@ -164,7 +164,7 @@ impl<V: View> Run<V> {
             MigrationEvent::Created { task_id, .. } => self.created(task_id)?,
             MigrationEvent::Delayed { error, delay, .. } => self.delayed(&error, delay)?,
             MigrationEvent::NotCreated { error, .. } => self.not_created(&error)?,
-            MigrationEvent::Update(update) => self.update(&update)?,
+            MigrationEvent::Update { update, .. } => self.update(&update)?,
             _ => {}
         }
         if self.progress.failures >= max_failures && !self.is_stopped {
@@ -377,9 +377,9 @@ fn not_created<'a>(outcome: NotCreated, reason: &'a str) -> Step<'a> {
 fn outcome(error: &Error) -> NotCreated {
     match error {
         Error::Config(_) => NotCreated::Invalid,
-        _ if error.may_have_been_sent() => NotCreated::MayExist,
+        _ if error.may_have_taken_effect() => NotCreated::MayExist,
         _ if ends_all(error) || error.is_transient() => NotCreated::NotSent,
-        Error::Api(error) if error.code() != ErrorCode::QUOTA_EXHAUSTED => NotCreated::Refused,
+        Error::Api(error) if error.code != ErrorCode::QUOTA_EXHAUSTED => NotCreated::Refused,
         // The quota, or a gateway between here and the service.
         _ => NotCreated::NotSent,
     }

@@ -57,9 +57,9 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
 /// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
 fn login_failure(error: Error) -> Failure {
     match &error {
-        Error::Api(refusal) if refusal.code() == ErrorCode::INTERNAL => Failure::Login(format!(
+        Error::Api(refusal) if refusal.code == ErrorCode::INTERNAL => Failure::Login(format!(
             "the service refused the login: check client id and secret; received: {}",
-            refusal.message().escape_debug()
+            refusal.message.escape_debug()
         )),
         _ => Failure::Service(error),
     }

@@ -128,7 +128,7 @@ fn each_kind_of_line_has_its_fields() {
         .iter()
         .map(|fields| fields.iter().copied().collect())
         .collect();
-    let error_fields = "kind message code http_status trace_id retry_after transient unauthorized banned may_have_been_sent";
+    let error_fields = "kind message code http_status trace_id retry_after transient unauthorized banned may_have_taken_effect";
     let error_fields: BTreeSet<_> = error_fields.split(' ').collect();
     let docs = include_str!("../../README.md");
 
