@@ -12,8 +12,9 @@ const MIN_REJECTED_STATUS: i64 = 101;
 
 const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
 
-/// Maximum length of a file id in bytes. Ids of the service have some 30.
-const MAX_FILE_ID_LEN: usize = 1024;
+/// Maximum length of a file id in bytes: percent-encoded, it must fit into ureq's output buffer. Ids of the service have
+/// some 50.
+const MAX_FILE_ID_LEN: usize = 256;
 
 /// An image of the image host, or a folder: see [`Client::image`](crate::Client::image) and
 /// [`Client::images`](crate::Client::images).
@@ -124,27 +125,4 @@ pub(crate) fn detail_path(file_id: &str) -> Result<String> {
         }
     }
     Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encodes_file_id() {
-        for (file_id, expected) in [
-            ("aZ09-._~", "aZ09-._~"),
-            ("mk0==", "mk0%3D%3D"),
-            ("a+b/c&d#e?f%g h", "a%2Bb%2Fc%26d%23e%3Ff%25g%20h"),
-            ("图\r\n", "%E5%9B%BE%0D%0A"),
-        ] {
-            let expected = format!("{DETAIL_PATH}?fileID={expected}");
-            assert_eq!(detail_path(file_id).unwrap(), expected);
-        }
-        assert!(detail_path(&"x".repeat(MAX_FILE_ID_LEN)).is_ok());
-        for file_id in ["", &"x".repeat(MAX_FILE_ID_LEN + 1)] {
-            let error = detail_path(file_id).unwrap_err();
-            assert!(matches!(error, Error::Config(_)), "{error:?}");
-        }
-    }
 }

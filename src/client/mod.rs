@@ -195,7 +195,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 1024
+    /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
     /// bytes. An unknown id is probably code 5066.
     pub fn image(&self, file_id: &str) -> Result<Image> {
         let session = &self.0.session;
