@@ -28,7 +28,7 @@
 //! | Retries | Two by default, for transient errors only, such as 429, 5xx, a timeout, a failed connection: [`Error::is_transient`]. After a 401, a client with [`Credentials`] sends the request again with another token. |
 //! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_request_gap`]. |
 //! | 429 | A `Retry-After` pauses the client and its clones. |
-//! | DNS | A name is looked up only for a new connection. Its addresses are kept for 60 s; if a lookup fails, the last known addresses are used. |
+//! | DNS | A name is looked up only for a new connection, once a minute at most while connecting succeeds. If a lookup fails, the last known addresses are used. |
 //! | Limits | A response header may have 8 KiB. 64 KiB of a body are read. |
 //! | Redirects | Not followed: the token would be sent elsewhere, or be lost. |
 //! | Addresses | `https`, or `http` for a loopback address. |

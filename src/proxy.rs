@@ -2,15 +2,18 @@
 //!
 //! ureq reads the environment as well, but prefers `ALL_PROXY` and ignores values that it cannot parse.
 
+use std::net::IpAddr;
+
 use crate::error::{Error, Result};
 
 /// Proxy variables in curl's order. They apply to https only: http is for loopback addresses, without a proxy.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The proxy for an https host, with the name of the variable that sets it.
+/// The proxy for an https host, with the name of the variable that sets it. An IPv6 address has no brackets here.
 pub(crate) fn from_env(
     host: &str,
+    port: u16,
     variable: impl Fn(&'static str) -> Result<Option<String>>,
 ) -> Result<Option<(&'static str, String)>> {
     let first = |names: &[&'static str]| -> Result<Option<(&'static str, String)>> {
@@ -24,7 +27,7 @@ pub(crate) fn from_env(
     let Some((name, url)) = first(&VARIABLES)? else {
         return Ok(None);
     };
-    let excepted = first(&EXCEPTIONS)?.is_some_and(|(_, hosts)| is_excepted(host, &hosts));
+    let excepted = first(&EXCEPTIONS)?.is_some_and(|(_, hosts)| is_excepted(host, port, &hosts));
     Ok((!excepted).then_some((name, url)))
 }
 
@@ -37,24 +40,40 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>> {
     }
 }
 
-/// Returns whether `NO_PROXY` names the host: `*` is every host, and a name stands for its subdomains, too.
-fn is_excepted(host: &str, hosts: &str) -> bool {
+/// Returns whether `NO_PROXY` names the host: `*` is every host, a name stands for its subdomains, too, and an entry with
+/// a port for that port only.
+fn is_excepted(host: &str, port: u16, entries: &str) -> bool {
+    entries.split([',', ' ']).map(str::trim).any(|entry| {
+        if entry == "*" {
+            return true;
+        }
+        let (name, entry_port) = split_port(entry);
+        entry_port.is_none_or(|entry_port| entry_port == port) && is_named(host, name)
+    })
+}
+
+/// Splits `host:443` and `[2001:db8::1]:443`. The colons of an address without brackets are no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if entry.parse::<IpAddr>().is_ok() {
+        return (entry, None);
+    }
+    match entry.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
+        _ => (entry, None),
+    }
+}
+
+fn is_named(host: &str, name: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return name.trim_matches(['[', ']']).parse() == Ok(address);
+    }
+    let domain = name.trim_start_matches('*').trim_start_matches('.');
+    let domain = domain.to_ascii_lowercase();
     let host = host.to_ascii_lowercase();
-    hosts
-        .split([',', ' '])
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .any(|entry| {
-            let name = entry
-                .trim_start_matches('*')
-                .trim_start_matches('.')
-                .to_ascii_lowercase();
-            entry == "*"
-                || (!name.is_empty()
-                    && host
-                        .strip_suffix(&name)
-                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
-        })
+    match host.strip_suffix(&domain) {
+        Some(rest) => !domain.is_empty() && (rest.is_empty() || rest.ends_with('.')),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -64,13 +83,17 @@ mod tests {
     const HOST: &str = "open-api.123pan.com";
 
     fn chosen(environment: &[(&str, &str)]) -> Option<&'static str> {
+        chosen_for(HOST, 443, environment)
+    }
+
+    fn chosen_for(host: &str, port: u16, environment: &[(&str, &str)]) -> Option<&'static str> {
         let lookup = |name: &'static str| {
             Ok(environment
                 .iter()
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned()))
         };
-        let chosen = from_env(HOST, lookup).expect("a proxy or none");
+        let chosen = from_env(host, port, lookup).expect("a proxy or none");
         if let Some((name, url)) = &chosen {
             assert_eq!(lookup(name).ok().flatten().as_ref(), Some(url));
         }
@@ -99,25 +122,39 @@ mod tests {
 
     #[test]
     fn no_proxy_excludes_hosts() {
-        for (hosts, proxied) in [
-            ("*", false),
-            ("open-api.123pan.com", false),
-            ("OPEN-API.123pan.com", false),
-            ("example.org, 123pan.com", false),
-            ("example.org,.123pan.com", false),
-            ("*.123pan.com", false),
-            ("example.org 123pan.com", false),
-            ("23pan.com", true),
-            ("api.123pan.com", true),
-            ("open-api.123pan.com.example.org", true),
-            (", ,.", true),
-            ("", true),
+        for (host, hosts, proxied) in [
+            (HOST, "*", false),
+            (HOST, "open-api.123pan.com", false),
+            (HOST, "OPEN-API.123pan.com", false),
+            (HOST, "example.org, 123pan.com", false),
+            (HOST, "example.org,.123pan.com", false),
+            (HOST, "*.123pan.com", false),
+            (HOST, "example.org 123pan.com", false),
+            (HOST, "23pan.com", true),
+            (HOST, "api.123pan.com", true),
+            (HOST, "open-api.123pan.com.example.org", true),
+            (HOST, ", ,.", true),
+            (HOST, "", true),
+            (HOST, "open-api.123pan.com:443", false),
+            (HOST, ".123pan.com:443", false),
+            (HOST, "123pan.com:8443", true),
+            (HOST, "123pan.com:https", true),
+            ("10.1.2.3", "10.1.2.3", false),
+            ("10.1.2.3", "10.1.2.3:443", false),
+            ("10.1.2.3", "2.3", true),
+            ("10.1.2.3", ".1.2.3", true),
+            ("2001:db8::1", "2001:db8::1", false),
+            ("2001:db8::1", "[2001:db8::1]", false),
+            ("2001:db8::1", "[2001:DB8:0::1]:443", false),
+            ("2001:db8::1", "[2001:db8::1]:8443", true),
+            ("2001:db8::1", "[2001:db8::2]", true),
+            ("2001:db8::1", "[", true),
         ] {
             let environment = [("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", hosts)];
             assert_eq!(
-                chosen(&environment).is_some(),
+                chosen_for(host, 443, &environment).is_some(),
                 proxied,
-                "NO_PROXY={hosts:?}"
+                "NO_PROXY={hosts:?} for {host}"
             );
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn decide(
 ) -> Retry {
     let AttemptError { error, cause } = failed;
     let is_idempotent = idempotency == Idempotency::Idempotent;
-    if remaining.is_zero() || (!is_idempotent && error.may_have_been_processed()) {
+    if remaining.is_zero() || (!is_idempotent && error.may_have_taken_effect()) {
         return Retry::No;
     }
     if *cause == AttemptCause::TokenReplaced && attempts.token_replacements < MAX_TOKEN_REPLACEMENTS
@@ -230,7 +230,7 @@ mod tests {
             (closed().not_idempotent(), No),
             (closed_unsent().not_idempotent(), after(500)),
             (status(502).not_idempotent(), No),
-            (status(503).not_idempotent(), No),
+            (status(503).not_idempotent(), after(500)),
             (in_bad_gateway(429).not_idempotent(), No),
             (
                 in_bad_gateway(401).cause(TokenReplaced).not_idempotent(),

@@ -417,8 +417,7 @@ fn no_task_exists_after_an_error_response() {
     }
     let reply = Reply::json(r#"{"code":"403","message":"forbidden client ip"}"#);
     cannot_exist("a ban", reply, "code 403");
-    // 503: a gateway rejected the request before the service received it.
-    for status in [400, 401, 403, 404, 405, 413, 422, 503] {
+    for status in [400, 401, 403, 404, 405, 407, 413, 422] {
         let reply = retry_at_once(html(status));
         cannot_exist("a page", reply, &format!("HTTP {status}"));
     }
@@ -490,7 +489,7 @@ fn no_task_exists_after_a_refused_connection() {
 }
 
 #[test]
-fn retries_after_429() {
+fn retries_what_has_not_taken_effect() {
     let code = || Reply::code(429, "too many requests");
     let cut = html(429).cut_at(html(429).len() + 10);
     for (name, reply, expected) in [
@@ -498,6 +497,14 @@ fn retries_after_429() {
         ("code and status", code().status(429), "code 429"),
         ("status", html(429), "HTTP 429"),
         ("status, and its page is cut", cut, "HTTP 429"),
+        (
+            "the gateway's timeout for the request",
+            html(408),
+            "HTTP 408",
+        ),
+        ("another server", html(421), "HTTP 421"),
+        ("too early", html(425), "HTTP 425"),
+        ("unavailable", html(503), "HTTP 503"),
     ] {
         for retries in 0..3 {
             let name = format!("{name}, {retries} retries");

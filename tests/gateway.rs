@@ -785,10 +785,6 @@ fn rejects_the_certificate_of_another_host_through_a_proxy() {
 fn names_the_proxy_that_refuses() {
     for (response, reason) in [
         (
-            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
-            "responded 407/407",
-        ),
-        (
             "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nForbidden",
             "responded 403/403",
         ),

@@ -961,7 +961,7 @@ fn uses_the_proxy_of_the_environment_for_https() {
     }
     let (address, proxy) = proxy();
     let url = format!("http://user:hunter2@{address}");
-    // The proxy accepts one connection only, so a retry fails with another error.
+    // The proxy accepts one connection only, so a retry would fail with another error.
     let got = in_environment(&[&REMOTE[..], &[("HTTPS_PROXY", &url), (CALL, "1")]].concat());
     // Ends the proxy's thread if the call never connected.
     drop(std::net::TcpStream::connect(address));
@@ -974,9 +974,9 @@ fn uses_the_proxy_of_the_environment_for_https() {
         !header.contains("secret"),
         "the access token was sent to the proxy: {header}"
     );
-    assert!(
-        got.contains(&format!("through the proxy {address}")),
-        "{got}"
+    let expected = format!(
+        "the proxy wants other credentials for api.example.invalid through the proxy {address};"
     );
+    assert!(got.contains(&expected), "{got}");
     assert!(!got.contains("hunter2") && !got.contains("secret"), "{got}");
 }

@@ -8,7 +8,7 @@ mod tls;
 use std::time::Duration;
 
 use pan123_offline::testing::Reply;
-use pan123_offline::{Client, Error, TransportErrorKind};
+use pan123_offline::{Client, Error, NewTask, TransportErrorKind};
 use support::{RUNNING, TASK, all_texts, builder, service};
 use tls::TlsFront;
 
@@ -29,6 +29,18 @@ fn a_hundred_calls_share_one_tls_connection() {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
     assert_eq!(front.connections(), 1);
+}
+
+/// ureq prepares TLS once, for a request with the agent's own configuration.
+#[test]
+fn creation_resumes_the_tls_session_of_a_poll() {
+    let service = service();
+    let front = TlsFront::start(service.address(), |_| {});
+    let client = trusting(&front);
+    client.get_process(TASK).unwrap();
+    let task = NewTask::new("https://example.org/cat.png");
+    client.create_task(&task).unwrap();
+    assert_eq!((front.connections(), front.resumed()), (2, 1));
 }
 
 /// Every third response is the last of its connection, without `Connection: close`.

@@ -185,6 +185,9 @@ impl ClientBuilder {
 
     /// Max duration of a whole call: DNS lookup, connecting, sending, reading the response, retries and the delays
     /// between them. Not zero. Default: 30 s. A longer duration than a year is shortened to a year.
+    ///
+    /// The kernel rounds timers of this length up, by at most an eighth. A proxy that sends its response to CONNECT byte
+    /// by byte can delay a call beyond `timeout`: ureq allows the whole time for each read of that response.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -227,11 +230,11 @@ impl ClientBuilder {
     /// of the first.
     ///
     /// The configuration already contains the proxy of the environment: the first of `https_proxy`, `HTTPS_PROXY`,
-    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host. A proxy set here replaces it.
+    /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host: `example.com` with its subdomains,
+    /// `example.com:443`, `10.1.2.3`, `[2001:db8::1]`, or `*`. A proxy set here replaces it.
     ///
     /// This function cannot change the timeouts, redirects (off), https, automatic headers (off), the buffers, or that
-    /// a loopback address has no proxy. A middleware sees the access token, and sees a request twice if a new connection
-    /// needs a new DNS lookup.
+    /// a loopback address has no proxy. A middleware sees the access token.
     ///
     /// ```
     /// # use pan123_offline::{Client, ureq};
@@ -268,7 +271,7 @@ impl ClientBuilder {
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
         let proxy = if base.is_https() && !base.is_loopback() {
-            proxy::from_env(base.host(), proxy::variable)?
+            proxy::from_env(base.host(), base.port(), proxy::variable)?
         } else {
             None
         };

@@ -84,8 +84,8 @@ impl Client {
     /// Returns the task's id.
     ///
     /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
-    /// the connection or the token request failed before it was sent, the service responded with 429, or the token was
-    /// refused.
+    /// the connection or the token request failed before it was sent, the response was 408, 421, 425, 429 or 503, or the
+    /// token was refused.
     ///
     /// ```
     /// # use pan123_offline::{Client, NewTask, testing::Service};

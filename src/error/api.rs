@@ -44,15 +44,17 @@ impl ApiError {
         }
     }
 
-    /// The code decides. The HTTP status decides only if it is 401, 403 or 429, or if the code is 0. A load balancer
-    /// that writes its own status into `code` counts as that status.
+    /// The code decides. The HTTP status decides if it is 401, 403, 408, 421, 425 or 429, or if the code is 0. A load
+    /// balancer that writes its own status into `code` counts as that status.
     pub(super) fn is_transient(&self) -> bool {
-        let is_final = matches!(self.http_status, Some(401 | 403))
-            || matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::FORBIDDEN);
-        let status_decides = self.http_status == Some(429) || self.code.is_ok();
+        let is_final =
+            self.has_status(ErrorCode::FORBIDDEN) || self.has_status(ErrorCode::UNAUTHORIZED);
+        let status_decides = |status| status < 500 || self.code.is_ok();
+        let transient_status = self
+            .http_status
+            .filter(|status| is_transient_status(*status));
         !is_final
-            && (self.gateway_status().is_some_and(is_transient_status)
-                || (status_decides && self.http_status.is_some_and(is_transient_status)))
+            && (self.gateway_status().is_some() || transient_status.is_some_and(status_decides))
     }
 
     /// Returns whether the service may have processed the request although this is an error.
@@ -62,30 +64,36 @@ impl ApiError {
             || self.gateway_status().is_some_and(is_ambiguous_status)
     }
 
-    /// The code, if it is the HTTP status of a load balancer.
-    fn gateway_status(&self) -> Option<u16> {
-        u16::try_from(self.code.as_i64())
-            .ok()
-            .filter(|code| *code == 429 || (500..=599).contains(code))
+    /// Returns whether the code, or the HTTP status, is this number.
+    pub(super) fn has_status(&self, code: ErrorCode) -> bool {
+        self.code == code || self.http_status.map(i64::from) == Some(code.0)
     }
 
-    /// Returns what a caller can do about the code, if it is a known one.
+    /// The code, if it is the HTTP status of a load balancer.
+    fn gateway_status(&self) -> Option<u16> {
+        let status = u16::try_from(self.code.0).ok()?;
+        is_transient_status(status).then_some(status)
+    }
+
+    /// Returns what a caller can do about the error, if it is a known one.
     fn advice(&self) -> Option<&'static str> {
-        let status = self
-            .http_status
-            .map_or(self.code, |status| ErrorCode(status.into()));
-        Some(match if self.code.is_ok() { status } else { self.code } {
-            ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED if self.is_token_request => {
-                "no access token was issued, check the client id and secret"
+        let is_token_rejected = self.is_token_request
+            && matches!(self.code, ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED)
+            && !self.is_transient();
+        Some(match self.code {
+            _ if self.has_status(ErrorCode::FORBIDDEN) => {
+                "this IP address is banned, stop and ask the service"
             }
-            ErrorCode::INTERNAL => {
-                "the request was rejected, check the task id or URL that was sent"
-            }
-            ErrorCode::UNAUTHORIZED => {
+            _ if is_token_rejected => "no access token was issued, check the client id and secret",
+            _ if self.has_status(ErrorCode::UNAUTHORIZED) => {
                 "the access token is invalid, expired or replaced, get a new one"
             }
-            ErrorCode::FORBIDDEN => "this IP address is banned, stop and ask the service",
-            ErrorCode::RATE_LIMITED => "too many requests, wait and try again",
+            _ if self.has_status(ErrorCode::RATE_LIMITED) => {
+                "too many requests, wait and try again"
+            }
+            ErrorCode::INTERNAL if !self.is_transient() => {
+                "the request was rejected, check the task id or URL that was sent"
+            }
             ErrorCode::FILE_NOT_FOUND => "the file was not found",
             ErrorCode::QUOTA_EXHAUSTED => "the traffic quota is used up",
             _ if self.is_transient() => {

@@ -67,11 +67,12 @@ impl Error {
     }
 }
 
-/// Server errors that do not tell whether the request was processed.
-pub(super) fn is_ambiguous_status(status: u16) -> bool {
-    (500..=599).contains(&status) && !matches!(status, 501 | 503 | 505)
+/// Returns whether the same request may succeed later. 408, 421, 425 and 429 say that it was not processed now.
+pub(super) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 421 | 425 | 429 | 500..=599)
 }
 
-pub(super) fn is_transient_status(status: u16) -> bool {
-    status == 429 || (500..=599).contains(&status)
+/// Returns whether the service may have processed the request behind a gateway's error.
+pub(super) fn is_ambiguous_status(status: u16) -> bool {
+    matches!(status, 500..=599) && !matches!(status, 501 | 503 | 505)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::excerpt::{excerpt, write_quote};
-use super::{Delivery, write_retry_after};
+use super::{Delivery, is_transient_status, write_retry_after};
 
 /// Error of a response that has no envelope, and whose HTTP status is not 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,9 @@ impl fmt::Display for HttpError {
             403 => "this IP address is banned, stop and ask the service",
             404 => "not found, check the base URL",
             429 => "too many requests, wait and try again",
-            500..=599 => "the service or a gateway before it failed, try again later",
+            status if is_transient_status(status) => {
+                "the service or a gateway before it failed, try again later"
+            }
             _ => "not a response of the documented service, check the base URL and any proxy",
         })?;
         write_retry_after(f, self.retry_after)?;

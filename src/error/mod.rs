@@ -89,8 +89,8 @@ pub enum Error {
 
 impl Error {
     /// Returns whether the same call may succeed later with nothing changed: a call that timed out, a failed DNS lookup
-    /// or connection, code 429 or 5xx, HTTP 429, or HTTP 5xx without an envelope or with code 0. 401, 403 and
-    /// [`WaitTimeout`](Self::WaitTimeout) are never transient.
+    /// or connection, HTTP or code 408, 421, 425 or 429, code 5xx, or HTTP 5xx without an envelope or with code 0. 401,
+    /// 403 and [`WaitTimeout`](Self::WaitTimeout) are never transient.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -132,13 +132,13 @@ impl Error {
         self.has_status(ErrorCode::RATE_LIMITED)
     }
 
-    /// Returns whether the service may have processed the last request although no clear response came back:
+    /// Returns whether the request may have taken effect although no clear response came back, so that a task may exist:
     /// * the connection ended or timed out after something was sent;
     /// * HTTP 5xx without an envelope, or code 5xx, except 501, 503 and 505;
     /// * an envelope in HTTP 502 or 504, or one with code 0 in an HTTP status other than 2xx;
     /// * a response that cannot be decoded.
     ///
-    /// Check before you repeat a call that is not idempotent.
+    /// Every decision of this crate about repeating a creation follows it. Check before you repeat one yourself.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
         self.delivery() != Delivery::NotSent
@@ -191,16 +191,10 @@ impl Error {
 
     /// Returns whether the code, or the HTTP status, is this number.
     fn has_status(&self, code: ErrorCode) -> bool {
-        let status = self.http_status().map(|status| ErrorCode(status.into()));
-        self.code() == Some(code) || status == Some(code)
-    }
-
-    /// Returns whether the service may have processed the request: not if it rejected it, or if it was not sent.
-    pub(crate) fn may_have_been_processed(&self) -> bool {
         match self {
-            _ if self.delivery() == Delivery::NotSent => false,
-            Self::Api(e) if e.is_ambiguous() => true,
-            _ => !(self.is_rate_limited() || self.is_unauthorized()),
+            Self::Api(e) => e.has_status(code),
+            Self::Http(e) => i64::from(e.status) == code.0,
+            _ => false,
         }
     }
 
@@ -312,3 +306,6 @@ fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

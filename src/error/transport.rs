@@ -52,8 +52,10 @@ pub enum TransportErrorKind {
     Dns,
     /// The host cannot be connected to.
     Connect,
-    /// The proxy cannot be reached, or refused.
+    /// The proxy refused, or did not respond.
     Proxy,
+    /// The proxy wants credentials, or other ones: it responded with HTTP 407.
+    ProxyAuthentication,
     /// TLS failed: usually a certificate that is not trusted, expired, or for another name.
     Tls,
     /// The call's `timeout` or `connect_timeout` elapsed, or the timeout of a [`Migration`](crate::Migration) before the
@@ -71,7 +73,7 @@ impl TransportErrorKind {
     pub(super) fn is_transient(self) -> bool {
         match self {
             Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed => true,
-            Self::Tls | Self::Protocol | Self::Other => false,
+            Self::ProxyAuthentication | Self::Tls | Self::Protocol | Self::Other => false,
         }
     }
 }

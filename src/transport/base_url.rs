@@ -83,6 +83,14 @@ impl BaseUrl {
             .trim_end_matches(']')
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(self.default_port())
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.is_https() { 443 } else { 80 }
+    }
+
     /// The host, and the port if the URL names one.
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
@@ -94,9 +102,8 @@ impl BaseUrl {
 
     /// The value of the header `Host`: with a port only if it is not the scheme's default.
     pub(super) fn host_header(&self) -> &str {
-        let default = if self.is_https() { 443 } else { 80 };
         match self.authority.port_u16() {
-            Some(port) if port == default => self.authority.host(),
+            Some(port) if port == self.default_port() => self.authority.host(),
             _ => self.authority.as_str(),
         }
     }

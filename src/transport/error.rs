@@ -40,6 +40,9 @@ fn classify(error: &ureq::Error) -> (Kind, bool) {
         E::Timeout(_) => (Kind::Timeout, true),
         E::HostNotFound => (Kind::Dns, false),
         E::ConnectionFailed => (Kind::Connect, false),
+        E::ConnectProxyFailed(reason) if reason.contains("responded 407") => {
+            (Kind::ProxyAuthentication, false)
+        }
         E::ConnectProxyFailed(_) => (Kind::Proxy, false),
         E::Io(e) if lookup_error(error).is_some() => match e.kind() {
             io::ErrorKind::TimedOut => (Kind::Timeout, false),
@@ -130,6 +133,9 @@ fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
         }
         (Kind::Proxy, _) => {
             format!("the proxy did not connect to {host}; check its address and credentials")
+        }
+        (Kind::ProxyAuthentication, _) => {
+            format!("the proxy wants other credentials for {host}; set them in the proxy's URL")
         }
         (Kind::Tls, _) => {
             format!("no trusted TLS connection with {host}; check its certificate and the clock")

@@ -57,10 +57,16 @@ fn converts_errors_of_ureq() {
             connect,
         ),
         (
-            E::ConnectProxyFailed("407".into()),
+            E::ConnectProxyFailed("proxy server responded 403/403".into()),
             Kind::Proxy,
             false,
             proxy,
+        ),
+        (
+            E::ConnectProxyFailed("proxy server responded 407/407".into()),
+            Kind::ProxyAuthentication,
+            false,
+            "the proxy wants other credentials for host; set them in the proxy's URL",
         ),
         (E::Tls("no certificate"), Kind::Tls, false, tls),
         (

@@ -512,6 +512,10 @@ fn error_responses() -> Vec<Row> {
             vec![page.cut_at(len - 7)]
         }),
         status("HTTP 404", 404),
+        status("HTTP 407", 407),
+        status("HTTP 408", 408),
+        status("HTTP 421", 421),
+        status("HTTP 425", 425),
         status("HTTP 429", 429),
         status("HTTP 500", 500),
         status("HTTP 502", 502),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pan123_offline::ureq::tls::{Certificate, RootCerts, TlsConfig};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// A certificate and its key.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ pub(crate) struct TlsFront {
     address: SocketAddr,
     identity: Identity,
     connections: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
     stopped: Arc<AtomicBool>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -81,15 +82,11 @@ impl TlsFront {
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, stopped) = (
-            Arc::new(AtomicUsize::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (count, stop, config) = (
-            Arc::clone(&connections),
-            Arc::clone(&stopped),
-            Arc::clone(&identity.config),
-        );
+        let connections = Arc::<AtomicUsize>::default();
+        let resumed = Arc::<AtomicUsize>::default();
+        let stopped = Arc::<AtomicBool>::default();
+        let (count, resumed_count) = (Arc::clone(&connections), Arc::clone(&resumed));
+        let (stop, config) = (Arc::clone(&stopped), Arc::clone(&identity.config));
         let acceptor = std::thread::spawn(move || {
             let mut pumps = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
@@ -98,9 +95,10 @@ impl TlsFront {
                 }
                 count.fetch_add(1, Ordering::SeqCst);
                 let (config, stop) = (Arc::clone(&config), Arc::clone(&stop));
+                let resumed = Arc::clone(&resumed_count);
                 // The client reports a broken connection.
                 pumps.push(std::thread::spawn(move || {
-                    drop(pump(stream, backend, config, &stop))
+                    drop(pump(stream, backend, config, &resumed, &stop))
                 }));
             }
             pumps.into_iter().for_each(|pump| drop(pump.join()));
@@ -109,6 +107,7 @@ impl TlsFront {
             address,
             identity,
             connections,
+            resumed,
             stopped,
             acceptor: Some(acceptor),
         }
@@ -120,6 +119,11 @@ impl TlsFront {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Number of connections that resumed the TLS session of an earlier one.
+    pub(crate) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 
     /// Returns the settings of a client that trusts the certificate.
@@ -141,6 +145,7 @@ fn pump(
     stream: TcpStream,
     backend: SocketAddr,
     config: Arc<ServerConfig>,
+    resumed: &AtomicUsize,
     stopped: &AtomicBool,
 ) -> std::io::Result<()> {
     let wait = Some(Duration::from_millis(1));
@@ -155,6 +160,9 @@ fn pump(
             Err(e) if !is_timeout(&e) => return Err(e),
             _ => {}
         }
+    }
+    if tls.conn.handshake_kind() == Some(HandshakeKind::Resumed) {
+        resumed.fetch_add(1, Ordering::SeqCst);
     }
     let mut plain = TcpStream::connect(backend)?;
     plain.set_read_timeout(wait)?;
