@@ -7,7 +7,8 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::vec;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 use crate::endpoints::Endpoints;
 use crate::error::{DecodeError, Error, Result};
@@ -53,10 +54,14 @@ impl Images {
 
     fn request_page(&self, last_file_id: &str) -> Result<Page> {
         let session = &self.endpoints.session;
-        let body = page_request(&self.directory_id, last_file_id)?;
+        let mut body = json!({"parentFileId": self.directory_id, "limit": PAGE_LEN, "type": 1});
+        if !last_file_id.is_empty() {
+            body["lastFileId"] = last_file_id.into();
+        }
+        let body = body.to_string();
         let endpoint = session.transport.endpoint(LIST_PATH)?;
         session.wait_for_slot();
-        let request = Request::post_for_page(&endpoint, &body);
+        let request = Request::post_for_page(&endpoint, body.as_bytes());
         let JsonObject(page) = session.call(request, Idempotency::Idempotent)?;
         Ok(page)
     }
@@ -102,28 +107,6 @@ impl fmt::Debug for Images {
             .field("directory_id", &self.directory_id)
             .finish_non_exhaustive()
     }
-}
-
-fn page_request(directory_id: &str, last_file_id: &str) -> Result<Vec<u8>> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body<'a> {
-        parent_file_id: &'a str,
-        limit: u8,
-        #[serde(rename = "type")]
-        kind: u8,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        last_file_id: &'a str,
-    }
-
-    let body = Body {
-        parent_file_id: directory_id,
-        limit: PAGE_LEN,
-        kind: 1,
-        last_file_id,
-    };
-    serde_json::to_vec(&body)
-        .map_err(|e| Error::config("directory_id", format!("it cannot be sent: {e}")))
 }
 
 /// The service's response to a request for a page.

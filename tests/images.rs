@@ -323,7 +323,7 @@ fn circle_of_pages_is_an_error() {
 
 #[test]
 fn error_is_the_last_item() {
-    fn fused(_: &impl FusedIterator) {}
+    fn fused(_: &(impl FusedIterator + Send + 'static)) {}
 
     let service = Service::start().unwrap();
     service.reply_next(page(&[sample()], "a"));
@@ -435,7 +435,7 @@ fn succeeded_task_makes_a_file_in_its_folder() {
 }
 
 #[test]
-fn failed_task_makes_no_file() {
+fn failed_task_makes_no_file_until_it_succeeds() {
     let service = Service::start().unwrap();
     service.new_tasks(|_, _| vec![Progress::new(Status::Failed, 50)]);
     let client = client(&service);
@@ -443,6 +443,9 @@ fn failed_task_makes_no_file() {
     client.wait(task_id).run().unwrap_err();
     assert_eq!(service.callback(task_id), None);
     assert_eq!(client.images("").count(), 0);
+    service.task(task_id, [DONE]);
+    client.get_process(task_id).unwrap();
+    assert!(service.callback(task_id).is_some());
 }
 
 #[test]

@@ -215,12 +215,11 @@ impl Client {
     /// # let service = Service::start()?;
     /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
     /// # client.wait(client.create_task(&NewTask::new("https://example.org/cat.png"))?).run()?;
-    /// for folder in client.images("") {
-    ///     let folder = folder?;
-    ///     if folder.is_directory && folder.name == "来自:离线下载" {
-    ///         for image in client.images(&folder.file_id) {
-    ///             let image = image?;
-    ///             println!("{}: {}", image.name, image.link());
+    /// for item in client.images("") {
+    ///     let item = item?;
+    ///     if item.is_directory && item.name == "来自:离线下载" {
+    ///         for image in client.images(&item.file_id) {
+    ///             println!("{}", image?.link());
     ///         }
     ///     }
     /// }

@@ -106,8 +106,10 @@ impl Script {
 
 impl Api {
     pub(super) fn script(&self, task_id: u64, steps: Vec<Progress>) {
-        let script = Script::new(steps, None);
-        lock(&self.0).tasks.insert(task_id, script);
+        let mut state = lock(&self.0);
+        let replaced = state.tasks.remove(&task_id);
+        let script = Script::new(steps, replaced.and_then(|script| script.new_file));
+        state.tasks.insert(task_id, script);
     }
 
     pub(super) fn files<T>(&self, f: impl FnOnce(&mut Files) -> T) -> T {
