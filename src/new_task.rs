@@ -1,6 +1,7 @@
 //! A task to create.
 
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::json;
@@ -21,14 +22,16 @@ const IMAGE_EXTENSIONS: [&str; 9] = [
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NewTask {
-    /// `http` or `https` URL of the image: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at most 100 MB.
+    /// `http` or `https` URL of the image: png, gif, jpeg, jpg, tif, tiff, webp, svg or bmp, of at most 100 MB. It is sent
+    /// as it is, and has neither a space, a control character, nor a user name or password.
     pub url: String,
     /// Name of the file, with one of these extensions. `None`: the service chooses.
     pub file_name: Option<String>,
     /// Id of the target folder, which cannot be the root. `None`: the service's own folder for offline downloads.
     pub directory: Option<String>,
-    /// `http` or `https` URL to which the service POSTs when the task ends: see [`Callback`](crate::Callback). `None`: no
-    /// callback.
+    /// `http` or `https` URL, with the same restrictions, to which the service POSTs when the task ends: see
+    /// [`Callback`](crate::Callback).
+    /// `None`: no callback.
     pub callback_url: Option<String>,
 }
 
@@ -135,27 +138,42 @@ fn has_image_extension(name: &str) -> bool {
 }
 
 fn validate_url(setting: &'static str, url: &str) -> Result<()> {
-    let host = ["http://", "https://"].into_iter().find_map(|scheme| {
-        let (start, rest) = url.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    });
-    let ends_host =
-        |character: char| matches!(character, '/' | '?' | '#') || character.is_whitespace();
-    match host {
-        Some(host)
-            if !host.is_empty()
-                && !host.starts_with(ends_host)
-                && !host.contains(char::is_control) =>
-        {
-            Ok(())
+    let reason = if url.contains(' ') {
+        "it contains a space; write %20, or trim it"
+    } else if url.contains(char::is_control) {
+        "it contains a control character; remove it"
+    } else {
+        match authority(url) {
+            None | Some("") => "it is not an http or https URL",
+            Some(authority) if authority.contains('@') => {
+                "it contains a user name or a password; remove them"
+            }
+            Some(_) => return Ok(()),
         }
-        _ => Err(Error::config(setting, "it is not an http or https URL")),
-    }
+    };
+    Err(Error::config(setting, reason))
+}
+
+/// Returns the host of an http or https URL, with the port and the login that it may have.
+fn authority(url: &str) -> Option<&str> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = url.split_at_checked(scheme.len())?;
+        let is_scheme = start.eq_ignore_ascii_case(scheme);
+        is_scheme.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default())
+    })
 }
 
 /// The service's response to a new task.
 #[derive(Deserialize)]
 pub(crate) struct CreatedTask {
-    #[serde(rename = "taskID", deserialize_with = "json::integer")]
+    #[serde(rename = "taskID", deserialize_with = "task_id")]
     pub(crate) task_id: u64,
+}
+
+/// Deserializes the id of a task, in any form of a number. No task has the id 0.
+fn task_id<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    match json::integer(deserializer)? {
+        0 => Err(de::Error::custom("`taskID` must not be 0")),
+        task_id => Ok(task_id),
+    }
 }

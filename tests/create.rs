@@ -113,8 +113,8 @@ fn listener(handle: impl Fn(TcpStream) + Send + 'static) -> (SocketAddr, Arc<Ato
 #[test]
 fn sends_exactly_the_documented_request() {
     let minimal = r#"{"url":"https://example.org/cat.png","type":1}"#;
-    let full = r#"{"url":"http://例.org/a b.png?x=\"1\"&y=\\","type":1,"fileName":"猫.PNG","businessDirID":"yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO","callBackUrl":"https://example.org/done"}"#;
-    let everything = NewTask::new(r#"http://例.org/a b.png?x="1"&y=\"#)
+    let full = r#"{"url":"http://例.org/a%20b.png?x=\"1\"&y=\\","type":1,"fileName":"猫.PNG","businessDirID":"yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO","callBackUrl":"https://example.org/done"}"#;
+    let everything = NewTask::new(r#"http://例.org/a%20b.png?x="1"&y=\"#)
         .file_name("猫.PNG")
         .directory("yk6baz03t0l000d7w33fbyt8704m2bohDIYPAIDOBIY0DcxvDwFO")
         .callback_url("https://example.org/done");
@@ -369,6 +369,10 @@ fn task_may_exist_after_an_undecodable_response() {
         r#"{"taskid":403316}"#,
         r#"{"taskID":null}"#,
         r#"{"taskID":-1}"#,
+        // No task has this id.
+        r#"{"taskID":0}"#,
+        r#"{"taskID":"0"}"#,
+        r#"{"taskID":0.0}"#,
         r#"{"taskID":403316.5}"#,
         r#"{"taskID":18446744073709551616}"#,
     ] {

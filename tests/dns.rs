@@ -18,14 +18,13 @@ mod support;
 mod tls;
 
 use std::fs;
-use std::io::{BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use front::{Front, full_listener};
+use front::full_listener;
 use name_server::NameServer;
 use namespace::in_namespaces;
 use pan123_offline::testing::Service;
@@ -63,11 +62,11 @@ impl Site {
 
     /// Accepts connections at this address.
     fn listen(&self, address: &str) -> TlsFront {
-        self.listen_before(self.service.address(), address)
-    }
-
-    fn listen_before(&self, backend: SocketAddr, address: &str) -> TlsFront {
-        TlsFront::listen(https(address), backend, self.identity.clone())
+        TlsFront::listen(
+            https(address),
+            self.service.address(),
+            self.identity.clone(),
+        )
     }
 
     fn builder(&self) -> ClientBuilder {
@@ -583,12 +582,10 @@ fn read_header(stream: &mut TcpStream) -> bool {
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// `TIMEOUT` and a margin for a slow machine.
 const MAX_ELAPSED: Duration = Duration::from_secs(4);
-/// The time between two bytes of a slow server, whose responses have a hundred bytes and more.
-const BYTE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a call that hangs in this phase, and checks that the timeout ends the call.
 #[track_caller]
-fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_taken_effect: bool) {
+fn assert_bounded(phase: &str, builder: ClientBuilder) {
     let client = builder.timeout(TIMEOUT).retries(2).build().unwrap();
     let started = Instant::now();
     let error = client.get_process(TASK).unwrap_err();
@@ -600,10 +597,8 @@ fn assert_bounded(phase: &str, builder: ClientBuilder, may_have_taken_effect: bo
         TransportErrorKind::Timeout,
         "{phase}: {error:?}"
     );
-    assert!(error.is_transient(), "{phase}: {error:?}");
-    assert_eq!(
-        error.may_have_taken_effect(),
-        may_have_taken_effect,
+    assert!(
+        error.is_transient() && !error.may_have_taken_effect(),
         "{phase}: {error:?}"
     );
 }
@@ -614,35 +609,10 @@ fn timeout_bounds_lookup() {
     in_namespaces(|| {
         let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
         name_server.set_silent(true);
-        assert_bounded("lookup", site.builder(), false);
+        assert_bounded("lookup", site.builder());
         name_server.set_silent(false);
         name_server.set_delay(Duration::from_millis(1500));
-        assert_bounded("slow lookup", site.builder(), false);
-    });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn timeout_bounds_connecting() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let _full = full_listener(https(FIRST));
-        assert_bounded("connecting", site.builder(), false);
-        let _also_full = full_listener(https(SECOND));
-        name_server.set_addresses(addresses(&[FIRST, SECOND]));
-        assert_bounded("connecting to two addresses", site.builder(), false);
-    });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn timeout_bounds_tls_handshake() {
-    in_namespaces(|| {
-        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let front = site.listen(SECOND);
-        let _slow = send_slowly(https(FIRST), https(SECOND), b"");
-        assert_bounded("TLS handshake", site.builder(), false);
-        assert_eq!(front.connections(), 1);
+        assert_bounded("slow lookup", site.builder());
     });
 }
 
@@ -654,64 +624,6 @@ fn timeout_bounds_wait_for_proxy() {
         let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
         let silent = TcpListener::bind((FIRST, 0)).unwrap();
         let proxy = silent.local_addr().unwrap();
-        assert_bounded("silent proxy", site.builder_through(proxy), false);
+        assert_bounded("silent proxy", site.builder_through(proxy));
     });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn timeout_bounds_response_header() {
-    in_namespaces(|| {
-        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let slow = send_slowly(loopback(), site.service.address(), b"");
-        let _front = site.listen_before(slow.address(), FIRST);
-        assert_bounded("response header", site.builder(), true);
-        assert_eq!(site.service.request_count(), 1);
-    });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn timeout_bounds_response_body() {
-    in_namespaces(|| {
-        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let slow = send_slowly(loopback(), site.service.address(), b"\r\n\r\n");
-        let _front = site.listen_before(slow.address(), FIRST);
-        assert_bounded("response body", site.builder(), true);
-        assert_eq!(site.service.request_count(), 1);
-    });
-}
-
-fn loopback() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-/// A relay that sends what the server sends byte by byte, once `start` has been sent.
-fn send_slowly(address: SocketAddr, server: SocketAddr, start: &'static [u8]) -> Front {
-    let relay = move |client: TcpStream| {
-        // The client reports a broken connection.
-        drop(relay_slowly(&client, server, start));
-        None
-    };
-    Front::start(TcpListener::bind(address).unwrap(), server, Arc::new(relay))
-}
-
-fn relay_slowly(mut client: &TcpStream, server: SocketAddr, start: &[u8]) -> std::io::Result<()> {
-    let server = TcpStream::connect(server)?;
-    client.set_nodelay(true)?;
-    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
-    thread::spawn(move || {
-        drop(std::io::copy(&mut from, &mut to));
-        drop(to.shutdown(Shutdown::Both));
-    });
-    let (mut sent, mut slow) = (Vec::new(), false);
-    for byte in BufReader::new(server).bytes() {
-        sent.push(byte?);
-        slow |= sent.ends_with(start);
-        client.write_all(&sent[sent.len() - 1..])?;
-        if slow {
-            thread::sleep(BYTE_INTERVAL);
-        }
-    }
-    client.shutdown(Shutdown::Both)
 }

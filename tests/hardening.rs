@@ -4,8 +4,6 @@
 mod support;
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
@@ -258,32 +256,6 @@ fn panic_of_a_middleware_loses_no_task() {
     }
     ended.sort_unstable();
     assert_eq!((ended, panics), (vec![0, 1, 2], 1));
-}
-
-/// A middleware may return the error with which ureq reports that there is no address.
-#[test]
-fn refusal_by_a_middleware_ends_the_call() {
-    let service = service();
-    let by_name = service.base_url().replace("127.0.0.1", "localhost");
-    for (base_url, max_requests) in [(service.base_url(), 1), (by_name, 4)] {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&count);
-        let refuses = move |_: ureq::http::Request<ureq::SendBody<'_>>,
-                            _: ureq::middleware::MiddlewareNext<'_>| {
-            let number = counter.fetch_add(1, Ordering::SeqCst);
-            let kind = if number < 100 {
-                std::io::ErrorKind::ConnectionRefused
-            } else {
-                std::io::ErrorKind::Other
-            };
-            Err::<ureq::http::Response<ureq::Body>, _>(ureq::Error::Io(kind.into()))
-        };
-        let builder = builder(&base_url).configure_agent(|agent| agent.middleware(refuses));
-        let error = builder.build().unwrap().get_process(TASK).unwrap_err();
-        let requests = count.load(Ordering::SeqCst);
-        assert!(requests <= max_requests, "{base_url}: {requests}");
-        assert!(error.is_transient(), "{error:?}");
-    }
 }
 
 #[test]

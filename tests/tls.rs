@@ -68,21 +68,6 @@ fn no_call_fails_if_a_tls_server_closes_without_notice() {
 }
 
 #[test]
-fn rejects_body_cut_short_over_tls() {
-    let service = service();
-    let front = TlsFront::start(service.address(), |_| {});
-    let client = trusting(&front);
-    let whole = Reply::progress(RUNNING);
-    let cut = whole.clone().cut_at(whole.len() - 4);
-    service.reply_next(cut.clone()).reply_next(cut);
-    let error = client.get_process(TASK).unwrap_err();
-    assert!(
-        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
-        "{error:?}"
-    );
-}
-
-#[test]
 fn rejects_invalid_certificates() {
     let service = service();
     let assert_rejected = |what: &str, client: Client, cause: &str| {
@@ -121,4 +106,40 @@ fn rejects_invalid_certificates() {
     assert_rejected("expired", trusting(&front), "expired");
 
     assert_eq!(service.request_count(), 0, "no request was sent");
+}
+
+/// With rustls this is in the fault table.
+#[cfg(feature = "native-tls")]
+#[test]
+fn garbled_record_breaks_a_connection_of_native_tls() {
+    use std::io::{Read, Write};
+
+    use pan123_offline::ureq::tls::{TlsConfig, TlsProvider};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let identity = tls::Identity::new("127.0.0.1", |_| {});
+    let config = TlsConfig::builder()
+        .provider(TlsProvider::NativeTls)
+        .root_certs(identity.trust().root_certs().clone())
+        .build();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(identity.config.clone()).unwrap();
+            let mut tls = rustls::StreamOwned::new(connection, stream.unwrap());
+            assert_ne!(tls.read(&mut [0; 4096]).unwrap(), 0);
+            let record = [b"\x17\x03\x03\0\x20".as_slice(), &[0; 32]].concat();
+            tls.sock.write_all(&record).unwrap();
+        }
+    });
+    let client = builder(format!("https://{address}"))
+        .configure_agent(|agent| agent.tls_config(config))
+        .build()
+        .unwrap();
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(
+        matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
+        "{error:?}"
+    );
+    assert!(error.is_transient() && error.may_have_taken_effect());
 }

@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "pan123-offline";
 /// The heading of the options that every command has.
 const SETTINGS: &str = "Settings";
 
-/// Track offline migration tasks of the 123pan image host until they finish.
+/// Migrate images to the 123pan image host, from a list of URLs, through interruptions.
 #[derive(Debug, Parser)]
 #[command(
     name = NAME,
@@ -98,14 +98,33 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the progress of tasks, once
-    #[command(after_long_help = help::examples("process"))]
-    Process(Tasks),
+    /// Migrate a list of images: create their tasks and follow them, through interruptions
+    ///
+    /// A state file beside the list records each step. Started again, the command goes on where it
+    /// was, and creates no task twice.
+    #[command(after_long_help = help::examples("migrate"))]
+    Migrate(Migrate),
+    /// Print the number of images in each state
+    ///
+    /// It sends no request, and can be used during a migration.
+    #[command(after_long_help = help::examples("status"))]
+    Status(StatusArgs),
+    /// Print images with their states
+    ///
+    /// Each line holds the line of the list, the URL, the state, the task id and the reason, with
+    /// TABs between them, and `-` for what is absent. Images that are no longer in the list come
+    /// last. It sends no request, and can be used during a migration.
+    #[command(after_long_help = help::examples("report"))]
+    Report(ReportArgs),
+    /// Create tasks that fetch images from URLs, and print their ids
+    ///
+    /// For a list, `migrate` remembers what was created.
+    #[command(after_long_help = help::examples("create"))]
+    Create(Create),
     /// Track tasks until they finish
     ///
     /// Each change is printed on a line: id, status and percentage, with TABs between them. A task
-    /// is no longer followed after eight consecutive errors that span at least ten minutes. A list
-    /// is followed while it is being read.
+    /// is no longer followed after eight consecutive errors that span at least ten minutes.
     #[command(after_long_help = help::examples("wait"))]
     Wait {
         #[command(flatten)]
@@ -113,27 +132,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         wait_args: WaitArgs,
     },
-    /// Create tasks that fetch images from URLs, and print their ids
-    #[command(after_long_help = help::examples("create"))]
-    Create(Create),
-    /// Migrate a list of images: create their tasks and follow them, through interruptions
-    ///
-    /// A journal records each step. Started again with the same journal, the command goes on where
-    /// it was, and creates no task twice.
-    #[command(after_long_help = help::examples("migrate"))]
-    Migrate(Migrate),
-    /// Print the number of URLs in each state, from a migration's journal
-    ///
-    /// It sends no request, and can be used while a migration is writing to the journal.
-    #[command(after_long_help = help::examples("status"))]
-    Status(StatusArgs),
-    /// Print each URL with its state, from a migration's journal
-    ///
-    /// Each line holds the task id (`-` if there is none), the URL, the state and the reason, with
-    /// TABs between them. It sends no request, and can be used while a migration is writing to the
-    /// journal.
-    #[command(after_long_help = help::examples("report"))]
-    Report(ReportArgs),
+    /// Print the progress of tasks, once
+    #[command(after_long_help = help::examples("process"))]
+    Process(Tasks),
     /// Request a token for client id and secret, and keep it for the other commands
     #[command(after_long_help = help::examples("login"))]
     Login,
@@ -158,7 +159,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tasks {
-    /// Task ids; `-` reads them from standard input
+    /// Task ids; `-` reads them from standard input, to its end
     ///
     /// On each line stands one id, or a JSON object of this command's output. Anything after the
     /// first TAB is ignored, except a URL: errors name it. Blank lines and lines that begin with
@@ -182,10 +183,9 @@ pub(crate) struct WaitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// URLs of images; `-` reads them from standard input
+    /// URLs of images
     ///
-    /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
-    /// begin with `#` are skipped. A duplicate URL is created once.
+    /// A duplicate URL is created once.
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -196,25 +196,19 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) new_task: NewTaskArgs,
 
-    /// Record each step in this file, and go on where an earlier run with it was interrupted
-    ///
-    /// `migrate` with the same journal follows the tasks.
-    #[arg(long, value_name = "FILE", conflicts_with = "wait")]
-    pub(crate) journal: Option<PathBuf>,
-
     /// Track the created tasks until they finish
     #[arg(long)]
     pub(crate) wait: bool,
 
     /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
     ///
-    /// The tasks themselves go on. 0s polls each task once.
+    /// The tasks themselves go on.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
     pub(crate) timeout: Option<Duration>,
 }
 
 /// The options of each new task.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NewTaskArgs {
     /// Id of the target folder
     ///
@@ -240,26 +234,31 @@ pub(crate) struct Migrate {
     /// List of URLs; `-` reads it from standard input
     ///
     /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
-    /// begin with `#` are skipped. A duplicate URL is created once.
-    #[arg(value_name = "FILE")]
+    /// begin with `#` are skipped. A duplicate URL is created once, in whatever spelling. The whole
+    /// list is read before anything is sent.
+    #[arg(value_name = "LIST")]
     pub(crate) list: PathBuf,
 
-    /// Record each step in this file [default: <FILE>.journal]
+    /// Keep the state in this file [default: <LIST>.db]
     ///
-    /// Only its owner can read it, and only one process can use it. `status` and `report` print
-    /// what it holds.
+    /// It is a SQLite database. Only its owner can read it, and one process migrates with it.
+    /// `status` and `report` print what it holds.
     #[arg(long, value_name = "FILE", required_if_eq("list", "-"))]
-    pub(crate) journal: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 
     /// Print what would be done, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Create failed tasks again
+    /// Do nothing if any line of the list is invalid
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Create failed and refused images again
     #[arg(long)]
     pub(crate) retry_failed: bool,
 
-    /// Create the tasks again of which it is unknown whether they exist
+    /// Create the images again of which it is unknown whether a task exists
     ///
     /// A task is unknown if the command was killed while it was being created, or if no clear
     /// response came back. Created again, it may exist twice.
@@ -275,41 +274,67 @@ pub(crate) struct Migrate {
 
     /// Maximum time for the whole run, such as 90s, 10m or 2h [default: none]
     ///
-    /// The tasks themselves go on, and the next start follows them.
+    /// The tasks themselves go on, and the next start follows them. 0s polls each task once.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
+/// A list whose state is read.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// List of a migration, which need not exist any more
+    #[arg(value_name = "LIST")]
+    pub(crate) list: PathBuf,
+
+    /// Read the state from this file [default: <LIST>.db]
+    #[arg(long, value_name = "FILE", required_if_eq("list", "-"))]
+    pub(crate) state: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Journal of a migration
-    #[arg(value_name = "JOURNAL")]
-    pub(crate) journal: PathBuf,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 
-    /// List of URLs: those that are not in the journal are counted as new
-    #[arg(value_name = "FILE")]
-    pub(crate) list: Option<PathBuf>,
+    /// Exit with 0 if all have succeeded, with 4 while any is new or open, else with 1
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Journal of a migration
-    #[arg(value_name = "JOURNAL")]
-    pub(crate) journal: PathBuf,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 
-    /// Print URLs whose task failed, or that the service refused
+    /// Print images without a task
     #[arg(long)]
-    pub(crate) failed: bool,
+    pub(crate) new: bool,
 
-    /// Print URLs for which it is unknown whether a task exists
-    #[arg(long)]
-    pub(crate) unknown: bool,
-
-    /// Print URLs whose task has not ended
+    /// Print images whose task has not ended
     #[arg(long)]
     pub(crate) open: bool,
 
-    /// Print only URLs and file names, as `create -` reads them
+    /// Print images that have arrived
+    #[arg(long)]
+    pub(crate) succeeded: bool,
+
+    /// Print images whose task failed
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    /// Print images for which the service refused to create a task
+    #[arg(long)]
+    pub(crate) refused: bool,
+
+    /// Print images of which it is unknown whether a task exists
+    #[arg(long)]
+    pub(crate) unknown: bool,
+
+    /// Print invalid lines of the list
+    #[arg(long)]
+    pub(crate) invalid: bool,
+
+    /// Print only URLs and file names, as a list for `migrate`
     #[arg(long, conflicts_with = "json")]
     pub(crate) urls: bool,
 }

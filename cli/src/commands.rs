@@ -3,12 +3,12 @@
 mod completions;
 mod create;
 mod demo;
-mod engine;
-mod inspect;
 mod login;
 mod man;
 mod migrate;
 mod process;
+mod report;
+mod status;
 mod wait;
 
 use std::io::{self, Write};
@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use pan123_offline::Client;
 
-use crate::args::{Arguments, Command, Common};
-use crate::failure::{ExitStatus, Failure, describe, eprint_line};
-use crate::interrupt::Shared;
-use crate::report::Report;
+use crate::args::{Arguments, Command, Common, NewTaskArgs, StateArgs};
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, eprint_line, with_causes};
+use crate::observer::Observer;
 use crate::settings::{ResolvedSettings, cache_warning};
-use crate::traffic;
+use crate::store::{StateError, Store, state_path};
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
 const DEFAULT_POLL_RATE: f64 = 5.0;
@@ -29,12 +29,12 @@ const DEFAULT_CREATE_RATE: f64 = 1.0;
 
 pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
-        Command::Process(tasks) => process::process(&common, &tasks.ids),
-        Command::Wait { tasks, wait_args } => wait::wait(&common, &tasks.ids, &wait_args),
-        Command::Create(create) => create::create(&common, &create),
         Command::Migrate(args) => migrate::migrate(&common, &args),
-        Command::Status(args) => inspect::status(&args, common.json),
-        Command::Report(args) => inspect::report(&args, common.json),
+        Command::Status(args) => status::status(&args, common.json),
+        Command::Report(args) => report::report(&args, common.json),
+        Command::Create(args) => create::create(&common, &args),
+        Command::Wait { tasks, wait_args } => wait::wait(&common, &tasks.ids, &wait_args),
+        Command::Process(tasks) => process::process(&common, &tasks.ids),
         Command::Login => login::login(&common),
         Command::Demo => demo::demo(&common),
         Command::Completions { shell } => print(completions::completions(shell).as_bytes()),
@@ -49,22 +49,24 @@ fn print(text: &[u8]) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Succeeded)
 }
 
-fn client(common: &Common) -> Result<Client, Failure> {
-    let settings = ResolvedSettings::resolve(common)?;
+/// Creates the client, and what observes it.
+fn client(common: &Common, settings: &ResolvedSettings) -> Result<(Client, Observer), Failure> {
     if let Some(warning) = settings.warning() {
         eprint_line(&warning);
     }
-    // Retries are made here, within the rate; the client's own would come on top of it.
+    let observer = Observer::default();
     let builder = settings.builder().timeout(common.request_timeout);
-    let builder = traffic::observe(builder, common.verbose);
     let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
-    Ok(builder.retries(0).min_request_gap(gap).build()?)
+    let builder = observer.observe(builder, common.verbose);
+    // A migration and a watch repeat requests themselves, within the rate.
+    let client = builder.retries(0).min_request_gap(gap).build()?;
+    Ok((client, observer))
 }
 
 /// Warns if the token of this run was not kept.
 fn warn_of_cache(client: &Client) {
     if let Some(error) = client.token_cache_error() {
-        eprint_line(&cache_warning(&describe(&error)));
+        eprint_line(&cache_warning(&with_causes(&error)));
     }
 }
 
@@ -73,9 +75,19 @@ fn gap(rate: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
-/// Creates the report, and has Ctrl-C end with a summary from here on.
-fn begin(common: &Common) -> Result<Shared, Failure> {
-    let report = Shared::new(Report::new(common));
-    report.end_on_interrupt()?;
-    Ok(report)
+/// Opens the state of a list that need not exist any more.
+fn open_state(
+    args: &StateArgs,
+) -> Result<(Store, impl Fn(crate::store::StoreError) -> Failure), Failure> {
+    let path = state_path(&args.list, args.state.as_deref());
+    let store = Store::open(&path)?;
+    Ok((store, move |error| StateError::new(&path, error).into()))
+}
+
+/// Returns the text about the folder of new tasks, if the user chose one.
+fn folder_text(args: &NewTaskArgs) -> String {
+    match &args.directory {
+        Some(directory) => format!(", folder {}", directory.escape_debug()),
+        None => String::new(),
+    }
 }

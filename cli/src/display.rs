@@ -1,164 +1,228 @@
-//! Progress of a run on standard error: bars on a terminal, and a line every ten seconds elsewhere.
+//! Progress on a terminal, drawn on standard error: a bar for each of a few tasks, or one for the whole run.
 
-use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::env;
 
-use crate::args::Common;
-use crate::bars::{Bars, Row};
-use crate::failure::eprint_line;
-use crate::overview::{Counts, Overview, Rate};
-use crate::traffic;
+use console::Term;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use pan123_offline::Status;
 
-/// The interval of lines, and the number of tasks from which they are printed.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
-const MIN_TASKS: u64 = 20;
+use crate::image::{Image, State};
+use crate::list::printable;
+use crate::output::Event;
+use crate::stats::{RunStats, duration};
 
-/// The form in which progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// A bar for each of a few tasks, or one for the whole run.
-    Tasks,
-    /// One bar for the whole run.
-    Run,
-    /// Lines only, because other lines come in between.
-    Lines,
-    None,
+/// The maximum number of tasks that have a bar each.
+const MAX_ROWS: usize = 19;
+/// Width of a bar, and the width of a terminal below which there is none.
+const BAR_WIDTH: usize = 24;
+const MIN_WIDTH: u16 = 60;
+/// Maximum number of characters of an image's name.
+const MAX_LABEL_LEN: usize = 24;
+
+/// Bars on a terminal.
+pub(crate) struct Bars {
+    multi: MultiProgress,
+    /// The bars of tasks, by the rows of the state; `None` if there are too many.
+    rows: Option<HashMap<i64, ProgressBar>>,
+    total: ProgressBar,
+    counts: ProgressBar,
+    look: Look,
 }
 
-impl Form {
-    /// Returns the form for the creation of a list of URLs.
-    ///
-    /// The reader of a pipe, such as `wait -`, may draw bars of its own on the same terminal.
-    pub(crate) fn of_creation() -> Self {
-        match is_stdout_pipe() {
-            true => Self::None,
-            false => Self::Run,
-        }
-    }
-
-    /// Returns this form, or another one that the options demand.
-    pub(crate) fn within(self, common: &Common) -> Self {
-        if common.quiet {
-            Self::None
-        } else if common.verbose {
-            Self::Lines
-        } else if common.json && io::stdout().is_terminal() {
-            // Objects and bars on one terminal would mix.
-            Self::None
-        } else {
-            self
-        }
-    }
+/// The characters of bars, and whether there is room for them.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    is_unicode: bool,
+    has_bar: bool,
 }
 
-fn is_stdout_pipe() -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        use std::os::unix::fs::FileTypeExt;
-
-        let file = io::stdout().as_fd().try_clone_to_owned();
-        let metadata = file.and_then(|file| std::fs::File::from(file).metadata());
-        metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
-    }
-    #[cfg(not(unix))]
-    !io::stdout().is_terminal()
-}
-
-pub(crate) struct Display {
-    output: Output,
-    started: Instant,
-    rate: Rate,
-}
-
-enum Output {
-    Bars(Bars),
-    Lines { printed: Instant },
-    None,
-}
-
-impl Display {
-    pub(crate) fn new(form: Form) -> Self {
-        let started = Instant::now();
-        let bars = match form {
-            Form::Tasks | Form::Run => Bars::new(form == Form::Tasks),
-            Form::Lines | Form::None => None,
+impl Bars {
+    /// Starts the bars of a run with this number of tasks; `None` if standard error is no terminal with a movable
+    /// cursor.
+    pub(crate) fn new(tasks: usize) -> Option<Self> {
+        let term = Term::stderr();
+        let can_move_cursor = match env::var_os("TERM") {
+            Some(name) => name != "dumb",
+            None => cfg!(windows),
         };
-        Self {
-            output: match bars {
-                Some(bars) => Output::Bars(bars),
-                None if form == Form::None => Output::None,
-                None => Output::Lines { printed: started },
-            },
-            started,
-            rate: Rate::default(),
+        if !term.is_term() || !can_move_cursor {
+            return None;
         }
+        let (height, width) = term.size();
+        let fits = tasks <= MAX_ROWS && tasks + 3 <= usize::from(height);
+        let look = Look {
+            is_unicode: is_unicode(|name| env::var(name).ok()),
+            has_bar: width >= MIN_WIDTH,
+        };
+        let multi = MultiProgress::new();
+        let total = multi.add(bar(100, "cyan", "", look));
+        let counts = multi.add(ProgressBar::new(0).with_style(style("{wide_msg}", look)));
+        Some(Self {
+            multi,
+            rows: fits.then(HashMap::new),
+            total,
+            counts,
+            look,
+        })
     }
 
-    pub(crate) fn has_bars(&self) -> bool {
-        matches!(self.output, Output::Bars(_))
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// Shows the counts. Must be called again and again where there is no terminal.
-    pub(crate) fn set_counts(&mut self, counts: Counts) {
-        let elapsed = self.elapsed();
-        match &mut self.output {
-            Output::Bars(bars) => bars.set_counts(counts),
-            Output::Lines { printed } => {
-                let rate = self.rate.sample(elapsed, counts.ended());
-                let is_large = counts.ended() + counts.open >= MIN_TASKS;
-                if is_large && printed.elapsed() >= LINE_INTERVAL {
-                    *printed = Instant::now();
-                    let pause = traffic::pause_reason();
-                    let overview = Overview {
-                        counts,
-                        elapsed,
-                        rate,
-                        pause,
-                    };
-                    eprint_line(&overview.line());
+    pub(crate) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Created(image) => self.show_row(image, None),
+            Event::Changed {
+                image,
+                progress,
+                error,
+            } => {
+                let status = match error {
+                    Some(_) => None,
+                    None => progress.map(|progress| progress.status),
+                };
+                if let Some(progress) = progress {
+                    self.show_row(image, Some(progress.status));
+                } else if image.task_id.is_some() || error.is_some() {
+                    self.show_row(image, status);
                 }
             }
-            Output::None => {}
+            Event::Tick(stats) => self.show_stats(stats),
+            Event::Error(_) | Event::Note(_) => {}
         }
     }
 
-    /// Shows the state of a task, where it has its own bar.
-    pub(crate) fn set_row(&self, row: impl FnOnce() -> Row) {
-        if let Output::Bars(bars) = &self.output {
-            bars.set_row(row());
-        }
+    /// Shows an image in a bar of its own.
+    fn show_row(&mut self, image: &Image, status: Option<Status>) {
+        let Some(rows) = &mut self.rows else { return };
+        let look = self.look;
+        let row = rows.entry(image.id).or_insert_with(|| {
+            let row = bar(100, "cyan", "{prefix:24!}  ", look);
+            // Before it has its place, it would be drawn on its own.
+            let row = self.multi.insert_before(&self.total, row);
+            row.set_prefix(label(image));
+            row
+        });
+        let (text, color) = match (image.state, status) {
+            (State::Succeeded, _) => ("succeeded".to_owned(), "green"),
+            (State::Failed, _) => ("failed".to_owned(), "red"),
+            (State::Open, Some(status)) => (status.to_string(), "cyan"),
+            (State::Open, None) if image.reason.is_some() => ("error".to_owned(), "red"),
+            (State::Open, None) => ("waiting".to_owned(), "cyan"),
+            (state, _) => (state.name().to_owned(), "yellow"),
+        };
+        let percent = image.percent.unwrap_or_default();
+        row.set_style(row_style("{prefix:24!}  ", color, look));
+        row.set_position(percent.into());
+        row.set_message(format!("{percent:>3} %  {text}"));
     }
 
-    /// Prints a message above the bars.
-    pub(crate) fn print_message(&self, text: &str) {
-        self.suspend(|| eprint_line(text));
-    }
-
-    /// Prints why the next request is delayed. Bars show it themselves.
-    pub(crate) fn print_delay(&self, text: &str) {
-        if !self.has_bars() {
-            self.print_message(text);
+    fn show_stats(&self, stats: &RunStats) {
+        let percent = stats.percent();
+        let pace = stats.pace();
+        let mut first = format!(
+            "{percent:>3} %  {}  {}",
+            stats.position(),
+            duration(stats.elapsed)
+        );
+        let mut second = stats.counts.text();
+        match &stats.pause {
+            Some(pause) => second = format!("{}; {second}", pause.text()),
+            None => first += &format!("  {pace}"),
         }
+        self.total.set_position(percent);
+        self.total.set_message(first);
+        self.counts.set_message(second);
     }
 
     /// Runs `f`, which prints something, while the bars are hidden.
-    pub(crate) fn suspend(&self, f: impl FnOnce()) {
-        match &self.output {
-            Output::Bars(bars) => bars.suspend(f),
-            _ => f(),
+    pub(crate) fn suspend<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.multi.suspend(f)
+    }
+
+    /// Removes the lines of the run as a whole. The bars of tasks stay on the terminal.
+    pub(crate) fn close(self) {
+        self.counts.finish_and_clear();
+        self.total.finish_and_clear();
+        for row in self.rows.into_iter().flatten() {
+            row.1.abandon();
+        }
+    }
+}
+
+fn bar(len: u64, color: &str, before: &str, look: Look) -> ProgressBar {
+    ProgressBar::new(len).with_style(row_style(before, color, look))
+}
+
+fn row_style(before: &str, color: &str, look: Look) -> ProgressStyle {
+    let bar = match look.has_bar {
+        true => format!("{{bar:{BAR_WIDTH}.{color}}}  "),
+        false => String::new(),
+    };
+    style(&format!("{before}{bar}{{wide_msg}}"), look)
+}
+
+fn style(template: &str, look: Look) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars(if look.is_unicode { "━╸─" } else { "=>-" })
+}
+
+/// Returns the name of an image in its bar: the last part of the URL's path, or the task id where there is no URL.
+fn label(image: &Image) -> String {
+    let path = image.given.split(['?', '#']).next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let label = match (last, image.task_id) {
+        ("", Some(task_id)) => task_id.to_string(),
+        ("", None) => printable(&image.given),
+        (last, _) => printable(last),
+    };
+    label.chars().take(MAX_LABEL_LEN).collect()
+}
+
+/// Reports whether the terminal shows characters outside of ASCII.
+fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let value = |name| variable(name).filter(|value| !value.is_empty());
+    if cfg!(windows) {
+        // The old console shows only characters of its font and code page.
+        return value("WT_SESSION").or_else(|| value("TERM")).is_some();
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
+    locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The old console of Windows has a code page in place of a locale.
+    #[cfg(windows)]
+    #[test]
+    fn characters_depend_on_the_terminal() {
+        for (name, expected) in [("LANG", false), ("WT_SESSION", true), ("TERM", true)] {
+            let variable = |known: &str| (known == name).then(|| "de_DE.UTF-8".to_owned());
+            assert_eq!(is_unicode(variable), expected, "{name}");
         }
     }
 
-    /// Ends the display. Later output stands below the bars of tasks.
-    pub(crate) fn close(&mut self) {
-        if let Output::Bars(bars) = &self.output {
-            bars.close();
+    #[cfg(not(windows))]
+    #[test]
+    fn characters_depend_on_the_locale() {
+        for (variables, expected) in [
+            (&[][..], false),
+            (&[("LANG", "de_DE.UTF-8")], true),
+            (&[("LANG", "C.utf8")], true),
+            (&[("LANG", "de_DE")], false),
+            (&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], false),
+            (&[("LANG", "C"), ("LC_CTYPE", "UTF-8")], true),
+            (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], true),
+        ] {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(is_unicode(variable), expected, "{variables:?}");
         }
-        self.output = Output::None;
     }
 }

@@ -1,45 +1,12 @@
-//! Exit codes, and the errors that end the command early.
+//! The errors that end the command early, and the texts of errors: with the names of options.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use pan123_offline::{Error, TransportErrorKind};
 
-use crate::journal::JournalError;
+use crate::exit_code::ExitStatus;
 use crate::signals::Signal;
-
-/// The outcome of a run, in increasing order of severity: the worst counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ExitStatus {
-    Succeeded,
-    TaskFailed,
-    TimedOut,
-    RequestFailed,
-    Usage,
-    Refused,
-}
-
-impl ExitStatus {
-    pub(crate) fn of(error: &Error) -> Self {
-        match error {
-            Error::Config(_) => Self::Usage,
-            Error::WaitTimeout { .. } => Self::TimedOut,
-            error if error.is_unauthorized() || error.is_banned() => Self::Refused,
-            _ => Self::RequestFailed,
-        }
-    }
-
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Succeeded => 0,
-            Self::TaskFailed => 1,
-            Self::Usage => 2,
-            Self::Refused => 3,
-            Self::TimedOut => 4,
-            Self::RequestFailed => 5,
-        }
-    }
-}
+use crate::store::StateError;
 
 /// An error that ends the command early.
 #[derive(Debug)]
@@ -50,8 +17,10 @@ pub(crate) enum Failure {
     Login(String),
     /// A request that failed.
     Service(Error),
-    /// The journal cannot be used.
-    Journal(JournalError),
+    /// The service has demanded a pause that is too long to wait for; the time that remains.
+    Pause(String),
+    /// The state cannot be used.
+    State(StateError),
     /// Standard output cannot be written.
     Output(io::Error),
     /// A signal ended the command, after its summary.
@@ -70,9 +39,9 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
     }
 }
 
@@ -89,8 +58,9 @@ impl Failure {
             Self::Usage(_) => ExitStatus::Usage.code(),
             Self::Login(_) => ExitStatus::Refused.code(),
             Self::Service(error) => ExitStatus::of(error).code(),
-            Self::Journal(error) if error.is_write() => ExitStatus::RequestFailed.code(),
-            Self::Journal(_) => ExitStatus::Usage.code(),
+            Self::Pause(_) => ExitStatus::RequestFailed.code(),
+            Self::State(error) if error.is_of_system() => ExitStatus::RequestFailed.code(),
+            Self::State(_) => ExitStatus::Usage.code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
             Self::Output(_) => ExitStatus::RequestFailed.code(),
             Self::Interrupted(signal) => signal.exit_code(),
@@ -102,7 +72,10 @@ impl Failure {
         match self {
             Self::Usage(what) | Self::Login(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
-            Self::Journal(error) => Some(error.to_string()),
+            Self::Pause(remaining) => Some(format!(
+                "the service has demanded a pause, of which {remaining} remain; try again then"
+            )),
+            Self::State(error) => Some(error.to_string()),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             Self::Output(error) => Some(format!("standard output: {error}")),
             Self::Interrupted(_) => None,
@@ -121,14 +94,60 @@ pub(crate) fn explain(error: &Error) -> String {
 }
 
 /// Returns an error with its causes.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
+    match error {
+        Error::Config(e) => match option_of(e.setting) {
+            Some(option) => format!("{option}: {}", e.reason),
+            None => format!("{}: {}", e.setting, e.reason),
+        },
+        // Its cause says "timeout" again.
+        Error::Transport(e) if e.kind == TransportErrorKind::Timeout => {
+            with_options(&error.to_string())
+        }
+        _ => with_options(&with_causes(error)),
+    }
+}
+
+/// Returns the option, or other words, for a setter of the library.
+fn option_of(setting: &str) -> Option<&'static str> {
+    match setting {
+        "base_url" => Some("--base-url"),
+        "timeout" | "connect_timeout" => Some("--request-timeout"),
+        "access_token" => Some("the access token"),
+        "client_id" => Some("the client id"),
+        "client_secret" => Some("the client secret"),
+        "cache_file" => Some("--token-cache"),
+        "directory" => Some("--directory"),
+        "callback_url" => Some("--callback-url"),
+        "file_name" => Some("--file-name"),
+        _ => None,
+    }
+}
+
+/// Names options in place of the setters of the library.
+fn with_options(text: &str) -> String {
+    let text = text.replace("`connect_timeout` or `timeout`", "`--request-timeout`");
+    text.replace("`timeout`", "`--request-timeout`")
+}
+
+/// Returns an error with its causes, without words of the HTTP library.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
+        let cause_text = error.to_string();
+        let cause_text = without_prefix(&cause_text);
+        if !text.contains(cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         cause = error.source();
     }
     text
+}
+
+/// Removes the prefix that the HTTP library gives to errors of the system.
+pub(crate) fn without_prefix(text: &str) -> &str {
+    text.strip_prefix("io: ").unwrap_or(text)
 }
 
 /// Composes the texts of errors. Advice is given once, not for each of ten thousand tasks.

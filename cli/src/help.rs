@@ -41,7 +41,11 @@ pub(crate) const VARIABLES: [(&str, &str); 8] = [
 ];
 
 /// Files, with their places on Linux.
-pub(crate) const FILES: [(&str, &str); 2] = [
+pub(crate) const FILES: [(&str, &str); 3] = [
+    (
+        "LIST.db",
+        "state of a migration: a SQLite database, readable by its owner only",
+    ),
     (
         "~/.config/pan123-offline/config.json",
         "configuration file: a JSON object with any of access_token, client_id, client_secret, \
@@ -82,12 +86,8 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "create a task and follow it",
             ),
             (
-                "pan123-offline create --journal urls.txt.journal - < urls.txt > ids.txt",
-                "create many tasks; the same command goes on after an interruption",
-            ),
-            (
-                "pan123-offline create --directory 77 - < urls.txt",
-                "put the images into a folder",
+                "pan123-offline create --directory 77 https://example.org/cat.png",
+                "put the image into a folder",
             ),
         ],
         "migrate" => &[
@@ -101,34 +101,34 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
             ),
             (
                 "pan123-offline migrate --retry-failed --max-failures 20 urls.txt",
-                "create failed tasks again, and stop after 20 failures",
+                "create failed images again, and stop after 20 failures",
             ),
             (
-                "pan123-offline migrate --journal images.journal - < urls.txt",
+                "pan123-offline migrate --state images.db - < urls.txt",
                 "read the list from standard input",
             ),
         ],
         "status" => &[
             (
-                "pan123-offline status urls.txt.journal",
-                "count what the journal holds",
+                "pan123-offline status urls.txt",
+                "count the images in each state",
             ),
             (
-                "pan123-offline status urls.txt.journal urls.txt",
-                "count the URLs that are still new, too",
+                "pan123-offline status --exit-code urls.txt",
+                "tell a script whether all have succeeded",
             ),
         ],
         "report" => &[
             (
-                "pan123-offline report urls.txt.journal --failed",
+                "pan123-offline report urls.txt --failed --refused",
                 "print what failed, and why",
             ),
             (
-                "pan123-offline report urls.txt.journal --failed --urls > failed.txt",
+                "pan123-offline report urls.txt --failed --urls > failed.txt",
                 "write the URLs that failed into a list",
             ),
             (
-                "pan123-offline report urls.txt.journal --open | pan123-offline wait -",
+                "pan123-offline report urls.txt --open --json | pan123-offline wait -",
                 "follow the open tasks",
             ),
         ],

@@ -1,25 +1,30 @@
 //! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! Requests are sent from the main thread. Other threads wait for signals, redraw the elapsed time on a terminal, read
-//! standard input for `wait -`, sync the journal to disk, and run the stand-in of `demo`.
+//! Requests are sent from the main thread. Other threads wait for signals, show the progress of a run and end it at its
+//! timeout, and run the stand-in of `demo`.
 
 #[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;
-mod bars;
 mod commands;
 mod display;
+mod engine;
+mod exit_code;
 mod failure;
 mod help;
-mod input;
-mod interrupt;
-mod journal;
+mod image;
 mod json;
-mod lines;
-mod overview;
-mod report;
+#[allow(dead_code, reason = "`extract` and `rewrite` use the rest")]
+mod key;
+mod list;
+mod names;
+mod observer;
+mod output;
+mod records;
 mod settings;
 mod signals;
-mod traffic;
+mod stats;
+mod store;
+mod task_ids;
 
 use std::process::ExitCode;
 

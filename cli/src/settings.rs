@@ -16,6 +16,7 @@ use crate::failure::{Failure, usage};
 
 /// The folder of this program within the user's folders.
 const FOLDER: &str = "pan123-offline";
+const DEFAULT_BASE_URL: &str = "https://open-api.123pan.com";
 /// The maximum size of a token file and a configuration file, in bytes.
 const MAX_FILE_LEN: u64 = 64 * 1024;
 
@@ -44,7 +45,10 @@ pub(crate) enum Login {
     /// A token from a setting.
     Token(String),
     /// A token from the cache, which `pan123-offline login` has filled.
-    CachedToken(String),
+    CachedToken {
+        token: String,
+        client_id: Option<String>,
+    },
     Credentials {
         id: String,
         secret: String,
@@ -64,6 +68,7 @@ pub(crate) struct ResolvedSettings {
 #[derive(Deserialize)]
 struct CacheEntry {
     base_url: String,
+    client_id: Option<String>,
     access_token: String,
 }
 
@@ -112,14 +117,17 @@ impl ResolvedSettings {
             )));
         }
         Ok(Self {
-            login: Login::CachedToken(entry.access_token),
+            login: Login::CachedToken {
+                token: entry.access_token,
+                client_id: entry.client_id,
+            },
             base_url: Some(entry.base_url),
         })
     }
 
     pub(crate) fn builder(&self) -> ClientBuilder {
         let builder = match &self.login {
-            Login::Token(token) | Login::CachedToken(token) => {
+            Login::Token(token) | Login::CachedToken { token, .. } => {
                 Client::builder().access_token(token.as_str())
             }
             Login::Credentials { id, secret, cache } => {
@@ -133,6 +141,21 @@ impl ResolvedSettings {
         match &self.base_url {
             Some(url) => builder.base_url(url),
             None => builder,
+        }
+    }
+
+    /// Returns the address of the service.
+    pub(crate) fn service(&self) -> String {
+        let url = self.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// Returns the client id, where it is known.
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        match &self.login {
+            Login::Token(_) => None,
+            Login::CachedToken { client_id, .. } => client_id.as_deref(),
+            Login::Credentials { id, .. } => Some(id),
         }
     }
 

@@ -6,34 +6,17 @@
 //! On Windows the tests run that need no shell, no signals and no file modes. Tests that need
 //! `/proc`, `script` or `/dev/full` run on Linux only.
 
-#[path = "cli/commands.rs"]
-mod commands;
 #[cfg(unix)]
 #[path = "cli/completions.rs"]
 mod completions;
-#[path = "cli/ends.rs"]
-mod ends;
-#[cfg(unix)]
-#[path = "cli/follow.rs"]
-mod follow;
-#[path = "cli/input.rs"]
-mod input;
 #[cfg(target_os = "linux")]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
-#[cfg(unix)]
-#[path = "cli/journal.rs"]
-mod journal;
-#[path = "cli/json.rs"]
-mod json;
 #[cfg(target_os = "linux")]
 #[path = "cli/kills.rs"]
 mod kills;
 #[path = "cli/migrate.rs"]
 mod migrate;
-#[cfg(unix)]
-#[path = "cli/pace.rs"]
-mod pace;
 #[path = "cli/platform.rs"]
 mod platform;
 #[path = "cli/report.rs"]
@@ -45,6 +28,8 @@ mod screen;
 mod settings;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/tasks.rs"]
+mod tasks;
 #[cfg(target_os = "linux")]
 #[path = "cli/terminal.rs"]
 mod terminal;

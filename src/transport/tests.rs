@@ -125,6 +125,7 @@ fn converts_errors_of_ureq() {
             "{cause}"
         );
         let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.is::<io::Error>(), cause.starts_with("io: "));
         assert!(
             source
                 .to_string()

@@ -43,7 +43,6 @@ fn rejects_urls_that_are_not_http() {
         "httpx://example.org/cat.png",
         "shttp://example.org/cat.png",
         "data:image/png;base64,AAAA",
-        " https://example.org/cat.png",
         "\u{feff}https://example.org/cat.png",
         "http\u{ff1a}//example.org/cat.png",
         "http:\\\\example.org\\cat.png",
@@ -64,6 +63,36 @@ fn rejects_urls_that_are_not_http() {
 }
 
 #[test]
+fn rejects_urls_that_cannot_be_sent_as_they_are() {
+    let space = "it contains a space; write %20, or trim it";
+    let control = "it contains a control character; remove it";
+    let login = "it contains a user name or a password; remove them";
+    for (address, reason) in [
+        ("https://example.org/a cat.png", space),
+        (" https://example.org/cat.png", space),
+        ("https://example.org/cat.png ", space),
+        ("https://exa mple.org/cat.png", space),
+        ("https://example.org/cat.png\n", control),
+        ("https://example.org/\tcat.png", control),
+        ("https://example.org/cat.png?\0", control),
+        ("https://example.org/\u{7f}", control),
+        ("https://example.org/\u{85}", control),
+        ("https://user:hunter2@example.org/cat.png", login),
+        ("https://user@example.org", login),
+        ("https://@example.org", login),
+        ("https://user:a@b@example.org?x", login),
+        ("http://example.org\\@example.com/", login),
+    ] {
+        for (setting, task) in [
+            ("url", NewTask::new(address)),
+            ("callback_url", task().callback_url(address)),
+        ] {
+            rejects(&task, &format!("setting `{setting}`: {reason}"));
+        }
+    }
+}
+
+#[test]
 fn accepts_http_urls() {
     let service = service();
     service.reply_with(|_| Some(created(1)));
@@ -72,10 +101,13 @@ fn accepts_http_urls() {
         "http://example.org",
         "HTTP://EXAMPLE.ORG/CAT.PNG",
         "hTTpS://example.org/cat.png",
-        "https://user:password@example.org:8443/cat.png?size=1#top",
+        "https://example.org:8443/cat.png?size=1@2#top@",
+        "https://example.org/@user/cat.png",
+        "https://example.org?@",
         "http://[2001:db8::1]/cat.png",
         "http://192.0.2.1/cat",
-        "https://例.org/猫.png",
+        "https://例.org/猫.png?名=ß#é",
+        "https://example.org/\u{1f408}\u{3000}.png",
     ] {
         let task = NewTask::new(address).callback_url(address);
         let result = client.create_task(&task);

@@ -1,5 +1,6 @@
 //! The rows of the table: every fault in every phase of a call.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -67,6 +68,23 @@ fn tls_handshake() -> Vec<Row> {
         ),
         connection(
             at,
+            "byte by byte, beyond the timeout",
+            Settings {
+                tls: true,
+                ..SHORT_TIMEOUT
+            },
+            |_, mut stream| {
+                read_client_hello(&mut stream);
+                // The header of a record of 16 KiB, and the record.
+                write(&stream, b"\x16\x03\x03\x40\0");
+                while stream.write_all(&[0]).is_ok() {
+                    std::thread::sleep(DRIP);
+                }
+                None
+            },
+        ),
+        connection(
+            at,
             "the server responds in plain HTTP",
             TLS,
             |_, mut stream| {
@@ -86,8 +104,6 @@ fn tls_handshake() -> Vec<Row> {
 }
 
 fn read_client_hello(stream: &mut TcpStream) {
-    use std::io::Read;
-
     assert_ne!(stream.read(&mut [0; 16 * 1024]).unwrap(), 0);
 }
 

@@ -18,7 +18,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 #[derive(Clone)]
 pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
-    config: Arc<ServerConfig>,
+    pub(crate) config: Arc<ServerConfig>,
 }
 
 impl Identity {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use pan123_offline::testing::Service;
 use pan123_offline::{Client, PollPolicy, Progress, Status};
 
-use super::wait::follow;
-use super::{begin, gap};
+use super::gap;
+use super::wait::follow_tasks;
 use crate::args::Common;
-use crate::failure::{ExitStatus, Failure};
-use crate::input::Task;
-use crate::traffic;
+use crate::engine::Kind;
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, eprint_line};
+use crate::observer::Observer;
+use crate::task_ids::TaskIds;
 
 const DEMO_POLL_RATE: f64 = 40.0;
 /// The id of the first task.
@@ -41,34 +43,30 @@ fn service() -> io::Result<Service> {
     Ok(service)
 }
 
-fn task_ids() -> Vec<u64> {
-    (FIRST_TASK..FIRST_TASK + TASKS).collect()
-}
-
 pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let service = service()?;
+    let observer = Observer::default();
     let builder = Client::builder()
         .access_token("demo")
         .base_url(service.base_url())
         .min_request_gap(gap(common.rate.unwrap_or(DEMO_POLL_RATE)));
-    let client = traffic::observe(builder, common.verbose).build()?;
-    let report = begin(common)?;
-    report
-        .lock()
-        .note("a demonstration: one task fails, and one does not exist");
-    let ids = task_ids();
-    for id in &ids {
-        report.lock().add_task(&Task { id: *id, url: None });
+    let client = observer.observe(builder, common.verbose).build()?;
+    if !common.quiet {
+        eprint_line("a demonstration: one task fails, and one does not exist");
     }
-    report.lock().follow();
+    let tasks = (FIRST_TASK..FIRST_TASK + TASKS).map(|id| (id, None));
+    let ids = TaskIds {
+        tasks: tasks.collect(),
+        invalid: Vec::new(),
+    };
     // The stand-in has no rate limit; the defaults are those for the service.
     let policy = PollPolicy::new()
         .initial_interval(Duration::from_millis(300))
         .max_interval(Duration::from_millis(600));
-    let watch = client.watch(ids).policy(policy);
-    let end = follow(&report, watch, None)?;
-    report
-        .lock()
-        .note(&format!("`wait` would end with exit code {}", end.code()));
+    let limits = (Kind::Tasks, None, false);
+    let end = follow_tasks(common, &client, &observer, &ids, limits, policy)?;
+    if !common.quiet {
+        eprint_line(&format!("`wait` would end with exit code {}", end.code()));
+    }
     Ok(ExitStatus::Succeeded)
 }

@@ -1,16 +1,13 @@
 //! `login`: requests a token and keeps it.
 
-use std::fs;
-use std::io;
-use std::path::Path;
-use std::time::SystemTime;
-
 use pan123_offline::{Error, ErrorCode};
 
 use super::print;
 use crate::args::Common;
-use crate::failure::{ExitStatus, Failure, describe, usage};
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, usage, with_causes};
 use crate::json;
+use crate::list::printable;
 use crate::settings::{Login, ResolvedSettings};
 
 pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
@@ -19,7 +16,7 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
         Login::Credentials { cache, .. } => cache
             .as_ref()
             .map_err(|reason| usage(format!("the token cannot be kept: {reason}")))?,
-        Login::CachedToken(_) => {
+        Login::CachedToken { .. } => {
             return Err(usage(
                 "a login needs a client id and secret: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
             ));
@@ -32,26 +29,25 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
         }
     };
     let client = settings.builder().timeout(common.request_timeout).build()?;
-    client.access_token().map_err(login_failure)?;
+    client.request_access_token().map_err(login_failure)?;
     if let Some(error) = client.token_cache_error() {
         return Err(usage(format!(
             "the token was issued, but cannot be kept: {}",
-            describe(&error)
+            with_causes(&error)
         )));
     }
-    let issued_at = time_of(cache)?;
-    if common.json {
-        let cache = cache.to_string_lossy();
-        let object = serde_json::json!({"token_cache": cache, "issued_at": issued_at});
-        return print(json::to_line(&object).as_bytes());
-    }
-    print(
-        format!(
-            "the token in {} was issued at {issued_at}\n",
+    let service = settings.service();
+    let text = match common.json {
+        true => json::to_line(&serde_json::json!({
+            "service": service,
+            "token_cache": cache.to_string_lossy()
+        })),
+        false => format!(
+            "{service} has issued a token, which is kept in {}\n",
             cache.display()
-        )
-        .as_bytes(),
-    )
+        ),
+    };
+    print(text.as_bytes())
 }
 
 /// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
@@ -59,17 +55,8 @@ fn login_failure(error: Error) -> Failure {
     match &error {
         Error::Api(refusal) if refusal.code == ErrorCode::INTERNAL => Failure::Login(format!(
             "the service refused the login: check client id and secret; received: {}",
-            refusal.message.escape_debug()
+            printable(&refusal.message)
         )),
         _ => Failure::Service(error),
     }
-}
-
-/// Returns the time at which the token was written to its file, in UTC.
-fn time_of(cache: &Path) -> Result<String, Failure> {
-    let time: io::Result<SystemTime> = fs::metadata(cache).and_then(|metadata| metadata.modified());
-    let time =
-        time.map_err(|error| usage(format!("the token cache {}: {error}", cache.display())))?;
-    // A wrong clock is no reason to fail.
-    Ok(humantime::format_rfc3339_seconds(time.max(SystemTime::UNIX_EPOCH)).to_string())
 }

@@ -1,109 +1,278 @@
 //! `migrate`: creates the tasks of a list and follows them, through interruptions.
 
-mod dry_run;
-mod view;
-
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use self::view::MigrateView;
-use super::engine::{self, Input, Ledger, Run};
-use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
+use pan123_offline::PollPolicy;
+use serde::Serialize;
+
+use super::{
+    DEFAULT_CREATE_RATE, DEFAULT_POLL_RATE, client, folder_text, gap, print, warn_of_cache,
+};
 use crate::args::{Common, Migrate};
-use crate::failure::{ExitStatus, Failure, usage};
-use crate::input::{self, Entries, Item};
-use crate::interrupt::Shared;
-use crate::journal::{Journal, Recreate};
+use crate::engine::{self, Kind, Plan};
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, eprint_line, usage};
+use crate::image::Counts;
+use crate::json;
+use crate::list::{List, excerpt};
+use crate::output::{Event, Form, Output};
+use crate::settings::ResolvedSettings;
+use crate::store::{Recreate, StateError, Store, SyncReport, state_path};
+
+/// Requests of a task after its creation: at least one while it is in progress, one at its end.
+const MIN_POLLS: u32 = 2;
+
+/// The keys of the account in the state.
+const BASE_URL: &str = "base_url";
+const CLIENT_ID: &str = "client_id";
 
 pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Failure> {
     engine::check(&args.new_task)?;
-    let journal_path = journal_path(args);
+    let path = state_path(&args.list, args.state.as_deref());
+    let list = List::read(&args.list, args.state.is_some())?;
+    let invalid = tell_lines(&list, common.quiet);
+    if args.strict && invalid > 0 {
+        return Err(usage(format!(
+            "invalid lines of {}: {invalid}; with --strict nothing is done",
+            list.name()
+        )));
+    }
     if args.dry_run {
-        return dry_run::dry_run(common, args, &journal_path);
+        return dry_run(common, args, &list, &path);
     }
-    let list = List::open(&args.list)?;
-    let total = list.count_lines()?;
-    let client = client(common)?;
-    // Without a token nothing can be done, and the journal need not record that for each URL.
-    client.access_token().map_err(Failure::Service)?;
+    let settings = ResolvedSettings::resolve(common)?;
+    let (client, observer) = client(common, &settings)?;
+    let (mut store, is_new) = Store::open_for_run(&path)?;
+    claim(&store, &settings, &path)?;
+    let report = sync(&mut store, &list, args, &path)?;
+    let failed = |error| StateError::new(&path, error);
+    let open = store.open_tasks().map_err(failed)?.len();
+    let tasks = open + usize::try_from(store.counts().new).unwrap_or(usize::MAX);
+    let mut output = Output::new(common, Form::List, tasks, true);
+    let service = settings.service();
+    let state = if is_new { "new" } else { "continued" };
+    let start = format!(
+        "{service}{}; state {} ({state}); {}",
+        folder_text(&args.new_task),
+        path.display(),
+        counts_text(store.counts(), &report)
+    );
+    output.show(&Event::Note(&start))?;
+    tell_late_names(&mut output, &report)?;
+    let plan = Plan {
+        kind: Kind::List,
+        new_task: args.new_task.clone(),
+        generates_names: true,
+        follows: true,
+        timeout: args.timeout,
+        create_gap: create_gap(args),
+        policy: PollPolicy::new(),
+        path,
+        report: Some(report_command(args)),
+    };
+    let status = engine::run(&client, &observer, store, output, plan);
     warn_of_cache(&client);
-    let journal = Journal::open(&journal_path)?;
-    let open = journal.history().open_tasks();
-    let view = MigrateView::new(common, total, &journal_path);
-    let run = Shared::new(Run::new(Ledger::Journal(Box::new(journal)), view));
-    run.end_on_interrupt()?;
-    let input = Input::new(list.entries(), &run, args.new_task.clone(), recreate(args));
-    let mut migration = client
-        .migrate(input)
-        .also_watch(open)
-        .create_gap(create_gap(args));
-    if let Some(timeout) = args.timeout {
-        migration = migration.timeout(timeout);
-    }
-    engine::drive(&run, migration, args.new_task.max_failures, || Ok(()))?;
-    let run = run.lock();
-    Ok(run.view.exit_status(&run.counts()))
+    status
 }
 
-fn recreate(args: &Migrate) -> Recreate {
-    Recreate {
-        unknown: args.recreate_unknown,
-        failed: args.retry_failed,
+/// Tells each invalid line, and each that the service will probably not reach. Returns the number of invalid lines.
+fn tell_lines(list: &List, is_quiet: bool) -> usize {
+    let mut invalid = 0;
+    for entry in list.entries() {
+        let told = match &entry.parsed {
+            Ok(parsed) if is_quiet => parsed.warning.filter(|_| false),
+            Ok(parsed) => parsed.warning,
+            Err(reason) => {
+                invalid += 1;
+                Some(reason.as_str())
+            }
+        };
+        if let Some(reason) = told {
+            let (line, name) = (entry.line, list.name());
+            let kind = if entry.parsed.is_ok() {
+                "warning"
+            } else {
+                "invalid"
+            };
+            let text = excerpt(entry.text);
+            eprint_line(&format!("line {line} of {name}: {kind}: {text}: {reason}"));
+        }
     }
+    invalid
+}
+
+/// Checks that the state belongs to the service and the account of the settings, and enters them into a new one.
+fn claim(store: &Store, settings: &ResolvedSettings, path: &Path) -> Result<(), Failure> {
+    let (service, client_id) = (settings.service(), settings.client_id());
+    for (key, what, value) in [
+        (BASE_URL, "service", Some(&*service)),
+        (CLIENT_ID, "client id", client_id),
+    ] {
+        let failed = |error| StateError::new(path, error);
+        let Some(value) = value else { continue };
+        match store.meta(key).map_err(failed)? {
+            Some(known) if known != value => {
+                return Err(usage(format!(
+                    "the state {} belongs to the {what} {}, and the settings name {}; change \
+                     the settings, or name another file with --state",
+                    path.display(),
+                    known.escape_debug(),
+                    value.escape_debug()
+                )));
+            }
+            Some(_) => {}
+            None => store.set_meta(key, value).map_err(failed)?,
+        }
+    }
+    Ok(())
+}
+
+fn sync(
+    store: &mut Store,
+    list: &List,
+    args: &Migrate,
+    path: &Path,
+) -> Result<SyncReport, Failure> {
+    let recreate = Recreate {
+        failed: args.retry_failed,
+        unknown: args.recreate_unknown,
+    };
+    let synced = store.sync(list.entries(), recreate);
+    Ok(synced.map_err(|error| StateError::new(path, error))?)
+}
+
+fn counts_text(counts: Counts, report: &SyncReport) -> String {
+    let mut text = format!("{} images: {}", counts.total(), counts.text());
+    if report.duplicates > 0 {
+        text += &format!("; {} duplicate lines", report.duplicates);
+    }
+    text
+}
+
+fn tell_late_names(output: &mut Output, report: &SyncReport) -> Result<(), Failure> {
+    if let [first, others @ ..] = &report.late_names[..] {
+        let more = match others.len() {
+            0 => String::new(),
+            count => format!(", and those of {count} more lines"),
+        };
+        let text =
+            format!("the name in line {first}{more} comes too late: the task was created before");
+        output.show(&Event::Note(&text))?;
+    }
+    Ok(())
 }
 
 fn create_gap(args: &Migrate) -> Duration {
     gap(args.create_rate.unwrap_or(DEFAULT_CREATE_RATE))
 }
 
-/// Returns the journal's path: by default the list's, with `.journal` after it.
-fn journal_path(args: &Migrate) -> PathBuf {
-    args.journal.clone().unwrap_or_else(|| {
-        let mut name = args.list.clone().into_os_string();
-        name.push(".journal");
-        name.into()
+/// Returns the command line that lists the images of this state.
+fn report_command(args: &Migrate) -> String {
+    let mut command = format!("pan123-offline report {}", args.list.display());
+    if let Some(state) = &args.state {
+        command += &format!(" --state {}", state.display());
+    }
+    command
+}
+
+/// The plan of a migration.
+#[derive(Serialize)]
+struct DryRun {
+    #[serde(flatten)]
+    counts: Counts,
+    duplicates: u64,
+    /// Tasks to create, and existing tasks to follow.
+    to_create: u64,
+    to_follow: u64,
+    /// The expected time, at least.
+    seconds: u64,
+}
+
+fn dry_run(
+    common: &Common,
+    args: &Migrate,
+    list: &List,
+    path: &Path,
+) -> Result<ExitStatus, Failure> {
+    let (mut store, is_new) = Store::copy_of(path)?;
+    // Without a login nothing is known about the account.
+    let settings = ResolvedSettings::resolve(common).ok();
+    if let Some(settings) = &settings {
+        claim(&store, settings, path)?;
+    }
+    let report = sync(&mut store, list, args, path)?;
+    let to_follow = store.open_tasks();
+    let to_follow = to_follow
+        .map_err(|error| StateError::new(path, error))?
+        .len() as u64;
+    let counts = store.counts();
+    let poll_gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    let plan = DryRun {
+        counts,
+        duplicates: report.duplicates,
+        to_create: counts.new,
+        to_follow,
+        seconds: expected_time(counts.new, to_follow, create_gap(args), poll_gap).as_secs(),
+    };
+    let text = if common.json {
+        json::to_line(&plan)
+    } else {
+        let state = if is_new { "new" } else { "continued" };
+        let service = settings.map_or("no login".to_owned(), |settings| settings.service());
+        let time = humantime::format_duration(Duration::from_secs(plan.seconds));
+        format!(
+            "{service}{}; state {} ({state}); {}\nto create\t{}\nto follow\t{}\nexpected time\tat \
+             least {time}\n",
+            folder_text(&args.new_task),
+            path.display(),
+            counts_text(counts, &report),
+            plan.to_create,
+            plan.to_follow,
+        )
+    };
+    print(text.as_bytes())?;
+    Ok(match counts.invalid {
+        0 => ExitStatus::Succeeded,
+        _ => ExitStatus::Usage,
     })
 }
 
-/// The list: a file, or standard input.
-enum List {
-    File(PathBuf, File),
-    Stdin,
+/// Returns the minimum time: creations keep one gap apart, and all requests another.
+fn expected_time(
+    to_create: u64,
+    to_follow: u64,
+    create_gap: Duration,
+    poll_gap: Duration,
+) -> Duration {
+    let tasks = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let create = tasks(to_create);
+    let requests = create
+        .saturating_mul(1 + MIN_POLLS)
+        .saturating_add(tasks(to_follow));
+    let creations = create_gap.saturating_mul(create);
+    creations.max(poll_gap.saturating_mul(requests))
 }
 
-impl List {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if path.as_os_str() == OsStr::new("-") {
-            return Ok(Self::Stdin);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expected_time_follows_the_slower_of_both_rates() {
+        let second = Duration::from_secs(1);
+        let rows = [
+            // To create and to follow, gaps of creations and of all requests, the time.
+            (0, 0, second, second / 5, Duration::ZERO),
+            (100, 0, second, second / 5, 100 * second),
+            (100, 0, second, second, 300 * second),
+            (0, 10, second, second, 10 * second),
+            (100, 50, Duration::ZERO, second / 5, 70 * second),
+            (u64::MAX, 1, Duration::MAX, second, Duration::MAX),
+        ];
+        for (to_create, to_follow, create_gap, poll_gap, expected) in rows {
+            let time = expected_time(to_create, to_follow, create_gap, poll_gap);
+            assert_eq!(time, expected, "{to_create} {to_follow}");
         }
-        let file = File::open(path).map_err(|error| list_error(path, &error))?;
-        Ok(Self::File(path.to_owned(), file))
     }
-
-    /// Returns the number of lines, which is not known of a pipe.
-    fn count_lines(&self) -> Result<Option<usize>, Failure> {
-        let Self::File(path, file) = self else {
-            return Ok(None);
-        };
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return Ok(None);
-        }
-        let count = File::open(path).and_then(|file| input::count_lines(BufReader::new(file)));
-        count.map(Some).map_err(|error| list_error(path, &error))
-    }
-
-    fn entries(self) -> Entries<'static, Item> {
-        let (reader, name): (Box<dyn BufRead>, _) = match self {
-            Self::File(path, file) => (Box::new(BufReader::new(file)), path.display().to_string()),
-            Self::Stdin => (Box::new(io::stdin().lock()), "standard input".to_owned()),
-        };
-        input::urls_of(reader, &name)
-    }
-}
-
-fn list_error(path: &Path, error: &io::Error) -> Failure {
-    usage(format!("the list {}: {error}", path.display()))
 }

@@ -1,10 +1,10 @@
-//! `migrate`: a list of images, its journal, and a second start.
+//! `migrate`: a list, its state, and a second start.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::time::Duration;
 
-use pan123_offline::testing::{Reply, Service};
+use pan123_offline::testing::{Reply, Request, Service};
 use pan123_offline::{Progress, Status};
 use serde_json::{Value, json};
 
@@ -38,16 +38,26 @@ pub(crate) fn list(count: usize) -> String {
     (0..count).map(|number| url(number) + "\n").collect()
 }
 
+fn is_creation(request: &Request) -> bool {
+    request.method == "POST" && request.path.ends_with("/download")
+}
+
+/// The bodies of the creations at the stand-in.
+pub(crate) fn bodies(service: &Service) -> Vec<Value> {
+    let requests = service.requests();
+    let creations = requests.iter().filter(|request| is_creation(request));
+    creations
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect()
+}
+
 /// The number of creations at the stand-in for each URL.
 pub(crate) fn creations(service: &Service) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
-    for request in service.requests() {
-        if request.method == "POST" && request.path.ends_with("/download") {
-            let body: Value = serde_json::from_slice(&request.body).unwrap();
-            *counts
-                .entry(body["url"].as_str().unwrap().to_owned())
-                .or_default() += 1;
-        }
+    for body in bodies(service) {
+        *counts
+            .entry(body["url"].as_str().unwrap().to_owned())
+            .or_default() += 1;
     }
     counts
 }
@@ -66,8 +76,8 @@ impl Case {
         Self { service, tool }
     }
 
-    pub(crate) fn journal(&self) -> PathBuf {
-        self.tool.path("urls.txt.journal")
+    pub(crate) fn write(&self, list: &str) {
+        self.tool.write("urls.txt", 0o600, list);
     }
 
     #[track_caller]
@@ -75,259 +85,391 @@ impl Case {
         self.tool.run(&format!("migrate urls.txt {FAST} {options}"))
     }
 
-    /// The counts of `status --json`.
+    /// The counts of `status --json` that are not zero.
     #[track_caller]
     pub(crate) fn counts(&self) -> Value {
-        self.tool
-            .run("status urls.txt.journal urls.txt --json")
+        let mut counts = self
+            .tool
+            .run("status urls.txt --json")
             .ends(0)
             .json()
-            .remove(0)
+            .remove(0);
+        let object = counts.as_object_mut().unwrap();
+        object.retain(|name, count| name != "total" && count != 0);
+        counts
     }
-}
 
-#[track_caller]
-fn assert_counts(case: &Case, expected: Value) {
-    let mut all =
-        json!({"new": 0, "open": 0, "succeeded": 0, "failed": 0, "unknown": 0, "invalid": 0});
-    all.as_object_mut()
-        .unwrap()
-        .extend(expected.as_object().unwrap().clone());
-    assert_eq!(case.counts(), all);
+    /// The objects of `report --json`.
+    #[track_caller]
+    pub(crate) fn report(&self, options: &str) -> Vec<Value> {
+        let run = self.tool.run(&format!("report urls.txt --json {options}"));
+        run.ends(0).is_quiet().json()
+    }
 }
 
 #[test]
 fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
-    let case = Case::new(&list(5));
+    let case = Case::new(&list(3));
     let run = case.migrate("");
-    run.ends(0).prints("").has_message("5 of 5 finished in ");
-    is_private(&case.journal());
-    assert_counts(&case, json!({"succeeded": 5}));
+    run.ends(0)
+        .has_message(&format!(
+            "{}; state urls.txt.db (new); 3 images: 3 new\n",
+            case.service.base_url()
+        ))
+        .has_message("3 images in ")
+        .has_message(": 3 succeeded\n");
+    let lines: Vec<_> = run.stdout.lines().map(|line| line.split('\t')).collect();
+    for (number, mut columns) in lines.into_iter().enumerate() {
+        assert_eq!(columns.next().unwrap(), (number + 1).to_string());
+        assert_eq!(columns.next().unwrap(), url(number));
+        assert_eq!(columns.next().unwrap(), "succeeded");
+        assert_eq!(columns.nth(1).unwrap(), "-");
+    }
+    is_private(&case.tool.path("urls.txt.db"));
+    for other in ["urls.txt.db-wal", "urls.txt.db-shm"] {
+        assert!(!case.tool.path(other).exists(), "{other}");
+    }
     let requests = case.service.request_count();
-    assert_eq!(requests, 10);
-
-    case.migrate("")
-        .ends(0)
+    assert_eq!(requests, 6);
+    let run = case.migrate("");
+    run.ends(0)
         .prints("")
-        .has_message("5 of 5 finished in ");
+        .has_message("(continued); 3 images: 3 succeeded");
     assert_eq!(case.service.request_count(), requests, "nothing is sent");
 }
 
 #[test]
-fn reports_failed_refused_and_invalid_lines_and_goes_on() {
+fn sends_a_name_of_its_own_for_each_image() {
     let case = Case::new(
-        "https://a.example/fail.png\nhttps://a.example/my cat.png\nhttps://a.example/no.png\n\
-         https://a.example/x.png\tname.exe\nhttps://a.example/1.png\n# a comment\nhttps://a.example/1.png\n",
+        "https://e.org/a/cat.png\nhttps://e.org/b/cat.png\nhttps://e.org/640?wx_fmt=jpeg\n\
+         https://e.org/q.image\nhttps://e.org/c.png\tmy cat.png\n",
     );
-    case.service.reply_with(|request| {
-        let is_refused = request.body.windows(7).any(|part| part == b"/no.png");
-        is_refused.then(|| Reply::code(1, "no image"))
-    });
+    case.migrate("--directory 77").ends(0);
+    let bodies = bodies(&case.service);
+    let names: Vec<_> = bodies
+        .iter()
+        .map(|body| body["fileName"].as_str())
+        .collect();
+    let [
+        Some(first),
+        Some(second),
+        Some(third),
+        None,
+        Some("my cat.png"),
+    ] = names[..]
+    else {
+        panic!("{names:?}")
+    };
+    assert!(first.starts_with("cat-") && second.starts_with("cat-") && first != second);
+    assert!(third.starts_with("640-") && third.ends_with(".jpeg"));
+    assert!(bodies.iter().all(|body| body["businessDirID"] == "77"));
+    assert_eq!(case.report("")[0]["file_name"], first);
+}
+
+#[test]
+fn spellings_of_one_url_are_created_once_and_invalid_lines_are_told_at_once() {
+    let case = Case::new(
+        "https://e.org/图.png\nHTTPS://e.org:443/%e5%9b%be.png#a\nhttps://e.org/a.png,cat.png\n\
+         https://e.org/a.heic\nhttps://user:pass@e.org/b.png\nhttp://192.168.1.2/c.png\n\
+         https://e.org/w_100,h_100/d.jpg\n",
+    );
     let run = case.migrate("");
     run.ends(2)
-        .has_message("https://a.example/fail.png (task 403316): failed")
-        .has_message("line 2 of urls.txt: `https://a.example/my cat.png` contains a blank")
-        .has_message("https://a.example/no.png: refused")
-        .has_message("line 4 of urls.txt: ")
-        .has_message("5 of 5 finished in ")
-        .has_message("2 failed, 2 invalid, 1 duplicate");
-    assert_counts(&case, json!({"succeeded": 1, "failed": 2, "invalid": 2}));
-    // Each is reported every time, but recorded once.
-    let lines = fs::read_to_string(case.journal()).unwrap().lines().count();
-    case.migrate("").ends(2).has_message("line 2 of urls.txt: ");
+        .has_message(
+            "line 3 of urls.txt: invalid: https://e.org/a.png,cat.png: a name comes after a TAB",
+        )
+        .has_message("line 4 of urls.txt: invalid: ")
+        .has_message("line 5 of urls.txt: invalid: ")
+        .has_message(
+            "line 6 of urls.txt: warning: http://192.168.1.2/c.png: the service cannot reach",
+        )
+        .has_message("6 images: 3 new, 3 invalid; 1 duplicate lines")
+        .has_message("see `pan123-offline report urls.txt --invalid`");
     assert_eq!(
-        fs::read_to_string(case.journal()).unwrap().lines().count(),
-        lines
+        bodies(&case.service)[0]["url"],
+        "https://e.org/%E5%9B%BE.png"
+    );
+    assert_eq!(case.counts(), json!({"succeeded": 3, "invalid": 3}));
+    let invalid = case.report("--invalid");
+    assert_eq!(invalid[0]["line"], 3);
+    assert_eq!(invalid[0]["reason"], "a name comes after a TAB");
+}
+
+#[test]
+fn strict_does_nothing_if_a_line_is_invalid() {
+    let case = Case::new("https://e.org/a.png\nno URL\n");
+    case.migrate("--strict").ends(2).has_message("line 2 of ");
+    assert_eq!(case.service.request_count(), 0);
+    assert!(!case.tool.path("urls.txt.db").exists());
+}
+
+/// Row 4.
+#[test]
+fn a_corrected_line_counts_no_longer() {
+    let case = Case::new("https://e.org/a.png\nttps://e.org/b.png\n");
+    case.migrate("").ends(2);
+    case.write("https://e.org/a.png\nhttps://e.org/b.png\n");
+    case.migrate("").ends(0);
+    assert_eq!(case.counts(), json!({"succeeded": 2}));
+    case.write("https://e.org/b.png\n");
+    case.migrate("")
+        .ends(0)
+        .has_message("no longer in the list: 1 succeeded");
+    assert_eq!(
+        case.counts(),
+        json!({"succeeded": 1, "no_longer_in_list": 1})
+    );
+    assert_eq!(case.report("")[1]["line"], Value::Null);
+}
+
+/// Row 5.
+#[test]
+fn an_edit_during_the_run_changes_nothing() {
+    let case = Case::new(&list(3));
+    let path = case.tool.path("urls.txt");
+    case.service.new_tasks(move |_, _| {
+        fs::write(&path, "https://nobody.example/wrote.png\n").unwrap();
+        vec![SUCCEEDED]
+    });
+    case.migrate("").ends(0);
+    let created = creations(&case.service);
+    assert!(
+        (0..3).all(|number| created[&url(number)] == 1),
+        "{created:?}"
+    );
+    assert_eq!(created.len(), 3);
+}
+
+/// Row 6.
+#[test]
+fn a_state_belongs_to_one_service_and_one_account() {
+    let case = Case::new(&list(1));
+    case.migrate("--timeout 0").ends(4);
+    let requests = case.service.request_count();
+    let other = service();
+    let tool = case.tool.with("PAN123_BASE_URL", other.base_url());
+    for options in ["", "--dry-run"] {
+        tool.run(&format!("migrate urls.txt {options}"))
+            .ends(2)
+            .has_message(&case.service.base_url())
+            .has_message(&other.base_url());
+    }
+    assert_eq!(
+        other.request_count() + case.service.request_count(),
+        requests
     );
 
-    let again = case.migrate("--retry-failed");
-    again.ends(2);
-    let counts = creations(&case.service);
-    assert_eq!(counts["https://a.example/fail.png"], 2);
-    assert_eq!(counts["https://a.example/no.png"], 2);
-    assert_eq!(counts["https://a.example/1.png"], 1);
-}
-
-/// The exit code is 1 if all tasks have ended and some have failed or are unknown.
-#[test]
-fn the_exit_code_is_that_of_the_whole_journal() {
-    let case = Case::new("https://a.example/fail.png\nhttps://a.example/1.png\n");
-    case.migrate("").ends(1);
-    case.migrate("").ends(1);
-    case.service.new_tasks(|_, _| vec![SUCCEEDED]);
-    case.migrate("--retry-failed").ends(0);
-}
-
-#[test]
-fn sends_the_file_names_and_the_options() {
-    let case = Case::new("https://a.example/1.png\tone.png\n");
-    case.migrate("--directory 77 --callback-url http://c.example/done")
-        .ends(0);
-    let body: Value = serde_json::from_slice(&case.service.requests()[0].body).unwrap();
-    let expected = json!({"url": "https://a.example/1.png", "type": 1, "fileName": "one.png",
-        "businessDirID": "77", "callBackUrl": "http://c.example/done"});
-    assert_eq!(body, expected);
-    // An invalid option is one error, and not one for each URL.
-    case.migrate("--callback-url ftp://c.example")
+    let case = Case::new(&list(1));
+    let tool = case.tool.without("PAN123_ACCESS_TOKEN").with_credentials();
+    tool.run(&format!("migrate urls.txt {FAST}")).ends(0);
+    let tool = tool.with("PAN123_CLIENT_ID", "client-8");
+    tool.run("migrate urls.txt")
         .ends(2)
-        .has_message("callback_url");
+        .has_message("client-7")
+        .has_message("client-8");
 }
 
+/// Row 7.
 #[test]
-fn prints_an_event_on_each_line_as_json() {
-    let case = Case::new("https://a.example/1.png\tone.png\nhttps://a.example/fail.png\nno url\n");
-    let run = case.migrate("--json");
-    let events = run.ends(2).json();
-    let names: Vec<_> = events
-        .iter()
-        .map(|event| event["event"].as_str().unwrap())
-        .collect();
-    assert_eq!(names.iter().filter(|name| **name == "created").count(), 2);
-    assert_eq!(names.iter().filter(|name| **name == "progress").count(), 2);
-    assert_eq!(names.iter().filter(|name| **name == "invalid").count(), 1);
-    let created = events
-        .iter()
-        .find(|event| event["event"] == "created")
-        .unwrap();
-    let expected = json!({"event": "created", "url": "https://a.example/1.png", "file_name": "one.png",
-        "task_id": 403_316, "error": null});
-    assert_eq!(*created, expected);
-    let failed = events
-        .iter()
-        .find(|event| event["status"] == "failed")
-        .unwrap();
-    assert_eq!(failed["url"], "https://a.example/fail.png");
-    assert_eq!(
-        (&failed["end"], &failed["percent"]),
-        (&json!(true), &json!(40))
+fn a_name_that_is_added_later_creates_nothing_again() {
+    let case = Case::new(&list(2));
+    case.migrate("").ends(0);
+    case.write(&format!("{}\tcat.png\n{}\n", url(0), url(1)));
+    case.migrate("")
+        .ends(0)
+        .has_message("the name in line 1 comes too late");
+    assert_eq!(bodies(&case.service).len(), 2);
+    assert!(!case.migrate("").stderr.contains("too late"));
+}
+
+/// Row 3.
+#[test]
+fn a_task_that_the_service_forgot_has_failed() {
+    let case = Case::new(&list(2));
+    case.service
+        .new_tasks(|_, _| vec![Progress::new(Status::InProgress, 5)]);
+    case.migrate("--timeout 1s").ends(4);
+    assert_eq!(case.counts(), json!({"open": 2}));
+    case.service
+        .reply_with(|request| request.task_id().map(|_| Reply::code(1, "task not found")));
+    case.migrate("").ends(1).has_message("another account?");
+    assert_eq!(case.counts(), json!({"failed": 2}));
+    let reason = case.report("--failed").remove(0)["reason"].take();
+    assert!(
+        reason.as_str().unwrap().contains("task not found"),
+        "{reason}"
     );
+    case.service
+        .new_tasks(|_, _| vec![SUCCEEDED])
+        .reply_with(|_| None);
+    case.migrate("--retry-failed").ends(0);
+    assert_eq!(case.counts(), json!({"succeeded": 2}));
 }
 
+/// Row 11: counts add up, everywhere the same.
 #[test]
-fn a_list_from_standard_input_needs_a_journal() {
-    let case = Case::new("");
-    let run = case.tool.feed("migrate -", list(1));
-    run.ends(2).prints("").has_message("--journal");
+fn counts_of_all_states_add_up() {
+    let case = Case::new(
+        "https://e.org/1.png\nhttps://e.org/fail.png\nhttps://e.org/refused.png\n\
+         https://e.org/unknown.png\nnone\nhttps://e.org/1.png#x\n",
+    );
+    case.service.reply_with(|request| {
+        let has = |name: &[u8]| request.body.windows(name.len()).any(|part| part == name);
+        if has(b"/refused") {
+            return Some(Reply::code(1, "no image"));
+        }
+        has(b"/unknown").then(|| Reply::nothing())
+    });
+    let run = case.migrate("");
+    let text = "1 succeeded, 1 failed, 1 refused, 1 unknown, 1 invalid";
+    run.ends(2)
+        .has_message("5 images in ")
+        .has_message(text)
+        .has_message("see `pan123-offline report urls.txt --failed --refused --unknown --invalid`");
+    assert_eq!(run.stdout.lines().count(), 4, "{run:#?}");
+    let expected = json!({"succeeded": 1, "failed": 1, "refused": 1, "unknown": 1, "invalid": 1});
+    assert_eq!(case.counts(), expected);
+    // Without a demand nothing is created again.
+    let before = bodies(&case.service).len();
+    case.migrate("").ends(2).has_message(text);
+    assert_eq!(bodies(&case.service).len(), before);
+    case.service.reply_with(|_| None);
+    case.migrate("--recreate-unknown --retry-failed").ends(2);
+    assert_eq!(bodies(&case.service).len(), before + 3);
+    let expected = json!({"succeeded": 3, "failed": 1, "invalid": 1});
+    assert_eq!(case.counts(), expected);
+}
+
+/// Rows 2 and 9.
+#[test]
+fn a_timeout_ends_a_run_whose_creations_wait_and_lets_a_creation_finish() {
+    for (options, limit) in [
+        ("--create-rate 0.01 --rate inf --timeout 2s", 1),
+        ("--timeout 0", 0),
+    ] {
+        let case = Case::new(&list(3));
+        let run = case.tool.run(&format!("migrate urls.txt {options}"));
+        run.ends(4).has_message("timed out: 3 images in ");
+        assert_eq!(bodies(&case.service).len(), limit, "{run:#?}");
+        assert_eq!(case.counts()["new"], 3 - limit, "{run:#?}");
+    }
+    let case = Case::new(&list(2));
+    let reply = Reply::json(&br#"{"code":0,"message":"ok","data":{"taskID":7}}"#[..]);
+    case.service.reply_next(reply.delay(Duration::from_secs(3)));
+    case.migrate("--timeout 1s").ends(4);
+    assert_eq!(case.counts(), json!({"new": 1, "open": 1}));
+}
+
+/// Row 16.
+#[test]
+fn a_pause_lasts_until_its_end_through_interruptions() {
+    let case = Case::new(&list(2));
+    let limited = Reply::code(429, "slow down").header("Retry-After", "600");
+    case.service.reply_next(limited);
+    for start in 0..3 {
+        case.migrate("--timeout 1s").ends(4);
+        assert_eq!(case.service.request_count(), 1, "{start}");
+    }
+    assert_eq!(case.counts(), json!({"new": 2}));
+}
+
+/// Row 19.
+#[test]
+fn a_refused_token_ends_the_run_with_one_message() {
+    let case = Case::new(&list(5));
+    case.service
+        .new_tasks(|_, _| vec![Progress::new(Status::InProgress, 5)]);
+    case.migrate("--timeout 1s").ends(4);
+    case.service.revoke_tokens();
+    let run = case.migrate("");
+    run.ends(3).has_message("5 open");
+    assert_eq!(run.stderr.matches("code 401").count(), 1, "{run:#?}");
+    assert_eq!(case.counts(), json!({"open": 5}));
+}
+
+/// Row 20, and 17: a line for each end on standard output, and nothing else.
+#[test]
+fn quiet_prints_results_and_errors_only() {
+    let case = Case::new(&list(2));
+    let run = case.migrate("--quiet");
+    run.ends(0).is_quiet();
+    assert_eq!(run.stdout.lines().count(), 2);
+    case.migrate("--quiet").ends(0).is_quiet().prints("");
+}
+
+/// Row 24.
+#[test]
+fn what_is_no_list_makes_no_state() {
+    let case = Case::new("# nothing\n\n");
+    case.tool.write("folder/file", 0o600, "");
+    for (arguments, text) in [
+        ("migrate folder", "is a folder"),
+        ("migrate urls.txt", "is empty"),
+        ("migrate none.txt", "none.txt: "),
+        ("migrate -", "--state"),
+        ("migrate - --state x.db", "is empty"),
+        #[cfg(unix)]
+        ("migrate /dev/null", "--state"),
+    ] {
+        case.tool.run(arguments).ends(2).has_message(text);
+    }
+    let mut names: Vec<_> = fs::read_dir(case.tool.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["folder", "urls.txt"]);
     let run = case
         .tool
-        .feed(&format!("migrate - --journal j {FAST}"), list(3));
-    run.ends(0).has_message("3 of 3 finished in ");
+        .feed(&format!("migrate - --state x.db {FAST}"), list(2));
+    run.ends(0).has_message("state x.db (new)");
+    case.tool.run("status - --state x.db").ends(0);
 }
 
 #[test]
-fn an_empty_or_absent_list_is_an_error() {
-    let case = Case::new("# nothing\n");
-    case.migrate("").ends(2).has_message("the list is empty");
-    let run = case.tool.run("migrate absent.txt");
-    run.ends(2).has_message("the list absent.txt: ");
-    assert!(!case.tool.path("absent.txt.journal").exists());
-    assert_eq!(case.service.request_count(), 0);
-}
-
-#[test]
-fn a_dry_run_prints_the_plan_and_sends_nothing() {
-    let case = Case::new(&(list(4) + &list(1) + "no url\n"));
+fn a_dry_run_sends_nothing_and_changes_nothing() {
+    let case = Case::new(&list(5));
     let run = case.tool.run("migrate urls.txt --dry-run");
-    let expected = "lines\t6\nduplicates\t1\nnew\t4\nopen\t0\nsucceeded\t0\nfailed\t0\nunknown\t0\ninvalid\t1\n\
-                    to create\t4\nto follow\t0\nexpected time\tat least 4s\n";
-    run.ends(2)
-        .prints(expected)
-        .has_message("line 6 of urls.txt: `no url` is not an http or https URL");
-    assert!(!case.journal().exists());
-    assert_eq!(case.service.request_count(), 0);
-
-    case.migrate("").ends(2);
+    run.ends(0).has_no_state(&case);
+    assert!(run.stdout.contains("to create\t5\n") && run.stdout.contains("at least 5s"));
+    case.migrate("").ends(0);
     let requests = case.service.request_count();
-    let plan = case
-        .tool
-        .run("migrate urls.txt --dry-run --json")
-        .ends(2)
-        .json()
-        .remove(0);
+    case.write(&list(7));
+    let run = case.migrate("--dry-run --json");
+    let plan = &run.ends(0).json()[0];
     assert_eq!(
-        (&plan["succeeded"], &plan["to_create"]),
-        (&json!(4), &json!(0))
+        (&plan["to_create"], &plan["succeeded"]),
+        (&2.into(), &5.into())
     );
+    assert_eq!(case.counts(), json!({"succeeded": 5}));
     assert_eq!(case.service.request_count(), requests);
 }
 
-#[test]
-fn unknown_urls_are_created_again_on_demand_only() {
-    let case = Case::new(&list(3));
-    // The creation of the first URL has no known result.
-    case.service.reply_next(Reply::nothing());
-    let run = case.migrate("");
-    run.ends(1)
-        .has_message(&format!("{}: a task may exist", url(0)))
-        .has_message("1 unknown")
-        .has_message("see `pan123-offline report urls.txt.journal --unknown`");
-    case.tool
-        .run("report urls.txt.journal --unknown --urls")
-        .ends(0)
-        .prints(&(url(0) + "\n"));
-    case.migrate("").ends(1);
-    assert_eq!(creations(&case.service)[&url(0)], 1);
-    case.migrate("--recreate-unknown").ends(0);
-    assert_eq!(creations(&case.service)[&url(0)], 2);
-    assert_counts(&case, json!({"succeeded": 3}));
+impl Run {
+    #[track_caller]
+    fn has_no_state(&self, case: &Case) {
+        assert!(!case.tool.path("urls.txt.db").exists(), "{self:#?}");
+    }
 }
 
 #[test]
-fn open_tasks_are_followed_at_the_next_start() {
+fn max_failures_stops_creating() {
+    let case = Case::new("https://e.org/fail1.png\nhttps://e.org/fail2.png\nhttps://e.org/3.png\n");
+    let options = "migrate urls.txt --rate inf --create-rate 2 --max-failures 1";
+    let run = case.tool.run(options);
+    run.ends(1).has_message("no further task is created");
+    assert!(case.counts()["new"].as_u64() >= Some(1));
+}
+
+#[test]
+fn an_error_of_all_creations_stops_them_and_leaves_the_images_new() {
     let case = Case::new(&list(3));
     case.service
-        .new_tasks(|_, _| vec![Progress::new(Status::InProgress, 10)]);
-    let run = case.migrate("--timeout 1s");
-    run.ends(4).has_message("3 open");
-    assert_eq!(
-        run.stderr.matches("no task is followed any longer").count(),
-        1,
-        "{run:?}"
-    );
-    assert_counts(&case, json!({"open": 3}));
-    for id in 403_316..403_319 {
-        case.service.task(id, [SUCCEEDED]);
-    }
-    case.migrate("").ends(0);
-    assert_eq!(creations(&case.service).into_values().max(), Some(1));
-    assert_counts(&case, json!({"succeeded": 3}));
-}
-
-#[test]
-fn stops_after_the_maximum_number_of_failures() {
-    let case = Case::new(
-        &(0..9)
-            .map(|n| format!("https://a.example/fail{n}.png\n"))
-            .collect::<String>(),
-    );
-    let run = case
-        .tool
-        .run("migrate urls.txt --rate inf --create-rate 20 --max-failures 3");
-    run.ends(1)
-        .has_message("3 failures: no further task is created");
-    let counts = case.counts();
-    assert_eq!(counts["open"], 0);
-    assert!(
-        counts["failed"].as_u64() >= Some(3) && counts["new"].as_u64() > Some(0),
-        "{counts}"
-    );
-}
-
-#[test]
-fn json_lines_report_progress_before_the_end() {
-    let service = Service::start().unwrap();
-    service.new_tasks(|_, _| vec![Progress::new(Status::InProgress, 30), SUCCEEDED]);
-    let tool = Tool::of(&service);
-    let run = tool.feed(&format!("migrate --json --journal j - {FAST}"), list(1));
-    let progress: Vec<_> = run
-        .ends(0)
-        .json()
-        .into_iter()
-        .filter(|line| line["event"] == "progress")
-        .map(|line| (line["percent"].clone(), line["end"].clone()))
-        .collect();
-    assert_eq!(
-        progress,
-        [(json!(30), json!(false)), (json!(100), json!(true))]
-    );
+        .reply_next(Reply::code(5113, "traffic quota used up"));
+    case.migrate("")
+        .ends(5)
+        .has_message("traffic quota used up")
+        .has_message("No further task was created");
+    assert_eq!(case.counts(), json!({"new": 3}));
+    assert_eq!(case.service.request_count(), 1);
 }

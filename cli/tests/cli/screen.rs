@@ -44,11 +44,6 @@ impl Screen {
             .collect()
     }
 
-    /// The number of lines that have scrolled out at the top.
-    pub(crate) fn scrolled(&self) -> usize {
-        self.top
-    }
-
     fn put(&mut self, character: char) {
         match character {
             '\r' => self.column = 0,

@@ -205,11 +205,11 @@ fn rejects_an_invalid_file() {
         ),
         (
             json!({"access_token": format!("{TOKEN}\n")}).to_string(),
-            "setting `access_token`",
+            "the access token: ",
         ),
         (
             json!({"access_token": ""}).to_string(),
-            "setting `access_token`",
+            "the access token: ",
         ),
     ] {
         let path = tool.write("config.json", 0o600, text);
@@ -296,13 +296,13 @@ fn token_files_are_read_and_validated() {
     let service = service();
     let tool = Tool::at(&service);
     for (text, what) in [
-        (&b""[..], "setting `access_token`"),
-        (b" \n", "setting `access_token`"),
+        (&b""[..], "the access token: "),
+        (b" \n", "the access token: "),
         (b"\xff\xfe", "the token file token is not UTF-8"),
         (&[b'x'; 65 * 1024], "token is longer than 64 KiB"),
         (
             format!("{TOKEN}\n{TOKEN}\n").as_bytes(),
-            "setting `access_token`",
+            "the access token: ",
         ),
     ] {
         tool.write("token", 0o600, text);
@@ -341,7 +341,7 @@ fn rejects_an_invalid_base_url() {
         "\u{1b}[2J",
     ] {
         let run = tool.run_args(&["process", "403316", "--base-url", address]);
-        refused(&run, "setting `base_url`");
+        refused(&run, "--base-url: ");
         assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
     }
 }

@@ -328,22 +328,6 @@ impl Run {
         self
     }
 
-    /// Asserts that standard error has only the summary, with this text, and lines of progress,
-    /// which a run on a slow machine prints.
-    #[track_caller]
-    pub(crate) fn sums_up(&self, text: &str) -> &Self {
-        let mut lines: Vec<_> = self.stderr.lines().collect();
-        let summary = lines.pop().unwrap_or_default();
-        let is_summary = summary.contains(" finished") && summary.ends_with(&format!(": {text}"));
-        let is_progress = |line: &&str| line.contains(" ended (");
-        assert!(
-            is_summary && lines.iter().all(is_progress),
-            "{}",
-            self.stderr
-        );
-        self
-    }
-
     /// Asserts that standard error is empty.
     #[track_caller]
     pub(crate) fn is_quiet(&self) -> &Self {

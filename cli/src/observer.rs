@@ -1,52 +1,94 @@
-//! Observation of requests and responses: for `--verbose`, and for the reason why a run makes no
-//! progress.
+//! Observation of requests: the reason why a run makes no progress, whether a creation was sent, and the lines of
+//! `--verbose`.
 
 use std::io::{self, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pan123_offline::ureq::http::{HeaderMap, Request, Response};
+use pan123_offline::ureq::http::{Method, Request, Response};
 use pan123_offline::ureq::middleware::{Middleware, MiddlewareNext};
 use pan123_offline::ureq::{self, Body, BodyReader, SendBody};
 use pan123_offline::{ClientBuilder, Envelope, ErrorCode};
 use serde::de::IgnoredAny;
 
-use crate::failure::eprint_line;
-use crate::overview::Pause;
+use crate::failure::{eprint_line, without_prefix};
+use crate::stats::Pause;
 
 /// Maximum number of bytes of a body that are kept to find its code.
 const MAX_BODY_LEN: usize = 4096;
 /// Time that the library waits after a 429 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A longer pause counts as none, as in the library: it is no number of seconds.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 86_400);
 /// Minimum time for which requests must fail before the error is shown.
 const MIN_FAILING_TIME: Duration = Duration::from_secs(3);
 
-/// The state of the connection with the service.
-#[derive(Debug)]
+/// Observes the requests of a client, and can stop creations.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observer(Arc<Mutex<Traffic>>);
+
+#[derive(Debug, Default)]
 struct Traffic {
-    limited_until: Option<Instant>,
+    paused_until: Option<Instant>,
     /// The last error, and the time of the first consecutive one.
     failing: Option<(String, Instant)>,
+    /// A creation was sent since [`Observer::expect_creation`].
+    is_creation_sent: bool,
+    /// No creation is sent any more.
+    is_closed: bool,
 }
 
-static TRAFFIC: Mutex<Traffic> = Mutex::new(Traffic {
-    limited_until: None,
-    failing: None,
-});
+impl Observer {
+    fn lock(&self) -> MutexGuard<'_, Traffic> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-fn traffic() -> MutexGuard<'static, Traffic> {
-    TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner)
-}
+    /// Observes the requests of the client that is built.
+    pub(crate) fn observe(&self, builder: ClientBuilder, is_verbose: bool) -> ClientBuilder {
+        let layer = Layer {
+            observer: self.clone(),
+            is_verbose,
+        };
+        builder.configure_agent(move |config| config.middleware(layer))
+    }
 
-/// Returns the reason why the run makes no progress, if there is one.
-pub(crate) fn pause_reason() -> Option<Pause> {
-    traffic().pause_reason(Instant::now())
+    /// Returns the reason why the run makes no progress, if there is one.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.lock().pause(Instant::now())
+    }
+
+    /// Returns the end of the pause that the service has demanded.
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        self.lock().paused_until
+    }
+
+    /// Shows a pause that an earlier run was told.
+    pub(crate) fn pause_until(&self, time: Instant) {
+        self.lock().paused_until = Some(time);
+    }
+
+    /// Forgets earlier creations.
+    pub(crate) fn expect_creation(&self) {
+        self.lock().is_creation_sent = false;
+    }
+
+    /// Stops creations from here on, unless one was sent; then it returns false.
+    pub(crate) fn stop_unless_sent(&self) -> bool {
+        let mut traffic = self.lock();
+        traffic.is_closed |= !traffic.is_creation_sent;
+        traffic.is_closed
+    }
+
+    /// Reports whether a creation was sent, so that a task may exist.
+    pub(crate) fn is_creation_sent(&self) -> bool {
+        self.lock().is_creation_sent
+    }
 }
 
 impl Traffic {
-    fn pause_reason(&self, now: Instant) -> Option<Pause> {
+    fn pause(&self, now: Instant) -> Option<Pause> {
         let remaining = self
-            .limited_until
+            .paused_until
             .map(|time| time.saturating_duration_since(now))
             .filter(|remaining| !remaining.is_zero());
         if let Some(remaining) = remaining {
@@ -61,9 +103,8 @@ impl Traffic {
     }
 
     fn record(&mut self, outcome: &Outcome, now: Instant) {
-        if outcome.is_rate_limited() {
-            let limited_until = now.checked_add(outcome.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
-            self.limited_until = self.limited_until.max(limited_until);
+        if let Some(delay) = outcome.pause() {
+            self.paused_until = self.paused_until.max(now.checked_add(delay));
         }
         self.failing = outcome
             .service_error()
@@ -85,8 +126,13 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn is_rate_limited(&self) -> bool {
-        self.status == Some(429) || self.code == Some(ErrorCode::RATE_LIMITED)
+    /// Returns the time for which the service wants no request.
+    fn pause(&self) -> Option<Duration> {
+        let is_limited = self.status == Some(429) || self.code == Some(ErrorCode::RATE_LIMITED);
+        let default = is_limited.then_some(DEFAULT_RETRY_AFTER);
+        let is_error = is_limited || self.status.is_some_and(|status| status >= 400);
+        let given = self.retry_after.filter(|_| is_error);
+        given.filter(|delay| *delay <= MAX_RETRY_AFTER).or(default)
     }
 
     /// Returns the error, unless it concerns a single task only.
@@ -113,27 +159,31 @@ impl Outcome {
     }
 }
 
-/// Observes the requests of a client.
-pub(crate) fn observe(builder: ClientBuilder, is_verbose: bool) -> ClientBuilder {
-    builder.configure_agent(move |config| config.middleware(Observer { is_verbose }))
-}
-
-struct Observer {
+/// The observer as the client calls it.
+struct Layer {
+    observer: Observer,
     is_verbose: bool,
 }
 
-impl Middleware for Observer {
+impl Middleware for Layer {
     fn handle(
         &self,
         request: Request<SendBody>,
         next: MiddlewareNext,
     ) -> Result<Response<Body>, ureq::Error> {
+        if request.method() == Method::POST && request.uri().path().ends_with("/download") {
+            let mut traffic = self.observer.lock();
+            if traffic.is_closed {
+                return Err(io::Error::other("the command ends").into());
+            }
+            traffic.is_creation_sent = true;
+        }
         let mut record = RequestRecord {
+            observer: self.observer.clone(),
             // The method and the URL only: no header, and so no token.
-            request: match self.is_verbose {
-                true => Some(format!("{} {}", request.method(), request.uri())),
-                false => None,
-            },
+            request: self
+                .is_verbose
+                .then(|| format!("{} {}", request.method(), request.uri())),
             started: Instant::now(),
             outcome: Outcome::default(),
             body: Vec::new(),
@@ -141,38 +191,33 @@ impl Middleware for Observer {
         match next.handle(request) {
             Ok(response) => {
                 record.outcome.status = Some(response.status().as_u16());
-                record.outcome.retry_after = retry_after(response.headers());
+                let retry_after = response.headers().get("Retry-After");
+                record.outcome.retry_after = retry_after
+                    .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+                    .map(Duration::from_secs);
                 let (parts, body) = response.into_parts();
                 let reader = body.into_reader();
                 let body = Body::builder().reader(ObservedBody { reader, record });
                 Ok(Response::from_parts(parts, body))
             }
             Err(error) => {
-                if is_lookup_needed(&error) {
-                    record.request = None;
-                    record.outcome.error = Some("DNS lookup fails".to_owned());
-                } else {
-                    record.outcome.error = Some(error.to_string());
-                }
+                record.outcome.error = Some(text_of(&error));
                 Err(error)
             }
         }
     }
 }
 
-/// Returns whether nothing was sent because the library must look up the host's name first.
-fn is_lookup_needed(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(e)
-        if e.kind() == io::ErrorKind::ConnectionRefused && e.raw_os_error().is_none())
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get("Retry-After")?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
+fn text_of(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no response in time".to_owned(),
+        other => without_prefix(&other.to_string()).to_owned(),
+    }
 }
 
 /// A request and its response so far. Recorded on drop.
 struct RequestRecord {
+    observer: Observer,
     request: Option<String>,
     started: Instant,
     outcome: Outcome,
@@ -185,7 +230,7 @@ impl Drop for RequestRecord {
             self.outcome.code = Some(envelope.code);
             self.outcome.trace_id = envelope.trace_id;
         }
-        traffic().record(&self.outcome, Instant::now());
+        self.observer.lock().record(&self.outcome, Instant::now());
         if let Some(request) = &self.request {
             let time = self.started.elapsed().as_millis();
             eprint_line(&format!("{request}: {}, {time} ms", self.outcome.text()));
@@ -208,7 +253,9 @@ impl Read for ObservedBody {
                 let start = &buffer[..(*read).min(free)];
                 self.record.body.extend_from_slice(start);
             }
-            Err(error) => self.record.outcome.error = Some(error.to_string()),
+            Err(error) => {
+                self.record.outcome.error = Some(without_prefix(&error.to_string()).to_owned());
+            }
         }
         result
     }
@@ -226,58 +273,60 @@ mod tests {
         }
     }
 
-    fn traffic() -> Traffic {
-        Traffic {
-            limited_until: None,
-            failing: None,
-        }
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]
-    fn rate_limit_lasts_until_retry_after() {
-        let (now, mut traffic) = (Instant::now(), traffic());
-        let limited = Outcome {
-            retry_after: Some(Duration::from_secs(600)),
+    fn the_longest_pause_counts_until_its_end() {
+        let (now, mut traffic) = (Instant::now(), Traffic::default());
+        let limited = |seconds| Outcome {
+            retry_after: Some(Duration::from_secs(seconds)),
             ..outcome(200, Some(429))
         };
-        traffic.record(&limited, now);
-        // A shorter `Retry-After` does not replace a longer one.
+        traffic.record(&limited(600), now);
         traffic.record(&outcome(429, None), now);
-        let after = |seconds| traffic.pause_reason(now + Duration::from_secs(seconds));
-        assert_eq!(
-            after(60),
-            Some(Pause::RateLimited(Duration::from_secs(540)))
-        );
+        // An epoch in place of seconds.
+        traffic.record(&limited(1_800_000_000), now);
+        let after = |time| traffic.pause(now + seconds(time));
+        assert_eq!(after(60), Some(Pause::RateLimited(seconds(540))));
         assert_eq!(after(600), None);
     }
 
     #[test]
     fn consecutive_errors_are_shown_after_three_seconds() {
-        let (now, mut traffic) = (Instant::now(), traffic());
-        let at = |seconds| now + Duration::from_secs(seconds);
-        traffic.record(&outcome(502, None), at(0));
-        assert_eq!(traffic.pause_reason(at(2)), None);
-        let error = Some("Connection refused".to_owned());
+        let (now, mut traffic) = (Instant::now(), Traffic::default());
+        traffic.record(&outcome(502, None), now);
+        assert_eq!(traffic.pause(now + seconds(2)), None);
         let refused = Outcome {
-            error,
+            error: Some("Connection refused".to_owned()),
             ..Outcome::default()
         };
-        traffic.record(&refused, at(10));
+        traffic.record(&refused, now + seconds(10));
         let expected = Pause::Failing {
             error: "Connection refused".to_owned(),
-            elapsed: Duration::from_secs(12),
+            elapsed: seconds(12),
         };
-        assert_eq!(traffic.pause_reason(at(12)), Some(expected));
+        assert_eq!(traffic.pause(now + seconds(12)), Some(expected));
         // The error of a single task is a valid response.
-        traffic.record(&outcome(200, Some(1)), at(13));
-        assert_eq!(traffic.pause_reason(at(20)), None);
+        traffic.record(&outcome(200, Some(1)), now + seconds(13));
+        assert_eq!(traffic.pause(now + seconds(20)), None);
+    }
+
+    #[test]
+    fn creations_stop_only_before_one_was_sent() {
+        let observer = Observer::default();
+        observer.lock().is_creation_sent = true;
+        assert!(!observer.stop_unless_sent());
+        observer.expect_creation();
+        assert!(observer.stop_unless_sent());
     }
 
     #[test]
     fn text_has_status_code_and_trace_id() {
         let full = Outcome {
             trace_id: Some("id-1\u{1b}".to_owned()),
-            retry_after: Some(Duration::from_secs(9)),
+            retry_after: Some(seconds(9)),
             ..outcome(200, Some(429))
         };
         let text = r"HTTP 200, code 429, retry after 9 s, trace id id-1\u{1b}";

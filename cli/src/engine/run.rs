@@ -1,0 +1,626 @@
+//! The state of a run: what each event of the migration means for the images, the output and the end.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pan123_offline::{Error, MigrationEvent, NewTask, Progress, Status, Update};
+
+use super::stop::Stop;
+use super::verdict::{NotPolled, after_creation, after_poll};
+use super::{Kind, Plan};
+use crate::args::NewTaskArgs;
+use crate::exit_code::ExitStatus;
+use crate::failure::{Failure, describe, explain};
+use crate::image::{Counts, Image, State};
+use crate::key::ImageUrl;
+use crate::list::printable;
+use crate::names::generated_names;
+use crate::observer::Observer;
+use crate::output::{Event, Output};
+use crate::stats::{Rate, RunStats, duration, time_left};
+use crate::store::{StateError, Store, StoreError};
+
+/// The key of the end of a pause in the state, in seconds since 1970.
+const PAUSED_UNTIL: &str = "paused_until";
+
+/// The image whose task is created.
+struct Current {
+    image: Image,
+    file_name: Option<String>,
+    /// The state says so, and its request is sent by the next step of the migration.
+    is_announced: bool,
+}
+
+pub(super) struct Run {
+    store: Store,
+    output: Output,
+    plan: Plan,
+    observer: Observer,
+    /// The rows of the images to create, and the next of them.
+    todo: Vec<i64>,
+    next: usize,
+    current: Option<Current>,
+    started: Instant,
+    rate: Rate,
+    /// Images that this run has not brought to an end, whatever the reason.
+    failures: usize,
+    /// Tasks that the service knows, and those that it does not know.
+    known: usize,
+    forgotten: usize,
+    stops_creating: bool,
+    timed_out: bool,
+    /// The error that ended everything, or that stopped the creations.
+    stopped_by: Option<Error>,
+    has_ended: bool,
+    /// The worst outcome that no count shows.
+    status: ExitStatus,
+    failure: Option<Failure>,
+    paused_until: Option<Instant>,
+    is_closed: bool,
+}
+
+impl Run {
+    pub(super) fn new(
+        store: Store,
+        output: Output,
+        plan: Plan,
+        observer: Observer,
+    ) -> Result<Self, Failure> {
+        let todo = store
+            .new_images()
+            .map_err(|error| StateError::new(&plan.path, error))?;
+        // Each task is polled once, and nothing is created.
+        let is_once = plan.timeout.is_some_and(|timeout| timeout.is_zero());
+        let mut run = Self {
+            store,
+            output,
+            plan,
+            observer,
+            todo,
+            next: 0,
+            current: None,
+            started: Instant::now(),
+            rate: Rate::default(),
+            failures: 0,
+            known: 0,
+            forgotten: 0,
+            stops_creating: false,
+            timed_out: is_once,
+            stopped_by: None,
+            has_ended: false,
+            status: ExitStatus::Succeeded,
+            failure: None,
+            paused_until: None,
+            is_closed: false,
+        };
+        run.restore_pause()?;
+        Ok(run)
+    }
+
+    fn failed(&self, error: StoreError) -> Failure {
+        StateError::new(&self.plan.path, error).into()
+    }
+
+    /// Reports whether there is no image to create.
+    pub(super) fn is_idle(&self) -> bool {
+        self.todo.is_empty()
+    }
+
+    pub(super) fn open_tasks(&self) -> Result<Vec<u64>, Failure> {
+        self.store.open_tasks().map_err(|error| self.failed(error))
+    }
+
+    /// Takes the next image to create. A failure ends the input.
+    pub(super) fn next_task(&mut self) -> Option<NewTask> {
+        match self.try_next_task() {
+            Ok(task) => task,
+            Err(failure) => {
+                self.failure = Some(failure);
+                None
+            }
+        }
+    }
+
+    fn try_next_task(&mut self) -> Result<Option<NewTask>, Failure> {
+        while let Some(id) = self.todo.get(self.next) {
+            self.next += 1;
+            let mut image = self.store.image(*id).map_err(|e| self.failed(e))?;
+            let Ok(url) = ImageUrl::parse(&image.given) else {
+                continue;
+            };
+            let name = self.name_of(&image, &url).map_err(|e| self.failed(e))?;
+            let file_name = match name {
+                Ok(name) => name,
+                Err(reason) => {
+                    self.change(&mut image, |image| {
+                        image.state = State::Invalid;
+                        image.reason = Some(reason);
+                    })?;
+                    self.show_change(&image, None, None)?;
+                    continue;
+                }
+            };
+            let task = new_task(&url.sent, file_name.as_deref(), &self.plan.new_task);
+            self.current = Some(Current {
+                image,
+                file_name,
+                is_announced: false,
+            });
+            return Ok(Some(task));
+        }
+        Ok(None)
+    }
+
+    /// Returns the name to send: that of the list, or one that no other image has.
+    fn name_of(
+        &self,
+        image: &Image,
+        url: &ImageUrl,
+    ) -> Result<Result<Option<String>, String>, StoreError> {
+        if let Some(name) = &image.name {
+            if self.store.is_name_taken(name, image.id)? {
+                return Ok(Err("its name was sent for another image".to_owned()));
+            }
+            return Ok(Ok(Some(name.clone())));
+        }
+        if self.plan.generates_names {
+            for name in generated_names(&url.sent, &image.key) {
+                if !self.store.is_name_taken(&name, image.id)? {
+                    return Ok(Ok(Some(name)));
+                }
+            }
+        }
+        Ok(Ok(None))
+    }
+
+    fn change(
+        &mut self,
+        image: &mut Image,
+        change: impl FnOnce(&mut Image),
+    ) -> Result<(), Failure> {
+        let changed = self.store.change(image, change);
+        changed.map_err(|error| self.failed(error))
+    }
+
+    /// Records and shows an event.
+    pub(super) fn on_event(&mut self, event: MigrationEvent) -> Result<(), Failure> {
+        match event {
+            MigrationEvent::Creating { .. } => self.announce()?,
+            MigrationEvent::Created { task_id, .. } => self.created(task_id)?,
+            MigrationEvent::Delayed { .. } => self.retract()?,
+            MigrationEvent::NotCreated { error, .. } => self.not_created(&error)?,
+            MigrationEvent::Update { update, .. } => self.update(&update)?,
+            _ => {}
+        }
+        let max_failures = self.plan.new_task.max_failures;
+        if max_failures.is_some_and(|max| self.failures >= max) && !self.stops_creating {
+            self.stops_creating = true;
+            let text = format!("{} failures: no further task is created", self.failures);
+            self.output.show(&Event::Error(&text))?;
+        }
+        self.save_pause()
+    }
+
+    /// Records that the task is created next. The record is on disk when this returns.
+    fn announce(&mut self) -> Result<(), Failure> {
+        let Some(mut current) = self.current.take() else {
+            return Ok(());
+        };
+        let (file_name, directory) = (
+            current.file_name.clone(),
+            self.plan.new_task.directory.clone(),
+        );
+        self.change(&mut current.image, |image| {
+            image.state = State::Creating;
+            image.file_name = file_name;
+            image.directory = directory;
+        })?;
+        self.observer.expect_creation();
+        current.is_announced = true;
+        self.current = Some(current);
+        Ok(())
+    }
+
+    fn created(&mut self, task_id: u64) -> Result<(), Failure> {
+        let Some(Current { mut image, .. }) = self.current.take() else {
+            return Ok(());
+        };
+        let recorded = self.change(&mut image, |image| {
+            image.state = State::Open;
+            image.task_id = Some(task_id);
+            image.percent = None;
+            image.reason = None;
+        });
+        if recorded.is_err() {
+            let url = printable(&image.given);
+            let text = format!("created task {task_id} for {url}, which is not in the state");
+            self.output.show(&Event::Error(&text))?;
+        }
+        recorded?;
+        let shown = self.output.show(&Event::Created(&image));
+        if shown.is_err() && self.plan.kind == Kind::Urls {
+            // The id can be had from nowhere else.
+            let url = printable(&image.given);
+            let text = format!("created task {task_id} for {url}");
+            self.output.show(&Event::Error(&text))?;
+        }
+        Ok(shown?)
+    }
+
+    /// Records that the task was announced, but is not created now.
+    pub(super) fn retract(&mut self) -> Result<(), Failure> {
+        let Some(mut current) = self.current.take() else {
+            return Ok(());
+        };
+        if current.is_announced {
+            current.is_announced = false;
+            self.change(&mut current.image, |image| image.state = State::New)?;
+        }
+        self.current = Some(current);
+        Ok(())
+    }
+
+    fn not_created(&mut self, error: &Error) -> Result<(), Failure> {
+        let Some(Current { mut image, .. }) = self.current.take() else {
+            return Ok(());
+        };
+        let verdict = after_creation(error);
+        if is_timeout_of_run(error, self.plan.timeout) {
+            self.timed_out = true;
+            return self.change(&mut image, |image| image.state = State::New);
+        }
+        self.change(&mut image, |image| {
+            image.state = verdict.state;
+            image.reason = match verdict.state {
+                State::New => None,
+                _ => Some(explain(error)),
+            };
+        })?;
+        if verdict.state != State::New {
+            self.failures += 1;
+            self.show_change(&image, None, None)?;
+        }
+        if verdict.stops_creating {
+            self.stops_creating = true;
+            self.raise(ExitStatus::of(error));
+            self.stopped_by.get_or_insert_with(|| error.clone());
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: &Update) -> Result<(), Failure> {
+        match &update.result {
+            Ok(progress) => {
+                self.known += 1;
+                for image in self.images_of(update.task_id)? {
+                    self.progress(image, *progress)?;
+                }
+                Ok(())
+            }
+            Err(Error::WaitTimeout { cause, .. }) => {
+                self.not_ended(update.task_id, cause.as_deref())
+            }
+            // The error concerns all tasks.
+            Err(_) if self.has_ended => Ok(()),
+            Err(error) => {
+                for image in self.images_of(update.task_id)? {
+                    self.not_polled(image, error)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn images_of(&self, task_id: u64) -> Result<Vec<Image>, Failure> {
+        let images = self.store.images_of(task_id);
+        images.map_err(|error| self.failed(error))
+    }
+
+    fn progress(&mut self, mut image: Image, progress: Progress) -> Result<(), Failure> {
+        self.change(&mut image, |image| {
+            image.percent = Some(progress.percent);
+            image.reason = None;
+            match progress.status {
+                Status::Succeeded => image.state = State::Succeeded,
+                Status::Failed => {
+                    image.state = State::Failed;
+                    let percent = progress.percent;
+                    image.reason = Some(format!("the task failed at {percent} %"));
+                }
+                _ => {}
+            }
+        })?;
+        if image.state == State::Failed {
+            self.failures += 1;
+        }
+        self.show_change(&image, Some(progress), None)
+    }
+
+    /// Handles the end of a timeout of zero: each task was polled once.
+    fn not_ended(&mut self, task_id: u64, cause: Option<&Error>) -> Result<(), Failure> {
+        self.timed_out = true;
+        for image in self.images_of(task_id)? {
+            if let Some(error) = cause {
+                self.raise(ExitStatus::of(error));
+                self.show_change(&image, None, Some(error))?;
+            } else if image.percent.is_none() {
+                self.raise(ExitStatus::RequestFailed);
+                let pause = self.observer.pause();
+                let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
+                let text = format!("{task_id}: not polled: {reason}");
+                self.output.show(&Event::Error(&text))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
+        self.failures += 1;
+        let is_task = self.plan.kind.is_tasks();
+        let is_forgotten = after_poll(error) == NotPolled::Forgotten && !is_task;
+        self.forgotten += usize::from(is_forgotten);
+        self.change(&mut image, |image| {
+            image.reason = Some(explain(error));
+            if is_forgotten {
+                image.state = State::Failed;
+                image.reason = Some(format!(
+                    "the service no longer knows the task: {}",
+                    describe(error)
+                ));
+            } else if is_task {
+                image.state = State::Unknown;
+            }
+        })?;
+        if is_forgotten {
+            return self.show_change(&image, None, None);
+        }
+        self.raise(ExitStatus::of(error));
+        self.show_change(&image, None, Some(error))
+    }
+
+    fn show_change(
+        &mut self,
+        image: &Image,
+        progress: Option<Progress>,
+        error: Option<&Error>,
+    ) -> Result<(), Failure> {
+        let event = Event::Changed {
+            image,
+            progress,
+            error,
+        };
+        Ok(self.output.show(&event)?)
+    }
+
+    fn raise(&mut self, status: ExitStatus) {
+        self.status = self.status.max(status);
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Records the error that has ended everything.
+    pub(super) fn stopped_by(&mut self, error: &Error) {
+        if !matches!(error, Error::WaitTimeout { .. }) {
+            self.has_ended = true;
+            self.raise(ExitStatus::of(error));
+            self.stopped_by.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    pub(super) fn stops_creating(&self) -> bool {
+        self.stops_creating
+    }
+
+    /// Reports whether the next request, or the one under way, creates a task.
+    pub(super) fn is_announced(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.is_announced)
+    }
+
+    pub(super) fn set_timed_out(&mut self) {
+        self.timed_out = true;
+    }
+
+    /// Tells that the command ends after the creation that is under way.
+    pub(super) fn announce_end(&mut self) {
+        let text = "ends after the request that is under way; another signal ends at once";
+        let _ = self.output.show(&Event::Note(text));
+    }
+
+    /// Shows the run as a whole. Returns false once the run is closed.
+    pub(super) fn tick(&mut self) -> bool {
+        if self.is_closed {
+            return false;
+        }
+        let counts = self.store.counts();
+        let elapsed = self.started.elapsed();
+        let rate = self.rate.sample(elapsed, counts.ended());
+        let stats = RunStats {
+            counts,
+            elapsed,
+            rate,
+            time_left: time_left(counts, rate, self.plan.create_gap),
+            pause: self.observer.pause(),
+        };
+        // What fails here fails again at the next event.
+        let _ = self.output.show(&Event::Tick(&stats));
+        let _ = self.save_pause();
+        true
+    }
+
+    fn restore_pause(&mut self) -> Result<(), Failure> {
+        let text = self.store.meta(PAUSED_UNTIL);
+        let text = text.map_err(|error| self.failed(error))?;
+        let seconds = text.and_then(|text| text.parse().ok());
+        let end = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let remaining = end.and_then(|end| end.duration_since(SystemTime::now()).ok());
+        let until = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
+        if let Some(until) = until {
+            self.observer.pause_until(until);
+            self.paused_until = Some(until);
+        }
+        Ok(())
+    }
+
+    /// Records the end of a pause that the service has demanded, for the next run.
+    fn save_pause(&mut self) -> Result<(), Failure> {
+        let until = self.observer.paused_until();
+        if until <= self.paused_until {
+            return Ok(());
+        }
+        self.paused_until = until;
+        let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let end = now.unwrap_or_default() + remaining.unwrap_or_default();
+        let saved = self
+            .store
+            .set_meta(PAUSED_UNTIL, &end.as_secs().to_string());
+        saved.map_err(|error| self.failed(error))
+    }
+
+    /// Ends the run in the middle of a request, and returns the exit code.
+    pub(super) fn end_at_once(&mut self, stop: Stop) -> u8 {
+        let retracted = match self.observer.is_creation_sent() {
+            true => Ok(()),
+            false => self.retract(),
+        };
+        if let Some(Current { image, .. }) = self.current.take_if(|current| current.is_announced) {
+            let url = printable(&image.given);
+            let text = format!("the creation was cut off: a task may exist for {url}");
+            let _ = self.output.show(&Event::Error(&text));
+        }
+        if stop == Stop::Timeout {
+            self.timed_out = true;
+        }
+        let ended = retracted.and(self.close(Some(stop)));
+        if let Err(Some(text)) = ended.map_err(|failure| failure.text()) {
+            let _ = self.output.show(&Event::Error(&text));
+        }
+        match stop {
+            Stop::Timeout => self.exit_status().code(),
+            Stop::Signal(_) => stop.exit_code(),
+        }
+    }
+
+    /// Closes the state, and prints the summary.
+    pub(super) fn close(&mut self, stop: Option<Stop>) -> Result<(), Failure> {
+        if self.is_closed {
+            return Ok(());
+        }
+        self.is_closed = true;
+        let retracted = match self.observer.is_creation_sent() {
+            true => Ok(()),
+            false => self.retract(),
+        };
+        let saved = retracted.and(self.save_pause());
+        self.output.close();
+        let left = self.store.counts_left().unwrap_or_default();
+        let closed = self.store.close().map_err(|error| self.failed(error));
+        self.print_summary(stop, left)?;
+        saved.and(closed)
+    }
+
+    fn print_summary(&mut self, stop: Option<Stop>, left: Counts) -> Result<(), Failure> {
+        if let Some(error) = &self.stopped_by {
+            let text = match self.has_ended {
+                true => explain(error),
+                false => format!("{}\n  No further task was created.", explain(error)),
+            };
+            self.output.show(&Event::Error(&text))?;
+        }
+        if self.forgotten > 0 && self.known == 0 {
+            let text =
+                "the service knows no task of this run: does the token belong to another account?";
+            self.output.show(&Event::Error(text))?;
+        }
+        let counts = self.store.counts();
+        let is_short = self.plan.kind != Kind::List && counts.total() < 2 && stop.is_none();
+        if is_short {
+            return Ok(());
+        }
+        let what = match stop {
+            Some(Stop::Signal(_)) => "interrupted: ",
+            Some(Stop::Timeout) => "timed out: ",
+            None if self.timed_out && self.plan.kind != Kind::TasksOnce => "timed out: ",
+            None => "",
+        };
+        let (total, text) = (counts.total(), self.counts_text(counts));
+        let elapsed = duration(self.started.elapsed());
+        let noun = match (self.plan.kind.is_tasks(), total) {
+            (true, 1) => "task",
+            (true, _) => "tasks",
+            (false, 1) => "image",
+            (false, _) => "images",
+        };
+        let mut summary = format!("{what}{total} {noun} in {elapsed}: {text}");
+        if left.total() > 0 {
+            summary += &format!("; no longer in the list: {}", left.text());
+        }
+        if counts.open > 0 {
+            summary += "; the tasks go on at the service";
+        }
+        self.output.show(&Event::Note(&summary))?;
+        if let Some(report) = &self.plan.report {
+            let ends = [
+                State::Failed,
+                State::Refused,
+                State::Unknown,
+                State::Invalid,
+            ];
+            let options: Vec<String> = ends
+                .iter()
+                .filter(|state| counts.get(**state) > 0)
+                .map(|state| format!(" --{}", state.name()))
+                .collect();
+            if !options.is_empty() {
+                let text = format!("see `{report}{}`", options.concat());
+                self.output.show(&Event::Note(&text))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the counts; where tasks are only created, the open ones as such.
+    fn counts_text(&self, counts: Counts) -> String {
+        match self.plan.follows {
+            true => counts.text(),
+            false => counts.text().replace(" open", " created"),
+        }
+    }
+
+    pub(super) fn exit_status(&self) -> ExitStatus {
+        let counts = self.store.counts();
+        let is_unfinished = counts.new > 0 || counts.open > 0;
+        let is_late = self.timed_out && is_unfinished && self.plan.kind != Kind::TasksOnce;
+        let timed_out = match is_late {
+            true => ExitStatus::TimedOut,
+            false => ExitStatus::Succeeded,
+        };
+        self.status
+            .max(ExitStatus::of_counts(counts))
+            .max(timed_out)
+    }
+}
+
+/// Returns the task to create.
+pub(super) fn new_task(url: &str, file_name: Option<&str>, args: &NewTaskArgs) -> NewTask {
+    let mut task = NewTask::new(url);
+    if let Some(name) = file_name {
+        task = task.file_name(name);
+    }
+    if let Some(directory) = &args.directory {
+        task = task.directory(directory);
+    }
+    if let Some(url) = &args.callback_url {
+        task = task.callback_url(url);
+    }
+    task
+}
+
+/// Reports whether a creation was not made because the timeout of the run is zero.
+fn is_timeout_of_run(error: &Error, timeout: Option<Duration>) -> bool {
+    timeout.is_some_and(|timeout| timeout.is_zero())
+        && error.is_timeout()
+        && !error.may_have_taken_effect()
+}

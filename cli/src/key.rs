@@ -1,0 +1,240 @@
+//! The key by which image URLs are compared, the spelling that is sent, and the endings of images.
+
+use url::Url;
+
+/// The endings of image files that the service takes.
+pub(crate) const IMAGE_ENDINGS: [&str; 9] = [
+    "png", "gif", "jpeg", "jpg", "tif", "tiff", "webp", "svg", "bmp",
+];
+
+/// An http or https URL of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageUrl {
+    /// Equal for all spellings of one address.
+    pub(crate) key: String,
+    /// The URL Standard's serialization of the given spelling, without fragment.
+    pub(crate) sent: String,
+}
+
+impl ImageUrl {
+    /// Parses a URL in any spelling. The error is the end of a sentence.
+    pub(crate) fn parse(given: &str) -> Result<Self, String> {
+        Ok(Self::of(parse(given)?))
+    }
+
+    /// Returns key and spelling of a parsed URL.
+    pub(crate) fn of(mut url: Url) -> Self {
+        url.set_fragment(None);
+        let sent = String::from(url);
+        // No part before the path and no path holds a `?`.
+        let (address, query) = sent.split_at(sent.find('?').unwrap_or(sent.len()));
+        let path_start = address.find("://").map_or(0, |at| at + 3);
+        let path_start = path_start + address[path_start..].find('/').unwrap_or(0);
+        let (host, path) = address.split_at(path_start);
+        let key = format!("{host}{}{query}", normalize(path));
+        Self { key, sent }
+    }
+}
+
+/// Parses an absolute http or https URL. The error is the end of a sentence.
+pub(crate) fn parse(given: &str) -> Result<Url, String> {
+    match Url::parse(given) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(url) => Err(format!(
+            "the scheme `{}` is neither http nor https",
+            url.scheme()
+        )),
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            Err("it does not begin with http:// or https://".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Returns a path whose hex digits are in upper case, and whose unreserved characters are decoded.
+fn normalize(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut normal = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            // `from_str_radix` takes a sign.
+            Some(byte) if !part.starts_with('+') => {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                        normal.push(byte.into());
+                    }
+                    _ => normal += &format!("%{byte:02X}"),
+                }
+                normal += &part[2..];
+            }
+            _ => {
+                normal.push('%');
+                normal += part;
+            }
+        }
+    }
+    normal
+}
+
+/// Returns the image ending of the path, in lower case.
+pub(crate) fn path_ending(url: &Url) -> Option<&'static str> {
+    ending_of_path(url.path())
+}
+
+/// Returns the image ending of a path, in lower case: the part after its last `.`.
+pub(crate) fn ending_of_path(path: &str) -> Option<&'static str> {
+    let (_, ending) = path.rsplit_once('.')?;
+    known(ending)
+}
+
+/// Returns the image ending, in lower case, from the path or from a query such as `wx_fmt=png` or `format=webp`.
+pub(crate) fn ending(url: &Url) -> Option<&'static str> {
+    path_ending(url).or_else(|| {
+        url.query_pairs()
+            .filter(|(name, _)| name.ends_with("fmt") || name.ends_with("format"))
+            .find_map(|(_, value)| known(&value))
+    })
+}
+
+fn known(ending: &str) -> Option<&'static str> {
+    IMAGE_ENDINGS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_address_have_one_key() {
+        // The key, and spellings with what is sent for them.
+        for (key, spellings) in [
+            (
+                "https://e.org/a.png",
+                [
+                    ("https://e.org/a.png", "https://e.org/a.png"),
+                    ("HTTPS://E.org:443/a.png#top", "https://e.org/a.png"),
+                    ("https://e.org/x/../%61%2Epng", "https://e.org/%61%2Epng"),
+                ],
+            ),
+            (
+                "https://e.org/%E5%9B%BE/j.png",
+                [
+                    ("https://e.org/图/j.png", "https://e.org/%E5%9B%BE/j.png"),
+                    (
+                        "https://e.org/%e5%9b%be/j.png",
+                        "https://e.org/%e5%9b%be/j.png",
+                    ),
+                    (
+                        "https://e.org/%E5%9b%BE/%6a.png",
+                        "https://e.org/%E5%9b%BE/%6a.png",
+                    ),
+                ],
+            ),
+            (
+                "http://e.org:8080/my%20cat~1.png?X=%2f%61&y=1",
+                [
+                    (
+                        "http://e.org:8080/my cat~1.png?X=%2f%61&y=1",
+                        "http://e.org:8080/my%20cat~1.png?X=%2f%61&y=1",
+                    ),
+                    (
+                        "http://e.org:8080/my%20cat%7e1.png?X=%2f%61&y=1",
+                        "http://e.org:8080/my%20cat%7e1.png?X=%2f%61&y=1",
+                    ),
+                    (
+                        " http://e.org:8080/my%20cat%7E1.png?X=%2f%61&y=1\n",
+                        "http://e.org:8080/my%20cat%7E1.png?X=%2f%61&y=1",
+                    ),
+                ],
+            ),
+        ] {
+            for (given, sent) in spellings {
+                let url = ImageUrl::parse(given).unwrap();
+                assert_eq!((&*url.key, &*url.sent), (key, sent), "{given}");
+                for again in [key, sent] {
+                    assert_eq!(ImageUrl::parse(again).unwrap().key, key, "{again}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn different_addresses_have_different_keys() {
+        let given = [
+            "https://e.org/a.png",
+            "http://e.org/a.png",
+            "https://e.org:444/a.png",
+            "https://e.org/A.png",
+            "https://e.org/a.png/",
+            "https://e.org/a.png?",
+            "https://e.org/a.png?x=%2F",
+            "https://e.org/a.png?x=%2f",
+            "https://e.org/a.png?x=/",
+            "https://e.org/b/a.png",
+            "https://e.org/b%2Fa.png",
+            "https://e.org/%.png",
+            "https://e.org/%+1.png",
+            "https://e.org/%zz.png",
+            "https://e.org/%25.png",
+            "https://e.org/?/%41",
+        ];
+        let keys: std::collections::HashSet<_> = given
+            .iter()
+            .map(|given| ImageUrl::parse(given).unwrap().key)
+            .collect();
+        assert_eq!(keys.len(), given.len(), "{keys:?}");
+        assert!(keys.contains("https://e.org/?/%41"), "{keys:?}");
+    }
+
+    #[test]
+    fn rejects_what_is_no_http_url() {
+        for (given, reason) in [
+            ("", "does not begin with http"),
+            ("a.png", "does not begin with http"),
+            ("//e.org/a.png", "does not begin with http"),
+            ("data:image/png;base64,AA==", "the scheme `data`"),
+            ("ftp://e.org/a.png", "the scheme `ftp`"),
+            ("https://", "empty host"),
+            ("https://e.org:99999/a.png", "invalid port"),
+        ] {
+            let error = ImageUrl::parse(given).unwrap_err();
+            assert!(error.contains(reason), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn finds_the_ending_in_path_or_query() {
+        // The ending of the path, and the one of path or query.
+        for (given, path, both) in [
+            ("https://e.org/a.PNG", Some("png"), Some("png")),
+            (
+                "https://e.org/a.Jpeg?format=webp",
+                Some("jpeg"),
+                Some("jpeg"),
+            ),
+            ("https://e.org/640?wx_fmt=png", None, Some("png")),
+            (
+                "https://e.org/640?x=1&format=WEBP&name=large",
+                None,
+                Some("webp"),
+            ),
+            ("https://e.org/640?format=json", None, None),
+            ("https://e.org/640?x=png", None, None),
+            ("https://e.org/?u=a.png", None, None),
+            ("https://e.org/a.png.image", None, None),
+            ("https://e.org/png", None, None),
+            ("http://image.jpg", None, None),
+        ] {
+            let url = parse(given).unwrap();
+            assert_eq!((path_ending(&url), ending(&url)), (path, both), "{given}");
+        }
+        for ending in IMAGE_ENDINGS {
+            assert_eq!(ending_of_path(&format!("/a.{ending}")), Some(ending));
+        }
+    }
+}
