@@ -1,20 +1,11 @@
 //! An image or a folder of the image host.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
 use crate::json;
 
 /// The smallest `status` of an image that the service's moderation has rejected.
 const MIN_REJECTED_STATUS: i64 = 101;
-
-const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
-
-/// Maximum length of a file id in bytes: percent-encoded, it must fit into ureq's output buffer. Ids of the service have
-/// some 50.
-const MAX_FILE_ID_LEN: usize = 256;
 
 /// An image of the image host, or a folder: see [`Client::image`](crate::Client::image) and
 /// [`Client::images`](crate::Client::images).
@@ -107,22 +98,4 @@ impl From<RawImage> for Image {
             status: raw.status,
         }
     }
-}
-
-/// Returns path and query of the request for one image.
-pub(crate) fn detail_path(file_id: &str) -> Result<String> {
-    if file_id.is_empty() || file_id.len() > MAX_FILE_ID_LEN {
-        let reason = format!("it must have 1 to {MAX_FILE_ID_LEN} bytes");
-        return Err(Error::config("file_id", reason));
-    }
-    let mut path = format!("{DETAIL_PATH}?fileID=");
-    for byte in file_id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a `String` cannot fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    Ok(path)
 }

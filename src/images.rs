@@ -8,19 +8,12 @@ use std::sync::Arc;
 use std::vec;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
 
-use crate::endpoints::Endpoints;
+use crate::endpoint;
 use crate::error::{DecodeError, Error, Result};
 use crate::image::{Image, RawImage};
 use crate::json::{self, JsonObject};
-use crate::retry::Idempotency;
-use crate::transport::Request;
-
-const LIST_PATH: &str = "/api/v1/oss/file/list";
-
-/// Number of images in a page: the most that the service sends.
-const PAGE_LEN: u8 = 100;
+use crate::session::Session;
 
 /// The `lastFileId` of the last page.
 const LAST_PAGE: &str = "-1";
@@ -32,7 +25,7 @@ const LAST_PAGE: &str = "-1";
 /// whole folder.
 #[must_use = "nothing is sent before the first step of the iterator"]
 pub struct Images {
-    endpoints: Arc<Endpoints>,
+    session: Arc<Session>,
     directory_id: String,
     page: vec::IntoIter<Image>,
     /// The `lastFileId` that requests the next page: empty for the first page, `None` if there is no further one.
@@ -42,9 +35,9 @@ pub struct Images {
 }
 
 impl Images {
-    pub(crate) fn new(endpoints: Arc<Endpoints>, directory_id: &str) -> Self {
+    pub(crate) fn new(session: Arc<Session>, directory_id: &str) -> Self {
         Self {
-            endpoints,
+            session,
             directory_id: directory_id.to_owned(),
             page: Vec::new().into_iter(),
             next: Some(String::new()),
@@ -53,16 +46,9 @@ impl Images {
     }
 
     fn request_page(&self, last_file_id: &str) -> Result<Page> {
-        let session = &self.endpoints.session;
-        let mut body = json!({"parentFileId": self.directory_id, "limit": PAGE_LEN, "type": 1});
-        if !last_file_id.is_empty() {
-            body["lastFileId"] = last_file_id.into();
-        }
-        let body = body.to_string();
-        let endpoint = session.transport.endpoint(LIST_PATH)?;
-        session.wait_for_slot();
-        let request = Request::post_for_page(&endpoint, body.as_bytes());
-        let JsonObject(page) = session.call(request, Idempotency::Idempotent)?;
+        self.session.wait_for_slot();
+        let call = endpoint::page(&self.directory_id, last_file_id);
+        let JsonObject(page) = self.session.call(&call)?;
         Ok(page)
     }
 

@@ -525,7 +525,7 @@ fn retries_what_has_not_taken_effect() {
             let sent = (creations(&service), service.connection_count());
             assert_eq!(sent, (1 + retries, 1 + retries), "{name}");
 
-            // One 429 less: the last retry creates one task.
+            // One error less: the last retry creates one task.
             for _ in 0..retries {
                 service.reply_next(reply.clone());
             }
