@@ -76,7 +76,9 @@ fn status_and_code_decide_whether_an_error_is_transient_and_may_have_taken_effec
             (transient, effect),
             "{error:?}"
         );
-        assert!(!error.mark_not_sent().may_have_taken_effect());
+        for not_sent in [error.clone().mark_not_sent(), error.of_token_request()] {
+            assert!(!not_sent.may_have_taken_effect(), "{not_sent:?}");
+        }
     }
 }
 
