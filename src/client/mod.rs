@@ -9,21 +9,26 @@ use std::sync::Arc;
 pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
 use crate::credentials::AccessToken;
-use crate::endpoints::Endpoints;
+use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::json::JsonObject;
 use crate::migrate::Migration;
-use crate::new_task::NewTask;
+use crate::new_task::{CreatedTask, NewTask};
+use crate::session::Session;
 use crate::task::Progress;
 use crate::watch::{Wait, Watch};
 
 /// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
 /// A creation and a token request have a connection of their own.
 ///
-/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a 429, so one client
+/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a `Retry-After`, so one client
 /// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
-/// of its own.
+/// of its own. A thread needs a stack of at least 96 KiB, with TLS 192 KiB, in a debug build.
+///
+/// After `fork()`, parent and child must not use the same client: they would read each other's responses from the shared
+/// connections. Make a client of its own in the child, after the fork.
 ///
 /// ```no_run
 /// let client = pan123_offline::Client::new("eyJhbGciOi…")?;
@@ -32,7 +37,7 @@ use crate::watch::{Wait, Watch};
 /// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Endpoints>);
+pub struct Client(Arc<Session>);
 
 impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
@@ -62,8 +67,8 @@ impl Client {
     /// Returns the progress of a task: `GET /api/v1/oss/offline/download/process`.
     ///
     /// Transient errors are retried up to [`retries`](ClientBuilder::retries) times within
-    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After a 429 with `Retry-After`,
-    /// a call waits until that time, or returns the 429 at once if the time is beyond its timeout.
+    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After an error response with
+    /// `Retry-After`, calls wait until that time, or return that error at once if the time is beyond their timeout.
     ///
     /// # Errors
     /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
@@ -72,7 +77,7 @@ impl Client {
     /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
     ///   response is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.get_process(task_id)
+        self.0.call(&endpoint::get_process(task_id))
     }
 
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
@@ -99,7 +104,9 @@ impl Client {
     /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        self.0.create_task(task)
+        let call = endpoint::create_task(task)?;
+        let JsonObject(CreatedTask { task_id }) = self.0.call(&call)?;
+        Ok(task_id)
     }
 
     /// Returns a wait for the end of one task. Nothing is sent before [`Wait::run`] or the first step of its iterator.
@@ -173,7 +180,7 @@ impl Client {
     /// # Errors
     /// Those of [`get_process`](Self::get_process), for the token request.
     pub fn access_token(&self) -> Result<AccessToken> {
-        self.0.session.access_token()
+        self.0.access_token()
     }
 
     /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
@@ -187,14 +194,14 @@ impl Client {
     /// * [`Error::Config`]: the client has an access token and no credentials.
     /// * Those of [`get_process`](Self::get_process), for the token request.
     pub fn request_access_token(&self) -> Result<AccessToken> {
-        self.0.session.request_access_token()
+        self.0.request_access_token()
     }
 
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]
     pub fn token_cache_error(&self) -> Option<TokenCacheError> {
-        self.0.session.auth.cache_error()
+        self.0.auth.cache_error()
     }
 }
 
