@@ -7,7 +7,7 @@ use crate::error::{ApiError, DecodeError, Error, HttpError, Result, shorten};
 use crate::error_code::ErrorCode;
 use crate::json::{self, Number};
 
-/// Maximum length of a body that is decoded. Not more than one byte more is read.
+/// Maximum length of a body, except that of a page of a list. Not more than one byte more is read.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
 
 /// The object that wraps every response of the service.
@@ -90,16 +90,16 @@ impl<T> Envelope<T> {
     }
 }
 
-/// Decodes an HTTP response: its status and its body both count.
-pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T> {
+/// Decodes an HTTP response: its status and its body both count. A success with a longer body than `max_len` is an error.
+pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usize) -> Result<T> {
     if !(200..=299).contains(&status) {
         return Err(match Envelope::<de::IgnoredAny>::from_slice(body) {
             Ok(envelope) => envelope.into_error(Some(status)),
             Err(_) => Error::Http(HttpError::new(status, body)),
         });
     }
-    if body.len() > MAX_BODY_LEN {
-        let reason = format!("its body is longer than {} KiB", MAX_BODY_LEN / 1024);
+    if body.len() > max_len {
+        let reason = format!("its body is longer than {} KiB", max_len / 1024);
         return Err(Error::Decode(DecodeError::new(reason, body, None)));
     }
     let envelope = Envelope::from_slice(body)?;
