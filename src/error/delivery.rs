@@ -52,7 +52,11 @@ impl Error {
 
     /// Marks the error as one of a request that was not sent.
     pub(crate) fn mark_not_sent(self) -> Self {
-        self.with_delivery(Delivery::NotSent)
+        if self.delivery().may_be_sent() {
+            self.with_delivery(Delivery::NotSent)
+        } else {
+            self
+        }
     }
 
     /// Marks the error of a token request, before which the actual request is not sent.
