@@ -250,7 +250,7 @@ fn each_creation_opens_a_connection() {
 #[test]
 fn unannounced_closes_lose_no_creation() {
     let service = service();
-    let next = AtomicU64::new(0);
+    let next = AtomicU64::new(1);
     service.reply_with(move |request| {
         let reply = match request.path.as_str() {
             CREATE => created(next.fetch_add(1, Ordering::SeqCst)),
@@ -259,7 +259,7 @@ fn unannounced_closes_lose_no_creation() {
         Some(reply.close_after())
     });
     let client = client(&service);
-    for call in 0..300 {
+    for call in 1..=300 {
         // Leaves a connection in the pool, too.
         if call % 3 == 0 {
             client.get_process(TASK).unwrap();
