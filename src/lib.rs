@@ -80,6 +80,8 @@ mod endpoint;
 mod envelope;
 mod error;
 mod error_code;
+mod image;
+mod images;
 mod json;
 mod migrate;
 mod new_task;
@@ -104,6 +106,8 @@ pub use error::{
     TransportErrorKind,
 };
 pub use error_code::ErrorCode;
+pub use image::Image;
+pub use images::Images;
 pub use migrate::{Migration, MigrationEvent};
 pub use new_task::NewTask;
 pub use task::{Progress, Status};

@@ -88,6 +88,7 @@ impl Session {
     ) -> std::result::Result<T, AttemptError> {
         let endpoint = self.transport.endpoint(&call.path)?;
         let request = match &call.body {
+            Some(body) if call.is_page => Request::post_for_page(&endpoint, body),
             Some(body) => Request::post(&endpoint, body),
             None => Request::get(&endpoint),
         };
@@ -169,6 +170,19 @@ impl Session {
             }
             retries += 1;
             last_error = Some(error);
+        }
+    }
+
+    /// Waits for the slot of a request that keeps the pace. A pause is left to the call.
+    pub(crate) fn wait_for_slot(&self) {
+        let mut slot = self.throttle.reserve(Instant::now());
+        loop {
+            let now = Instant::now();
+            slot = self.throttle.keep(slot, now);
+            if slot.time <= now || self.throttle.pause(now).is_some() {
+                return;
+            }
+            thread::sleep(slot.time - now);
         }
     }
 

@@ -195,7 +195,7 @@ fn returns_any_task_id() {
     let client = client(&service);
     let beyond_u32 = u64::from(u32::MAX) + 1;
     let beyond_f64 = (1 << 53) + 1;
-    for task_id in [0, 1, 403_316, beyond_u32, beyond_f64, u64::MAX] {
+    for task_id in [1, 403_316, beyond_u32, beyond_f64, u64::MAX] {
         service.reply_next(created(task_id));
         assert_eq!(client.create_task(&task()).unwrap(), task_id);
     }

@@ -305,6 +305,15 @@ fn wrong_credentials_are_not_sent_repeatedly() {
 }
 
 #[test]
+fn a_refused_login_keeps_the_words_of_the_service() {
+    let service = service();
+    service.reply_next(Reply::code(401, "invalid_client_credentials"));
+    let error = client(&service, credentials()).access_token().unwrap_err();
+    let text = "received: invalid_client_credentials";
+    assert!(error.to_string().contains(text), "{error}");
+}
+
+#[test]
 fn retries_transient_errors_of_a_token_request() {
     let service = service();
     service.reply_next(Reply::new(503).header("Retry-After", "0"));

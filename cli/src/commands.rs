@@ -3,11 +3,13 @@
 mod completions;
 mod create;
 mod demo;
+mod extract;
 mod login;
 mod man;
 mod migrate;
 mod process;
 mod report;
+mod rewrite;
 mod status;
 mod wait;
 
@@ -21,7 +23,7 @@ use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, with_causes};
 use crate::observer::Observer;
 use crate::settings::{ResolvedSettings, cache_warning};
-use crate::store::{StateError, Store, state_path};
+use crate::store::{Store, state_path};
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
 const DEFAULT_POLL_RATE: f64 = 5.0;
@@ -30,6 +32,8 @@ const DEFAULT_CREATE_RATE: f64 = 1.0;
 pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
         Command::Migrate(args) => migrate::migrate(&common, &args),
+        Command::Extract(args) => extract::extract(&args, &common),
+        Command::Rewrite(args) => rewrite::rewrite(&args, &common),
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
         Command::Create(args) => create::create(&common, &args),
@@ -75,13 +79,17 @@ fn gap(rate: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
+/// Returns a number and a noun, such as `1 file` or `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 /// Opens the state of a list that need not exist any more.
-fn open_state(
-    args: &StateArgs,
-) -> Result<(Store, impl Fn(crate::store::StoreError) -> Failure), Failure> {
-    let path = state_path(&args.list, args.state.as_deref());
-    let store = Store::open(&path)?;
-    Ok((store, move |error| StateError::new(&path, error).into()))
+fn open_state(args: &StateArgs) -> Result<Store, Failure> {
+    Ok(Store::open(&state_path(&args.list, args.state.as_deref()))?)
 }
 
 /// Returns the text about the folder of new tasks, if the user chose one.

@@ -9,18 +9,24 @@
 #[cfg(unix)]
 #[path = "cli/completions.rs"]
 mod completions;
+#[path = "cli/extract.rs"]
+mod extract;
 #[cfg(target_os = "linux")]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
 #[cfg(target_os = "linux")]
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/login.rs"]
+mod login;
 #[path = "cli/migrate.rs"]
 mod migrate;
 #[path = "cli/platform.rs"]
 mod platform;
 #[path = "cli/report.rs"]
 mod report;
+#[path = "cli/rewrite.rs"]
+mod rewrite;
 #[cfg(target_os = "linux")]
 #[path = "cli/screen.rs"]
 mod screen;

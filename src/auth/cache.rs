@@ -86,9 +86,12 @@ impl TokenCache {
             return Err(self.error(message, None));
         }
         let mut text = Vec::new();
-        file.take(MAX_FILE_LEN)
+        file.take(MAX_FILE_LEN + 1)
             .read_to_end(&mut text)
             .map_err(failed)?;
+        if text.len() as u64 > MAX_FILE_LEN {
+            return Ok(None);
+        }
         let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
             return Ok(None);
         };
@@ -132,6 +135,10 @@ impl TokenCache {
     pub(super) fn lock(&self, deadline: Instant) -> Result<File, TokenCacheError> {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.sibling(".lock");
+        if path.is_symlink() {
+            let reason = "its lock file is a link";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+        }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
             .map_err(failed)?;
         let remaining = |deadline: Instant| deadline.saturating_duration_since(Instant::now());

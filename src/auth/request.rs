@@ -68,6 +68,6 @@ fn send(
 
 /// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
 pub(crate) fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
-    envelope::decode(response.status, &response.body)
+    envelope::decode(response.status, &response.body, response.max_len)
         .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
 }

@@ -13,6 +13,8 @@ use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::image::{Image, RawImage};
+use crate::images::Images;
 use crate::json::JsonObject;
 use crate::migrate::Migration;
 use crate::new_task::{CreatedTask, NewTask};
@@ -171,6 +173,62 @@ impl Client {
         tasks: I,
     ) -> Migration<I::IntoIter> {
         Migration::new(Arc::clone(&self.0), tasks.into_iter())
+    }
+
+    /// Returns an image or a folder by its file id: `GET /api/v1/oss/file/detail`. Retried like
+    /// [`get_process`](Self::get_process).
+    ///
+    /// A [`Callback`](crate::Callback) has the id of the file that a task has made. Without one,
+    /// [`images`](Self::images) of the target folder finds it by its name.
+    ///
+    /// ```
+    /// use pan123_offline::Callback;
+    /// # use pan123_offline::{Client, NewTask, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// # let task_id = client.create_task(&NewTask::new("https://example.org/cat.png"))?;
+    /// # client.wait(task_id).run()?;
+    /// # let body = service.callback(task_id).ok_or("no callback")?;
+    ///
+    /// let callback = Callback::from_slice(&body)?; // the body that the service POSTs to the callback URL
+    /// match callback.file_id {
+    ///     Some(file_id) => println!("{} is now {}", callback.url, client.image(&file_id)?.link()),
+    ///     None => println!("{}: {:?}", callback.url, callback.fail_reason),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
+    /// bytes. An unknown id is probably code 5066.
+    pub fn image(&self, file_id: &str) -> Result<Image> {
+        let JsonObject(raw) = self.0.call(&endpoint::image(file_id)?)?;
+        Ok(RawImage::into(raw))
+    }
+
+    /// Returns the images and folders in a folder: `POST /api/v1/oss/file/list`, once for each 100 of them. Folders
+    /// within it are not opened. The empty id is the root.
+    ///
+    /// The service puts images of tasks without a [`directory`](NewTask::directory) into its own folder `来自:离线下载`,
+    /// which is in the root:
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, NewTask, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// # client.wait(client.create_task(&NewTask::new("https://example.org/cat.png"))?).run()?;
+    /// for item in client.images("") {
+    ///     let item = item?;
+    ///     if item.is_directory && item.name == "来自:离线下载" {
+    ///         for image in client.images(&item.file_id) {
+    ///             println!("{}", image?.link());
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn images(&self, directory_id: &str) -> Images {
+        Images::new(Arc::clone(&self.0), directory_id)
     }
 
     /// Returns the current access token: the given one, or the one of the [credentials](crate::Credentials), which is

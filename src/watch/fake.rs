@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::requests::{Clock, Requests};
-use crate::envelope::decode;
+use crate::envelope::{MAX_BODY_LEN, decode};
 use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
 use crate::new_task::NewTask;
 use crate::retry::{AttemptCause, AttemptError};
@@ -196,12 +196,12 @@ pub(crate) fn done() -> Progress {
 }
 
 pub(crate) fn http(status: u16) -> Error {
-    decode::<Progress>(status, b"<html>").unwrap_err()
+    decode::<Progress>(status, b"<html>", MAX_BODY_LEN).unwrap_err()
 }
 
 pub(crate) fn api(code: i64) -> Error {
     let body = format!(r#"{{"code":{code},"message":"m","data":null}}"#);
-    decode::<Progress>(200, body.as_bytes()).unwrap_err()
+    decode::<Progress>(200, body.as_bytes(), MAX_BODY_LEN).unwrap_err()
 }
 
 pub(crate) fn retry_after(error: Error, seconds: u64) -> Error {

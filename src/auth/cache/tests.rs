@@ -81,6 +81,12 @@ fn ignores_damaged_caches_and_those_of_others() {
         let text = String::from_utf8_lossy(text);
         assert!(cache.read().unwrap().is_none(), "{text}");
     }
+    // 64 KiB are taken, and not a byte more.
+    for (length, taken) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let blanks = vec![b' '; length - whole.len()];
+        fs::write(&cache.path, [whole.as_slice(), &blanks].concat()).unwrap();
+        assert_eq!(cache.read().unwrap().is_some(), taken, "{length}");
+    }
     for end in 0..whole.len() {
         fs::write(&cache.path, &whole[..end]).unwrap();
         assert!(cache.read().unwrap().is_none(), "the first {end} bytes");
@@ -206,5 +212,16 @@ mod unix {
         assert!(cache.write(&token(NEW)).is_err());
         assert!(fs::metadata(&cache.path).unwrap().file_type().is_fifo());
         assert_eq!(folder.names(), ["token"], "no temporary file");
+    }
+
+    #[test]
+    fn does_not_follow_a_lock_that_is_a_link() {
+        let folder = Folder::new("lock-link");
+        let cache = folder.cache();
+        let target = folder.0.join("target");
+        symlink(&target, cache.sibling(".lock")).unwrap();
+        let text = format!("{:?}", cache.lock(in_a_minute()).unwrap_err());
+        assert!(text.contains("its lock file is a link"), "{text}");
+        assert!(!target.exists());
     }
 }
