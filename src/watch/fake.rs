@@ -19,6 +19,9 @@ pub(crate) const GAP: Duration = Duration::from_millis(200);
 /// The client's time limit of a request.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Far above every test's number of sleeps.
+const MAX_SLEEPS: u32 = 100_000;
+
 /// A function that is called with the time to which the clock is moved.
 type OnSleep = Box<dyn FnMut(Duration)>;
 
@@ -27,6 +30,7 @@ pub(crate) struct FakeClock {
     pub(crate) start: Instant,
     elapsed: Rc<Cell<Duration>>,
     on_sleep: Rc<RefCell<Option<OnSleep>>>,
+    sleeps: Rc<Cell<u32>>,
 }
 
 impl FakeClock {
@@ -51,6 +55,8 @@ impl Clock for FakeClock {
     }
 
     fn sleep(&self, duration: Duration) {
+        self.sleeps.set(self.sleeps.get() + 1);
+        assert!(self.sleeps.get() < MAX_SLEEPS, "it waits for ever");
         let to = self.elapsed() + duration;
         if let Some(on_sleep) = &mut *self.on_sleep.borrow_mut() {
             on_sleep(to);
@@ -95,6 +101,7 @@ impl FakeService {
             start: Instant::now(),
             elapsed: Rc::default(),
             on_sleep: Rc::default(),
+            sleeps: Rc::default(),
         };
         Self {
             clock,
