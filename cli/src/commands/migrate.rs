@@ -135,8 +135,10 @@ fn recreate(args: &Migrate) -> Recreate {
 
 fn counts_text(counts: Counts, report: &SyncReport) -> String {
     let mut text = format!("{} images: {}", counts.total(), counts.text());
-    if report.duplicates > 0 {
-        text += &format!("; {} duplicate lines", report.duplicates);
+    match report.duplicates {
+        0 => {}
+        1 => text += "; 1 duplicate line",
+        count => text += &format!("; {count} duplicate lines"),
     }
     text
 }

@@ -183,7 +183,7 @@ fn spellings_of_one_url_are_created_once_and_invalid_lines_are_told_at_once() {
         .has_message(
             "line 6 of urls.txt: warning: http://192.168.1.2/c.png: the service cannot reach",
         )
-        .has_message("6 images: 3 new, 3 invalid; 1 duplicate lines")
+        .has_message("6 images: 3 new, 3 invalid; 1 duplicate line")
         .has_message("see `pan123-offline report urls.txt --invalid`");
     assert_eq!(
         bodies(&case.service)[0]["url"],
