@@ -2,6 +2,7 @@
 //!
 //! Each step is in the state before it is shown. A creation is in the state before its request is sent.
 
+mod creation;
 mod end;
 mod run;
 mod stop;
@@ -115,6 +116,9 @@ fn drive(
     if is_idle && open.is_empty() {
         return Ok(());
     }
+    if limits.is_once() && observer.pause().is_some() {
+        return Ok(());
+    }
     wait_for_pause(observer)?;
     // Without a token nothing can be done.
     client.access_token()?;
@@ -205,7 +209,7 @@ impl Iterator for Input {
 
 /// Checks the options of new tasks, so that their errors are not reported for each URL.
 pub(crate) fn check(args: &NewTaskArgs) -> Result<(), Failure> {
-    let task = run::new_task("https://example.org/", None, args);
+    let task = creation::new_task("https://example.org/", None, args);
     task.validate()?;
     if args.max_failures == Some(0) {
         return Err(usage("--max-failures must be at least 1"));
