@@ -1,11 +1,14 @@
 //! The command line: one definition for the parser, the help, the completions and the man pages.
 
+mod texts;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::texts::{Extract, Rewrite};
 use crate::help;
 
 /// The name of the command.
@@ -98,6 +101,13 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Print the URLs of the images in texts and folders, each once
+    ///
+    /// The output is a list for `migrate`. Texts may have any encoding: Markdown, HTML, JSON and
+    /// others. Of a folder, hidden files, symbolic links and what `.gitignore` names are left out.
+    /// Links of the image host itself are left out.
+    #[command(after_long_help = help::examples("extract"))]
+    Extract(Extract),
     /// Migrate a list of images: create their tasks and follow them, through interruptions
     ///
     /// A state file beside the list records each step. Started again, the command goes on where it
@@ -116,6 +126,12 @@ pub(crate) enum Command {
     /// last. It sends no request, and can be used during a migration.
     #[command(after_long_help = help::examples("report"))]
     Report(ReportArgs),
+    /// Replace the old links in texts and folders by the new ones
+    ///
+    /// Every other byte of a file stays as it is, and FILE.bak keeps the original. Each changed file
+    /// is printed with the number of its links. It sends no request.
+    #[command(after_long_help = help::examples("rewrite"))]
+    Rewrite(Rewrite),
     /// Create tasks that fetch images from URLs, and print their ids
     ///
     /// For a list, `migrate` remembers what was created.

@@ -3,11 +3,13 @@
 mod completions;
 mod create;
 mod demo;
+mod extract;
 mod login;
 mod man;
 mod migrate;
 mod process;
 mod report;
+mod rewrite;
 mod status;
 mod wait;
 
@@ -30,6 +32,8 @@ const DEFAULT_CREATE_RATE: f64 = 1.0;
 pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
         Command::Migrate(args) => migrate::migrate(&common, &args),
+        Command::Extract(args) => extract::extract(&args, &common),
+        Command::Rewrite(args) => rewrite::rewrite(&args, &common),
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
         Command::Create(args) => create::create(&common, &args),
@@ -73,6 +77,14 @@ fn warn_of_cache(client: &Client) {
 /// Returns the time between two requests at a rate in requests a second.
 fn gap(rate: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
+}
+
+/// Returns a number and a noun, such as `1 file` or `2 files`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
 }
 
 /// Opens the state of a list that need not exist any more.

@@ -132,6 +132,30 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "follow the open tasks",
             ),
         ],
+        "extract" => &[
+            (
+                "pan123-offline extract posts/ > urls.txt",
+                "make a list of the images in a folder of posts",
+            ),
+            (
+                "pan123-offline extract --state urls.txt.db posts/",
+                "print the images that were added since, where new links have a domain of your own",
+            ),
+        ],
+        "rewrite" => &[
+            (
+                "pan123-offline rewrite --dry-run urls.txt posts/",
+                "show the lines that would change",
+            ),
+            (
+                "pan123-offline rewrite urls.txt posts/",
+                "replace the old links; FILE.bak keeps each original",
+            ),
+            (
+                "pan123-offline rewrite --undo urls.txt posts/",
+                "bring the originals back",
+            ),
+        ],
         "login" => &[(
             "pan123-offline login",
             "keep a token, so that no variable has to be set",

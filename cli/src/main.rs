@@ -10,21 +10,23 @@ mod display;
 mod engine;
 mod exit_code;
 mod failure;
+mod files;
 mod help;
 mod image;
 mod json;
-#[allow(dead_code, reason = "`extract` and `rewrite` use the rest")]
 mod key;
 mod list;
 mod names;
 mod observer;
 mod output;
 mod records;
+mod rewrite;
 mod settings;
 mod signals;
 mod stats;
 mod store;
 mod task_ids;
+mod text;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,8 @@
 #[cfg(unix)]
 #[path = "cli/completions.rs"]
 mod completions;
+#[path = "cli/extract.rs"]
+mod extract;
 #[cfg(target_os = "linux")]
 #[path = "cli/interrupt.rs"]
 mod interrupt;
@@ -23,6 +25,8 @@ mod migrate;
 mod platform;
 #[path = "cli/report.rs"]
 mod report;
+#[path = "cli/rewrite.rs"]
+mod rewrite;
 #[cfg(target_os = "linux")]
 #[path = "cli/screen.rs"]
 mod screen;
