@@ -19,7 +19,7 @@ use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage};
 use crate::observer::Observer;
-use crate::output::Output;
+use crate::output::{Form, Output};
 use crate::stats::round_up;
 use crate::store::Store;
 
@@ -31,7 +31,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 /// What a run does, and within which limits.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+    pub(crate) form: Form,
     pub(crate) new_task: NewTaskArgs,
     pub(crate) limits: Limits,
     /// The command that lists images by state, for the summary.
@@ -51,25 +51,6 @@ impl Limits {
     /// Reports whether each task is polled once, and nothing is created: a timeout of zero.
     fn is_once(&self) -> bool {
         self.timeout.is_some_and(|timeout| timeout.is_zero())
-    }
-}
-
-/// The source of the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A list with its state.
-    List,
-    /// URLs of the command line.
-    Urls,
-    /// Task ids of the command line or of standard input.
-    Tasks,
-    /// The same, of which each is polled once.
-    TasksOnce,
-}
-
-impl Kind {
-    pub(crate) fn is_tasks(self) -> bool {
-        matches!(self, Self::Tasks | Self::TasksOnce)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use pan123_offline::{Error, NewTask};
 
-use super::Kind;
 use super::run::Run;
 use super::verdict::after_creation;
 use crate::args::NewTaskArgs;
@@ -12,7 +11,7 @@ use crate::image::{Image, State};
 use crate::key::ImageUrl;
 use crate::list::printable;
 use crate::names::generated_names;
-use crate::output::Event;
+use crate::output::{Event, Form};
 use crate::store::StoreError;
 
 /// The image whose task is created.
@@ -77,7 +76,7 @@ impl Run {
             }
             return Ok(Ok(Some(name.clone())));
         }
-        if self.plan.kind == Kind::List {
+        if self.plan.form == Form::List {
             for name in generated_names(&url.sent, &image.key) {
                 if !self.store.is_name_taken(&name, image.id)? {
                     return Ok(Ok(Some(name)));
@@ -123,7 +122,7 @@ impl Run {
         }
         recorded?;
         let shown = self.output.show(&Event::Created(&image));
-        if shown.is_err() && self.plan.kind == Kind::Urls {
+        if shown.is_err() && self.plan.form == Form::Urls {
             // The id can be had from nowhere else.
             let url = printable(&image.given);
             let text = format!("created task {task_id} for {url}");

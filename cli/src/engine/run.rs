@@ -169,7 +169,7 @@ impl Run {
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
         self.failures += 1;
-        let is_task = self.plan.kind.is_tasks();
+        let is_task = self.plan.form.is_tasks();
         let is_forgotten = after_poll(error) == NotPolled::Forgotten && !is_task;
         self.forgotten += usize::from(is_forgotten);
         self.store.change(&mut image, |image| {
