@@ -131,3 +131,38 @@ fn read_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
     file.read_to_end(&mut bytes)?;
     Ok((!bytes[start_len..].contains(&0)).then_some(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_and_state_are_left_out_when_files_are_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let names = [
+            "l.txt",
+            "s.db",
+            "s.db-wal",
+            "s.db-shm",
+            "s.db.lock",
+            "a.bak",
+            "b.pan123-tmp",
+            "other",
+        ];
+        for name in names {
+            fs::write(path(name), name).unwrap();
+        }
+        let texts = |paths: &[PathBuf]| -> Vec<_> {
+            let found = read(paths, LeftOut::rewriting(&path("l.txt"), &path("s.db")));
+            let texts = found.map(|found| match found {
+                Found::Text { path, bytes } => (path, bytes),
+                other => panic!("{other:?}"),
+            });
+            texts.collect()
+        };
+        let other = vec![(path("other"), b"other".to_vec())];
+        assert_eq!(texts(&[folder.path().to_owned()]), other);
+        assert_eq!(texts(&names.map(path)), other);
+    }
+}

@@ -10,6 +10,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use crate::files::{BACKUP, TEMPORARY, with_ending};
+use crate::list::printable;
 use crate::text;
 
 /// The new link of each image by its key, or the reason why it has none.
@@ -108,7 +109,7 @@ impl<'a> Rewriting<'a> {
             (line, new_line) = (line + old_count, new_line + new_count);
             for (sign, lines) in ["-", "+"].into_iter().zip(parts) {
                 for text in lines {
-                    let text = printable(&String::from_utf8_lossy(text));
+                    let text = printable_line(text);
                     let _ = writeln!(diff, "{sign}{text}");
                 }
             }
@@ -141,10 +142,10 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// Escapes control characters other than TAB, which could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for char in text.chars() {
+/// Returns a line of a diff with its TABs, and with other control characters escaped.
+fn printable_line(line: &[u8]) -> String {
+    let mut printable = String::with_capacity(line.len());
+    for char in String::from_utf8_lossy(line).chars() {
         match char {
             '\t' => printable.push(char),
             _ if char.is_control() => printable.extend(char.escape_default()),
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_diff_has_each_line_that_changes_once() {
-        let text = b"1\n2 https://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\n<img src='https://e.org/a\n.png'>\nhttps://e.org/a.png";
+        let text = b"1\n2 https://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\nhttps://e.org/a.png <img src='https://e.org/a\n.png'>\nhttps://e.org/a.png";
         let links = new_links();
         let diff = Rewriting::new(Path::new("a\n.md"), text, &links, &mut BTreeMap::new())
             .diff(Path::new("a\n.md"))
@@ -348,9 +349,9 @@ mod tests {
 -2 https://e.org/a.png https://e.org/a.png\u{1b}[0m\r
 +2 NEW NEW\u{1b}[0m\r
 @@ -4,2 +4,1 @@
--<img src='https://e.org/a
+-https://e.org/a.png <img src='https://e.org/a
 -.png'>
-+<img src='NEW'>
++NEW <img src='NEW'>
 @@ -6,1 +5,1 @@
 -https://e.org/a.png
 +NEW

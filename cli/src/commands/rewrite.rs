@@ -14,7 +14,8 @@ use crate::failure::{Failure, eprint_line};
 use crate::files::{self, BACKUP, Found, LeftOut, with_ending};
 use crate::image::State;
 use crate::json;
-use crate::rewrite::{self, NewLinks, Rewriting, printable};
+use crate::list::printable;
+use crate::rewrite::{self, NewLinks, Rewriting};
 use crate::store::{StateError, Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
