@@ -34,7 +34,7 @@ pub(crate) struct LeftOut {
 }
 
 impl LeftOut {
-    /// Leaves out backups, too, a list, its state and what SQLite and the lock put beside that.
+    /// Leaves out backups, too, a list, its state and what stands beside that.
     pub(crate) fn rewriting(list: &Path, state: &Path) -> Self {
         let beside = ["", "-wal", "-shm", ".lock"].map(|end| with_ending(state, end));
         let paths = beside.iter().map(PathBuf::as_path).chain([list]);
