@@ -195,6 +195,8 @@ const IMAGES: &[(&str, &[&str])] = &[
         &[],
     ),
     ("https:// https://)", &[]),
+    // An address that spans lines.
+    ("<img src='https://e.org/a\n.png'>", &[]),
     // No Markdown image: a blank, and no end.
     ("![a](https://e.org/my cat) ![b](https://e.org/1", &[]),
 ];

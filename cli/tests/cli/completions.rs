@@ -7,7 +7,7 @@ use crate::tool::{Running, Tool};
 /// Command lines, and what the shell must offer for the last word; nothing but these.
 const CASES: [(&str, &[&str]); 6] = [
     ("pan123-offline l", &["login"]),
-    ("pan123-offline re", &["report"]),
+    ("pan123-offline re", &["report", "rewrite"]),
     ("pan123-offline wait --ti", &["--timeout"]),
     ("pan123-offline wait --timeout 1h --js", &["--json"]),
     ("pan123-offline create --f", &["--file-name"]),

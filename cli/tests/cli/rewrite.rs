@@ -142,7 +142,7 @@ fn a_dry_run_prints_a_diff_and_changes_nothing() {
     run.ends(0)
         .has_message("would replace 1 link in 1 file")
         .prints(
-            "--- posts/a.md\n+++ posts/a.md\n@@ -2,1 +2,1 @@\n-\\u{1b}[2J https://e.org/a.png\n\
+            "--- posts/a.md\n+++ posts/a.md\n@@ -2 +2 @@\n-\\u{1b}[2J https://e.org/a.png\n\
          +\\u{1b}[2J https://v.123pan.cn/1/a.png\n",
         );
     tool.has("posts/a.md", "1\n\x1b[2J https://e.org/a.png\n3\n");
