@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{DecodeError, Error, Result};
@@ -74,21 +73,9 @@ impl<'de> Deserialize<'de> for Callback {
     }
 }
 
-/// Returns a string, or the digits of a number as they were sent. `None` for any other value: it must not hide the
-/// status.
+/// Returns a text that is not empty. Any other value counts as absent: it must not hide the status.
 fn text(value: &RawValue) -> Option<String> {
-    match serde_json::from_str(value.get()).ok()? {
-        Value::String(text) if !text.is_empty() => Some(text),
-        // `100.0` is the id 100. A number that does not fit any type keeps its digits.
-        Value::Number(_) => Some(
-            value
-                .get()
-                .strip_suffix(".0")
-                .unwrap_or(value.get())
-                .to_owned(),
-        ),
-        _ => None,
-    }
+    json::as_text(value).filter(|text| !text.is_empty())
 }
 
 /// Result of a task, from the field `status` of a [`Callback`]. The numbers differ from those of

@@ -99,10 +99,10 @@ impl Credentials {
 
     /// Sets a file that keeps the token between runs and shares it between processes. Default: none.
     ///
-    /// On Unix only its owner can read the file (mode 0600); on Windows it has the permissions of its folder. It is
-    /// replaced as a whole. Beside it stand a lock file, of the same name with `.lock`, and, while it is written, a
-    /// temporary file. The folder must exist, and only its owner should be able to write to it. A call
-    /// waits for a locked file for at most half of its time.
+    /// On Unix only its owner can read the file (mode 0600), and a file that others can read or write is not used; on
+    /// Windows it has the permissions of its folder. It is replaced as a whole. Beside it stand a lock file, of the same
+    /// name with `.lock`, and, while it is written, a temporary file. The folder must exist, and only its owner should
+    /// be able to write to it. A call waits for a locked file for at most seven eighths of its time.
     ///
     /// A cache that cannot be used fails no call: see [`Client::token_cache_error`](crate::Client::token_cache_error).
     /// A damaged cache, and one for another client id or base URL, is replaced.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 /// Parses one JSON object, with nothing after it. A byte-order mark before it is skipped.
 pub(crate) fn from_slice<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
@@ -165,10 +167,56 @@ fn parse_integer(text: &str) -> Option<i128> {
 pub(crate) fn integer<'de, D: Deserializer<'de>, T: TryFrom<i128>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let number = Number::deserialize(deserializer)?;
+    whole(Number::deserialize(deserializer)?)
+}
+
+fn whole<T: TryFrom<i128>, E: de::Error>(number: Number) -> Result<T, E> {
     number
         .as_integer()
-        .ok_or_else(|| de::Error::custom("expected a whole number in range"))
+        .ok_or_else(|| E::custom("expected a whole number in range"))
+}
+
+/// Deserializes a whole number in any of its forms; `null` is 0.
+pub(crate) fn integer_or_zero<'de, D: Deserializer<'de>, T: TryFrom<i128> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    match Option::<Number>::deserialize(deserializer)? {
+        Some(number) => whole(number),
+        None => Ok(T::default()),
+    }
+}
+
+/// Returns a string, or the digits of a number as they were sent; `None` for any other value.
+pub(crate) fn as_text(value: &RawValue) -> Option<String> {
+    match serde_json::from_str(value.get()).ok()? {
+        Value::String(text) => Some(text),
+        // `100.0` is the id 100. A number that does not fit any type keeps its digits.
+        Value::Number(_) => {
+            let digits = value.get();
+            Some(digits.strip_suffix(".0").unwrap_or(digits).to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Deserializes a string, or the digits of a number; `null` is empty.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Option::<Box<RawValue>>::deserialize(deserializer)? {
+        Some(value) => {
+            as_text(&value).ok_or_else(|| de::Error::custom("expected a string or a number"))
+        }
+        None => Ok(String::new()),
+    }
+}
+
+/// Deserializes a string, or the digits of a number, that is not empty.
+pub(crate) fn required_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    match text(deserializer)? {
+        text if text.is_empty() => Err(de::Error::custom("expected a text that is not empty")),
+        text => Ok(text),
+    }
 }
 
 #[cfg(test)]

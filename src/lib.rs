@@ -26,8 +26,8 @@
 //! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It is in no `Debug`, error or log; the one exception is ureq's own `log` records at level trace, which contain whole requests. |
 //! | Timeout | 30 s for a call, including DNS lookup, connecting and retries: [`ClientBuilder::timeout`]. |
 //! | Retries | Two by default, for transient errors only, such as 429, 5xx, a timeout, a failed connection: [`Error::is_transient`]. After a 401, a client with [`Credentials`] sends the request again with another token. |
-//! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. All polls of a client are at least 200 ms apart: [`ClientBuilder::min_request_gap`]. |
-//! | 429 | A `Retry-After` pauses the client and its clones. |
+//! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. Polls and creations of a migration are at least 200 ms apart: [`ClientBuilder::min_request_gap`]. |
+//! | Retry-After | An error response with `Retry-After` pauses the client and its clones. |
 //! | DNS | A name is looked up only for a new connection, once a minute at most while connecting succeeds. If a lookup fails, the last known addresses are used. |
 //! | Limits | A response header may have 8 KiB. 64 KiB of a body are read. |
 //! | Redirects | Not followed: the token would be sent elsewhere, or be lost. |
@@ -76,10 +76,12 @@ mod client;
 mod credentials;
 #[cfg(any(docsrs, doctest))]
 pub mod docs;
-mod endpoints;
+mod endpoint;
 mod envelope;
 mod error;
 mod error_code;
+mod image;
+mod images;
 mod json;
 mod migrate;
 mod new_task;
@@ -104,6 +106,8 @@ pub use error::{
     TransportErrorKind,
 };
 pub use error_code::ErrorCode;
+pub use image::Image;
+pub use images::Images;
 pub use migrate::{Migration, MigrationEvent};
 pub use new_task::NewTask;
 pub use task::{Progress, Status};

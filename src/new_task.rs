@@ -30,8 +30,7 @@ pub struct NewTask {
     /// Id of the target folder, which cannot be the root. `None`: the service's own folder for offline downloads.
     pub directory: Option<String>,
     /// `http` or `https` URL, with the same restrictions, to which the service POSTs when the task ends: see
-    /// [`Callback`](crate::Callback).
-    /// `None`: no callback.
+    /// [`Callback`](crate::Callback). `None`: no callback.
     pub callback_url: Option<String>,
 }
 

@@ -16,7 +16,7 @@ const REDACTED: &str = "[redacted]";
 pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
     let redact = |text: &str| {
         let text = replace_prefixes(text, secret);
-        // The text may contain the secret with JSON escapes. Such a text is dropped as a whole.
+        // The text may contain the secret with escapes. Such a text is dropped as a whole.
         if contains_prefix(&unescape(&text), secret) {
             None
         } else {
@@ -27,20 +27,41 @@ pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
     error.map_excerpts(redact).map_trace_id(redact)
 }
 
-/// Removes what may be a new token from the error of a token request: every text with a long word of token characters.
+/// Removes each word that looks like a token from the error of a token request, which may quote a new one.
 pub(crate) fn redact_new_token(error: Error) -> Error {
     error.map_excerpts(|text| {
-        let is_token_character =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=');
-        let text_without_escapes = unescape(text);
-        let has_token = text_without_escapes
-            .split(|c: char| !is_token_character(c))
-            .any(|word| word.len() >= MIN_TOKEN_WORD_LEN);
-        (!has_token).then(|| text.to_owned())
+        let redacted: String = text
+            .split_inclusive(|c| !is_token_character(c))
+            .map(|part| {
+                let word = part.trim_end_matches(|c| !is_token_character(c));
+                if looks_like_token(word) {
+                    format!("{REDACTED}{}", &part[word.len()..])
+                } else {
+                    part.to_owned()
+                }
+            })
+            .collect();
+        // A text with an escaped token is dropped as a whole.
+        let has_escaped_token = unescape(&redacted)
+            .split(|c| !is_token_character(c))
+            .any(looks_like_token);
+        (!has_escaped_token).then(|| shorten(redacted))
     })
 }
 
-/// Replaces each prefix of the secret that has at least the minimum length.
+fn is_token_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=')
+}
+
+/// Returns whether a word is as long as a token, and has digits or mixed case, as a random one and a JWT have.
+fn looks_like_token(word: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    word.len() >= MIN_TOKEN_WORD_LEN
+        && (has(u8::is_ascii_digit) || (has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)))
+}
+
+/// Replaces each prefix of the secret that has at least the minimum length. If the rest of the secret does not follow as
+/// it is, it may follow with escapes, so the rest of the word is removed, too.
 fn replace_prefixes<'a>(text: &'a str, secret: &str) -> Cow<'a, str> {
     let Some(start) = min_prefix(secret).filter(|start| text.contains(start)) else {
         return Cow::Borrowed(text);
@@ -56,6 +77,9 @@ fn replace_prefixes<'a>(text: &'a str, secret: &str) -> Cow<'a, str> {
         redacted.push_str(&rest[..position]);
         redacted.push_str(REDACTED);
         rest = &rest[position + len..];
+        if len < secret.len() {
+            rest = rest.trim_start_matches(|c: char| !c.is_whitespace() || secret.contains(c));
+        }
     }
     redacted.push_str(rest);
     Cow::Owned(redacted)
@@ -70,24 +94,52 @@ fn min_prefix(secret: &str) -> Option<&str> {
     Some(&secret[..last + character.len_utf8()])
 }
 
-/// Undoes the escapes of JSON that a secret may be written with.
+/// Undoes the escapes of JSON, URLs and HTML that a secret may be written with, up to two levels of them.
 fn unescape(text: &str) -> String {
-    let mut parts = text.split("\\u");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let character = part
-            .get(..4)
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-            .and_then(char::from_u32);
-        match character {
-            Some(character) => {
-                plain.push(character);
-                plain.push_str(&part[4..]);
-            }
-            None => plain.push_str(part),
+    let unescape_once = |text: &str| {
+        let mut plain = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let (character, len) = escape(rest).unwrap_or((first, first.len_utf8()));
+            plain.push(character);
+            rest = &rest[len..];
         }
+        plain
+    };
+    unescape_once(&unescape_once(text))
+}
+
+/// Returns the character that the escape at the start of a text stands for, and the length of the escape in bytes.
+fn escape(text: &str) -> Option<(char, usize)> {
+    let hex = |digits: &str| char::from_u32(u32::from_str_radix(digits, 16).ok()?);
+    match text.bytes().next()? {
+        b'\\' => {
+            let unicode = text
+                .strip_prefix("\\u")
+                .and_then(|rest| hex(rest.get(..4)?));
+            let other = || text[1..].chars().next();
+            unicode
+                .map(|character| (character, 6))
+                .or_else(|| other().map(|character| (character, 1 + character.len_utf8())))
+        }
+        b'%' => Some((hex(text.get(1..3)?)?, 3)),
+        b'&' => {
+            let end = text.find(';')?;
+            let character = match &text[1..end] {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                name => match name.strip_prefix("#x").or(name.strip_prefix("#X")) {
+                    Some(digits) => hex(digits)?,
+                    None => char::from_u32(name.strip_prefix('#')?.parse().ok()?)?,
+                },
+            };
+            Some((character, end + 1))
+        }
+        _ => None,
     }
-    plain.replace('\\', "")
 }
 
 #[cfg(test)]
@@ -151,6 +203,39 @@ mod tests {
         );
     }
 
+    /// A gateway's page quotes the request in JSON, in a URL or in HTML, or in one of them within another.
+    #[test]
+    fn leaves_nothing_of_an_escaped_secret() {
+        for secret in ["ab/cd&0123456789", "0123456789/ab&cd"] {
+            for (slash, ampersand) in [
+                ("\\/", "&"),
+                ("\\u002f", "\\u0026"),
+                ("\\u002F", "&"),
+                ("%2F", "%26"),
+                ("%2f", "&"),
+                ("/", "&amp;"),
+                ("&#47;", "&#38;"),
+                ("&#x2F;", "&#x26;"),
+                ("\\\\/", "&"),
+                ("\\\\u002f", "&"),
+                ("%252F", "%2526"),
+                ("/", "&amp;amp;"),
+            ] {
+                let escaped = secret.replace('&', ampersand).replace('/', slash);
+                let text = format!("Bearer {escaped} refused");
+                let redacted = body(|error| redact_secret(error, secret), &text);
+                assert!(
+                    !redacted.contains("ab")
+                        && !redacted.contains("cd")
+                        && !redacted.contains("0123"),
+                    "{text} became {redacted}"
+                );
+            }
+        }
+        let text = "a \\/ %2F &amp; &nothing; %zz \\u00 & % \\";
+        assert_eq!(body(|error| redact_secret(error, SECRET), text), text);
+    }
+
     #[test]
     fn keeps_no_more_than_an_excerpt() {
         let text = "x".repeat(248) + &SECRET[..MIN_SECRET_LEN];
@@ -167,16 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn drops_texts_with_a_long_word() {
+    fn removes_only_what_looks_like_a_token() {
         for (text, expected) in [
             (
                 "client id or secret is wrong",
                 "client id or secret is wrong",
             ),
-            ("use eyJhbGciOiJIUzI1", ""),
+            ("invalid_client_credentials", "invalid_client_credentials"),
+            (
+                "error=unsupported_grant_type, stop",
+                "error=unsupported_grant_type, stop",
+            ),
+            ("use eyJhbGciOiJIUzI1, please", "use [redacted], please"),
+            ("eyJhbGciOi.eyJzdWIiOi.s1gnature", "[redacted]"),
+            ("abcdefghIJKLMNOP is mixed", "[redacted] is mixed"),
             ("fifteen:123456789012345", "fifteen:123456789012345"),
-            ("sixteen:1234567890123456", ""),
+            ("sixteen:1234567890123456", "sixteen:[redacted]"),
             (r"1234567890\u0031234567", ""),
+            ("12345678%3901234567", ""),
         ] {
             assert_eq!(body(redact_new_token, text), expected, "{text}");
         }

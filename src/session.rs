@@ -1,28 +1,24 @@
-//! One logical call: token, attempts, retries.
+//! One request with its token (`attempt`), and one call with its retries (`call`).
 
+use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::auth::{Auth, Token};
+use crate::auth::{Auth, Token, decode_response};
 use crate::credentials::AccessToken;
-use crate::error::Result;
-use crate::retry::{self, AttemptCause, AttemptError, Attempts, Idempotency, Retry};
-use crate::throttle::{RateLimit, Throttle};
+use crate::endpoint::Call;
+use crate::error::{Error, Result};
+use crate::retry::{self, AttemptCause, AttemptError, Idempotency, Retry};
+use crate::throttle::{Pause, Throttle};
 use crate::transport::{Connection, Request, Transport};
 
-/// Options of a single request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct RequestOptions {
-    /// Time limit of the whole request; `None` is the client's `timeout`.
-    pub(crate) timeout: Option<Duration>,
-    /// Whether the request has a connection of its own.
-    pub(crate) new_connection: bool,
-}
+/// Max number of replacement tokens that an attempt tries: one from the cache file, and one that is new.
+const MAX_TOKEN_REPLACEMENTS: u32 = 2;
 
 /// The state that a client shares with its clones.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) transport: Transport,
     pub(crate) auth: Auth,
@@ -30,146 +26,204 @@ pub(crate) struct Session {
     /// Time limit of a call.
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
-    /// Start of the throttle's time.
-    pub(crate) created: Instant,
 }
 
 impl Session {
     /// Makes a call, and retries transient errors within the timeout.
-    pub(crate) fn call<T: DeserializeOwned>(
-        &self,
-        request: Request<'_>,
-        idempotency: Idempotency,
-    ) -> Result<T> {
-        self.call_with_retries(idempotency, |options| self.attempt(request, options))
+    pub(crate) fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
+        self.retry(call.idempotency, |deadline, last_error| {
+            let connection = match last_error {
+                // A closed connection was replaced by a new one already, which has failed as well.
+                Some(error) if error.is_closed() => Connection::Own,
+                _ => connection_of(call),
+            };
+            self.attempt_over(connection, call, deadline)
+        })
     }
 
     /// Returns the current access token, and requests one if there is none.
     pub(crate) fn access_token(&self) -> Result<AccessToken> {
-        self.call_with_retries(Idempotency::Idempotent, |options| {
-            let token = self.ensure_token(self.deadline(options))?;
+        // Also during a pause, for which only requests wait.
+        if let Some(token) = self.auth.current() {
+            return Ok(token.access_token().clone());
+        }
+        self.retry(Idempotency::Idempotent, |deadline, _| {
+            let token = self.token(deadline)?;
             Ok(token.access_token().clone())
         })
     }
 
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
-        self.call_with_retries(Idempotency::Idempotent, |options| {
-            let token = self
-                .auth
-                .request_token(&self.transport, self.deadline(options))
-                .map_err(|error| AttemptError {
-                    error,
-                    cause: AttemptCause::TokenRequest,
-                })?;
+        self.retry(Idempotency::Idempotent, |deadline, _| {
+            let token = self.auth.request_token(&self.transport, deadline)?;
             Ok(token.access_token().clone())
         })
     }
 
     /// Returns the current token, and requests one if there is none.
-    pub(crate) fn ensure_token(
-        &self,
-        deadline: Instant,
-    ) -> std::result::Result<Arc<Token>, AttemptError> {
-        let token = self.auth.token(&self.transport, deadline);
-        token.map_err(|error| AttemptError {
-            error,
-            cause: AttemptCause::TokenRequest,
-        })
+    pub(crate) fn token(&self, deadline: Instant) -> std::result::Result<Arc<Token>, AttemptError> {
+        self.auth
+            .token(&self.transport, deadline)
+            .map_err(of_token_request)
     }
 
-    /// Sends one request with the current token, and decodes its response. A refused token is replaced.
+    /// Makes one attempt: sends a request with the current token, and decodes its response.
+    ///
+    /// If the server has closed the pooled connection, an idempotent request is sent again over a new one. If the token
+    /// is refused, it is replaced, and the request is sent again: at most twice.
     pub(crate) fn attempt<T: DeserializeOwned>(
         &self,
-        request: Request<'_>,
-        options: RequestOptions,
+        call: &Call,
+        deadline: Instant,
     ) -> std::result::Result<T, AttemptError> {
-        let deadline = self.deadline(options);
-        let token = match self.auth.current() {
-            Some(token) => token,
-            None => self.ensure_token(deadline)?,
+        self.attempt_over(connection_of(call), call, deadline)
+    }
+
+    fn attempt_over<T: DeserializeOwned>(
+        &self,
+        mut connection: Connection,
+        call: &Call,
+        deadline: Instant,
+    ) -> std::result::Result<T, AttemptError> {
+        let endpoint = self.transport.endpoint(&call.path)?;
+        let request = match &call.body {
+            Some(body) if call.is_page => Request::post_for_page(&endpoint, body),
+            Some(body) => Request::post(&endpoint, body),
+            None => Request::get(&endpoint),
         };
-        self.throttle.record(self.now());
-        let connection = if options.new_connection {
-            Connection::Own
-        } else {
-            Connection::Pooled
-        };
-        let result =
-            self.auth
-                .send_authenticated(&self.transport, &token, request, deadline, connection);
-        if let Err(AttemptError {
-            error,
-            cause: AttemptCause::Request,
-        }) = &result
-        {
-            self.throttle.observe(error, self.now());
+        let mut token = self.token(deadline)?;
+        let mut replacements = 0;
+        loop {
+            let error = match self.send(request, &token, deadline, connection) {
+                Ok(data) => return Ok(data),
+                Err(error) if call.idempotency == Idempotency::NotIdempotent => {
+                    error.mark_maybe_created()
+                }
+                Err(error) => error,
+            };
+            let is_late = Instant::now() >= deadline;
+            // A response with both 401 and 403 is a ban, after which no token is requested.
+            if error.is_unauthorized() && !error.is_banned() {
+                let replaced = self.auth.replace(&self.transport, &token, &error, deadline);
+                if is_late || replacements == MAX_TOKEN_REPLACEMENTS {
+                    return Err(error.into());
+                }
+                if !call.idempotency.permits_repetition(&error) {
+                    // The next request has the other token, so this error does not end a migration.
+                    return Err(match replaced {
+                        Ok(_) => error.mark_token_replaceable(Duration::ZERO).into(),
+                        Err(_) => error.into(),
+                    });
+                }
+                token = replaced.map_err(of_token_request)?;
+                replacements += 1;
+            } else if error.is_closed() && connection == Connection::Pooled && !is_late {
+                connection = Connection::Own;
+            } else {
+                return Err(error.into());
+            }
+            self.wait_for_pause(deadline)?;
+        }
+    }
+
+    /// Sends one request, and decodes its response. A pause that the response demands is recorded.
+    fn send<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+        token: &Token,
+        deadline: Instant,
+        connection: Connection,
+    ) -> Result<T> {
+        self.throttle.record(Instant::now());
+        let response = self
+            .transport
+            .send(token.template(), request, deadline, connection)?;
+        let result = decode_response(&response, token.access_token().secret());
+        match &result {
+            Ok(_) => token.mark_accepted(),
+            Err(error) => self.throttle.observe(error, Instant::now()),
         }
         result
     }
 
-    /// The time since the client's creation.
-    pub(crate) fn now(&self) -> Duration {
-        self.created.elapsed()
-    }
-
-    fn deadline(&self, options: RequestOptions) -> Instant {
-        Instant::now() + options.timeout.unwrap_or(self.timeout)
-    }
-
-    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up.
-    fn call_with_retries<T>(
+    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up. An attempt gets
+    /// the deadline and the error of the last one.
+    fn retry<T>(
         &self,
         idempotency: Idempotency,
-        attempt: impl Fn(RequestOptions) -> std::result::Result<T, AttemptError>,
+        attempt: impl Fn(Instant, Option<&Error>) -> std::result::Result<T, AttemptError>,
     ) -> Result<T> {
-        let started = Instant::now();
-        let is_repeatable = idempotency == Idempotency::Idempotent;
-        let mut options = RequestOptions {
-            timeout: None,
-            new_connection: !is_repeatable,
-        };
-        let mut attempts = Attempts::default();
+        let deadline = Instant::now() + self.timeout;
+        let mut retries = 0;
+        let mut last_error = None;
         loop {
-            if self.wait_for_rate_limit(started)? {
-                options.timeout = Some(self.timeout.saturating_sub(started.elapsed()));
-            }
-            let failed = match attempt(options) {
-                Ok(response) => return Ok(response),
-                Err(failed) => failed,
+            self.wait_for_pause(deadline)?;
+            let error = match attempt(deadline, last_error.as_ref()) {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed.error,
             };
-            let remaining = self.timeout.saturating_sub(started.elapsed());
-            options.new_connection = !is_repeatable;
-            match retry::decide(&failed, idempotency, attempts, self.max_retries, remaining) {
-                Retry::WithNewToken => attempts.token_replacements += 1,
-                Retry::OverNewConnection => {
-                    attempts.replayed = true;
-                    options.new_connection = true;
-                }
-                Retry::After(delay) => {
-                    attempts.retries += 1;
-                    std::thread::sleep(delay);
-                }
-                Retry::No => return Err(failed.error),
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            match retry::decide(&error, idempotency, retries, self.max_retries, remaining) {
+                Retry::After(delay) => thread::sleep(delay),
+                Retry::No => return Err(error),
             }
-            options.timeout = Some(self.timeout.saturating_sub(started.elapsed()));
+            retries += 1;
+            last_error = Some(error);
         }
     }
 
-    /// Waits while a 429 with `Retry-After` pauses requests, whichever call received it. Returns
-    /// whether it waited, or the 429 if the pause is longer than the remaining time of the call.
-    fn wait_for_rate_limit(&self, started: Instant) -> Result<bool> {
-        let mut has_waited = false;
-        while let Some(RateLimit { error, .. }) = self.throttle.rate_limit(self.now()) {
-            let Some(delay) = error.retry_after() else {
-                break;
-            };
-            if delay >= self.timeout.saturating_sub(started.elapsed()) {
-                return Err(error);
+    /// Waits for the slot of a request that keeps the pace. A pause is left to the call.
+    pub(crate) fn wait_for_slot(&self) {
+        let mut slot = self.throttle.reserve(Instant::now());
+        loop {
+            let now = Instant::now();
+            slot = self.throttle.keep(slot, now);
+            if slot.time <= now || self.throttle.pause(now).is_some() {
+                return;
             }
-            std::thread::sleep(delay);
-            has_waited = true;
+            thread::sleep(slot.time - now);
         }
-        Ok(has_waited)
+    }
+
+    /// Waits while an error with `Retry-After` pauses requests, whichever call received it. Returns that error if the
+    /// pause lasts until the deadline.
+    fn wait_for_pause(&self, deadline: Instant) -> Result<()> {
+        loop {
+            let now = Instant::now();
+            match self.throttle.pause(now) {
+                Some(Pause { end, error }) if error.retry_after().is_some() => {
+                    if end >= deadline {
+                        return Err(error);
+                    }
+                    thread::sleep(end - now);
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+fn connection_of(call: &Call) -> Connection {
+    match call.idempotency {
+        Idempotency::Idempotent => Connection::Pooled,
+        Idempotency::NotIdempotent => Connection::Own,
+    }
+}
+
+fn of_token_request(error: Error) -> AttemptError {
+    AttemptError {
+        error,
+        cause: AttemptCause::TokenRequest,
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("host", &self.transport.base_url().host())
+            .field("timeout", &self.timeout)
+            .field("retries", &self.max_retries)
+            .finish_non_exhaustive()
     }
 }

@@ -1,16 +1,20 @@
 //! The pace of requests, which a client shares with its clones, waits, watches and migrations.
-//!
-//! Times are durations since the client's creation.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
 /// The pause after a 429 without `Retry-After`.
-pub(crate) const DEFAULT_RATE_LIMIT_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps polls and creations apart, and pauses them after a 429.
+/// Maximum delay; a longer one could overflow an `Instant`.
+const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Keeps polls and creations apart, and pauses all requests after an error with `Retry-After`.
+///
+/// A poll or creation that is due reserves the next slot and keeps it: a direct call, which does not wait, delays only
+/// slots that are reserved later. A pause voids all reserved slots; each is reserved anew after it.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     min_gap: Duration,
@@ -19,15 +23,28 @@ pub(crate) struct Throttle {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The earliest time of the next poll or creation.
-    next_request: Duration,
-    rate_limit: Option<RateLimit>,
+    /// The end of the gap after the last reserved slot, and after the last request.
+    after_slots: Option<Instant>,
+    after_requests: Option<Instant>,
+    pause: Option<Pause>,
+    /// Number of pauses so far.
+    pauses: u64,
 }
 
-/// A 429, and the end of the pause after it.
+/// A reserved time for a poll or creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) time: Instant,
+    /// Number of pauses before the reservation.
+    pauses: u64,
+}
+
+/// A time without requests.
 #[derive(Debug, Clone)]
-pub(crate) struct RateLimit {
-    pub(crate) resume_at: Duration,
+pub(crate) struct Pause {
+    pub(crate) end: Instant,
+    /// The error that demanded the pause, as that of a request that was not sent. Its `retry_after` is the remaining
+    /// time, if the service named a time.
     pub(crate) error: Error,
 }
 
@@ -39,79 +56,91 @@ impl Throttle {
         }
     }
 
-    pub(crate) fn min_gap(&self) -> Duration {
-        self.min_gap
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the earliest time of the next poll or creation.
-    pub(crate) fn ready_at(&self) -> Duration {
-        let state = self.lock();
-        let resume_at = state
-            .rate_limit
-            .as_ref()
-            .map_or(Duration::ZERO, |limit| limit.resume_at);
-        state.next_request.max(resume_at)
+    /// Returns the earliest time of a slot that is reserved now.
+    pub(crate) fn ready_at(&self, now: Instant) -> Instant {
+        self.lock().ready_at(now)
     }
 
-    /// Takes the slot of a poll or creation, unless it is too early for one.
-    pub(crate) fn try_acquire(&self, now: Duration) -> bool {
+    /// Reserves the next slot.
+    pub(crate) fn reserve(&self, now: Instant) -> Slot {
         let mut state = self.lock();
-        let is_limited = state
-            .rate_limit
-            .as_ref()
-            .is_some_and(|limit| now < limit.resume_at);
-        if is_limited || now < state.next_request {
-            return false;
+        let time = state.ready_at(now);
+        state.take(time, self.min_gap)
+    }
+
+    /// Returns the slot while it can be used: up to the next one, and before a pause. Otherwise reserves another one,
+    /// for which the requests since then do not count.
+    pub(crate) fn keep(&self, slot: Slot, now: Instant) -> Slot {
+        let mut state = self.lock();
+        if slot.pauses == state.pauses && now <= later(slot.time, self.min_gap) {
+            return slot;
         }
-        state.next_request = now.saturating_add(self.min_gap);
-        true
+        let time = now.max(state.paused_until(now));
+        let time = state.after_slots.map_or(time, |after| after.max(time));
+        state.take(time, self.min_gap)
     }
 
-    /// Records a request that did not wait for its slot.
-    pub(crate) fn record(&self, now: Duration) {
+    /// Records a request.
+    pub(crate) fn record(&self, now: Instant) {
         let mut state = self.lock();
-        state.next_request = state.next_request.max(now.saturating_add(self.min_gap));
+        state.after_requests = state.after_requests.max(Some(later(now, self.min_gap)));
     }
 
-    /// Records the pause if the error is a 429.
-    pub(crate) fn observe(&self, error: &Error, now: Duration) {
-        if !error.is_rate_limited() {
+    /// Records the pause that the error of a response demands: its `Retry-After`, or the default after a 429.
+    pub(crate) fn observe(&self, error: &Error, now: Instant) {
+        let default = error.is_rate_limited().then_some(DEFAULT_PAUSE);
+        let Some(delay) = error.retry_after().or(default) else {
             return;
-        }
-        let resume_at = now.saturating_add(error.retry_after().unwrap_or(DEFAULT_RATE_LIMIT_PAUSE));
+        };
+        let end = later(now, delay);
         let mut state = self.lock();
-        if state
-            .rate_limit
-            .as_ref()
-            .is_none_or(|limit| limit.resume_at < resume_at)
-        {
-            state.rate_limit = Some(RateLimit {
-                resume_at,
-                error: error.clone(),
-            });
+        if end > state.paused_until(now) {
+            state.pauses += 1;
+            state.after_slots = None;
+            let error = error.clone().mark_not_sent();
+            state.pause = Some(Pause { end, error });
         }
     }
 
-    /// Returns the 429 that pauses requests at this time. Its error is that of a request that is not
-    /// sent. It has the remaining time as `retry_after`, if the service named a time.
-    pub(crate) fn rate_limit(&self, now: Duration) -> Option<RateLimit> {
-        let mut state = self.lock();
-        let limit = state.rate_limit.as_ref()?;
-        if limit.resume_at <= now {
-            state.rate_limit = None;
-            return None;
-        }
-        let RateLimit { resume_at, error } = limit.clone();
-        let remaining = error.retry_after().map(|_| resume_at - now);
-        Some(RateLimit {
-            resume_at,
-            error: error.with_retry_after(remaining).mark_not_sent(),
+    /// Returns the pause that lasts at this time.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Pause> {
+        let state = self.lock();
+        let pause = state.pause.as_ref().filter(|pause| pause.end > now)?;
+        let Pause { end, error } = pause.clone();
+        let remaining = error.retry_after().map(|_| end - now);
+        Some(Pause {
+            end,
+            error: error.with_retry_after(remaining),
         })
     }
+}
+
+impl State {
+    fn paused_until(&self, now: Instant) -> Instant {
+        self.pause.as_ref().map_or(now, |pause| pause.end.max(now))
+    }
+
+    fn ready_at(&self, now: Instant) -> Instant {
+        let ready = self.after_slots.max(self.after_requests);
+        self.paused_until(now).max(ready.unwrap_or(now))
+    }
+
+    fn take(&mut self, time: Instant, min_gap: Duration) -> Slot {
+        self.after_slots = Some(later(time, min_gap));
+        Slot {
+            time,
+            pauses: self.pauses,
+        }
+    }
+}
+
+/// Adds a delay of at most 100 years.
+pub(crate) fn later(time: Instant, delay: Duration) -> Instant {
+    time.checked_add(delay.min(MAX_DELAY)).unwrap_or(time)
 }
 
 #[cfg(test)]
@@ -124,78 +153,108 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    fn too_many(retry_after: Option<Duration>) -> Error {
-        Error::Http(HttpError::new(429, b"")).with_retry_after(retry_after)
+    /// A throttle with a gap of 200 ms, and a function for times after its start.
+    fn throttle() -> (Throttle, impl Fn(u64) -> Instant) {
+        let start = Instant::now();
+        (Throttle::new(ms(200)), move |time| start + ms(time))
+    }
+
+    fn http(status: u16, retry_after: Option<Duration>) -> Error {
+        Error::Http(HttpError::new(status, b"")).with_retry_after(retry_after)
     }
 
     #[test]
-    fn keeps_requests_apart() {
-        let throttle = Throttle::new(ms(200));
-        for (now, expected) in [
-            (0, true),
-            (199, false),
-            (200, true),
-            (300, false),
-            (450, true),
-            (649, false),
-            (650, true),
-        ] {
-            assert_eq!(throttle.try_acquire(ms(now)), expected, "{now} ms");
+    fn slots_are_a_gap_apart() {
+        let (throttle, at) = throttle();
+        for (now, expected) in [(0, 0), (0, 200), (100, 400), (700, 700), (899, 900)] {
+            let slot = throttle.reserve(at(now));
+            assert_eq!(slot.time, at(expected), "{now} ms");
         }
-        throttle.record(ms(700));
-        assert_eq!(throttle.ready_at(), ms(900));
-        throttle.record(ms(650));
-        assert_eq!(throttle.ready_at(), ms(900));
-
         let unlimited = Throttle::new(Duration::ZERO);
-        assert!(unlimited.try_acquire(ms(5)) && unlimited.try_acquire(ms(5)));
+        let slots = [5, 5].map(|now| unlimited.reserve(at(now)).time);
+        assert_eq!(slots, [at(5), at(5)]);
+        let never = Throttle::new(Duration::MAX);
+        assert_eq!(never.reserve(at(0)).time, at(0));
+        assert!(never.reserve(at(0)).time > at(0) + Duration::from_secs(1 << 30));
     }
 
     #[test]
-    fn pauses_requests_after_429() {
-        for (retry_after, until) in [
-            (None, ms(1010)),
-            (Some(ms(60_000)), ms(60_010)),
-            (Some(Duration::MAX), Duration::MAX),
+    fn direct_calls_delay_only_slots_that_are_reserved_later() {
+        let (throttle, at) = throttle();
+        throttle.record(at(0));
+        let slot = throttle.reserve(at(50));
+        assert_eq!(slot.time, at(200));
+        for now in [100, 150, 190] {
+            throttle.record(at(now));
+            assert_eq!(throttle.keep(slot, at(now)), slot);
+        }
+        assert_eq!(throttle.reserve(at(200)).time, at(400));
+        // An earlier request does not count twice.
+        throttle.record(at(10));
+        assert_eq!(throttle.ready_at(at(600)), at(600));
+    }
+
+    #[test]
+    fn a_slot_that_was_missed_is_reserved_anew_after_the_others() {
+        let (throttle, at) = throttle();
+        let [first, second] = [throttle.reserve(at(0)), throttle.reserve(at(0))];
+        assert_eq!(throttle.keep(first, at(200)), first);
+        throttle.record(at(390));
+        let anew = throttle.keep(first, at(201));
+        assert_eq!((anew.time, second.time), (at(400), at(200)));
+        assert_eq!(throttle.keep(second, at(5000)).time, at(5000));
+    }
+
+    #[test]
+    fn a_pause_voids_slots_and_nobody_bursts_after_it() {
+        let (throttle, at) = throttle();
+        let slots = [0; 3].map(|now| throttle.reserve(at(now)));
+        throttle.observe(&http(503, Some(ms(1000))), at(100));
+        let anew = slots.map(|slot| throttle.keep(slot, at(150)).time);
+        assert_eq!(anew, [at(1100), at(1300), at(1500)]);
+        assert_eq!(throttle.reserve(at(150)).time, at(1700));
+    }
+
+    #[test]
+    fn pauses_after_retry_after_of_any_error_and_after_429() {
+        let (_, at) = throttle();
+        let day = Duration::from_secs(24 * 60 * 60);
+        for (error, expected) in [
+            (http(429, None), ms(1000)),
+            (http(429, Some(ms(60_000))), ms(60_000)),
+            (http(503, Some(ms(7000))), ms(7000)),
+            (http(404, Some(ms(7000))), ms(7000)),
+            (http(429, Some(day)), day),
+            (http(503, None), ms(0)),
         ] {
             let throttle = Throttle::new(Duration::ZERO);
-            throttle.observe(&Error::Http(HttpError::new(502, b"")), ms(0));
-            assert_eq!(throttle.ready_at(), ms(0));
-            throttle.observe(&too_many(retry_after), ms(10));
-            assert_eq!(throttle.ready_at(), until);
-            assert!(!throttle.try_acquire(until - ms(1)) && throttle.try_acquire(until));
+            throttle.observe(&error, at(10));
             // A shorter pause does not end a longer one.
-            throttle.observe(&too_many(Some(ms(1))), ms(20));
-            assert_eq!(throttle.ready_at(), until);
+            throttle.observe(&http(502, None), at(10));
+            throttle.observe(&http(429, Some(ms(0))), at(10));
+            assert_eq!(throttle.ready_at(at(10)), at(10) + expected, "{error}");
+            assert_eq!(throttle.pause(at(10)).is_some(), !expected.is_zero());
         }
+        let throttle = Throttle::new(Duration::ZERO);
+        throttle.observe(&http(429, Some(Duration::MAX)), at(0));
+        assert!(throttle.ready_at(at(0)) > at(0) + 365 * day);
     }
 
     /// HTTP 429 with code 0 may be a success, but the request that it pauses is not sent.
     #[test]
-    fn paused_request_was_not_sent() {
-        let throttle = Throttle::new(Duration::ZERO);
+    fn error_of_a_pause_is_of_an_unsent_request_and_has_the_remaining_time() {
+        let (throttle, at) = throttle();
         let error = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
         let error = Error::Api(error).with_retry_after(Some(ms(5000)));
         assert!(error.may_have_taken_effect());
-        throttle.observe(&error, ms(0));
-        let limit = throttle.rate_limit(ms(0)).unwrap();
-        assert!(!limit.error.may_have_taken_effect());
-    }
-
-    #[test]
-    fn rate_limit_error_has_the_remaining_time() {
-        let throttle = Throttle::new(Duration::ZERO);
-        throttle.observe(&too_many(Some(ms(5000))), ms(1000));
-        let limit = throttle.rate_limit(ms(2000)).unwrap();
-        assert_eq!(
-            (limit.resume_at, limit.error.retry_after()),
-            (ms(6000), Some(ms(4000)))
-        );
-        assert!(throttle.rate_limit(ms(6000)).is_none());
-        throttle.observe(&too_many(None), ms(7000));
-        assert_eq!(
-            throttle.rate_limit(ms(7000)).unwrap().error.retry_after(),
-            None
-        );
+        throttle.observe(&error, at(1000));
+        let pause = throttle.pause(at(2000)).unwrap();
+        assert!(!pause.error.may_have_taken_effect());
+        let times = (pause.end, pause.error.retry_after());
+        assert_eq!(times, (at(6000), Some(ms(4000))));
+        assert!(throttle.pause(at(6000)).is_none());
+        throttle.observe(&http(429, None), at(7000));
+        let pause = throttle.pause(at(7000)).unwrap();
+        assert_eq!(pause.error.retry_after(), None);
     }
 }

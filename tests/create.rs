@@ -195,7 +195,7 @@ fn returns_any_task_id() {
     let client = client(&service);
     let beyond_u32 = u64::from(u32::MAX) + 1;
     let beyond_f64 = (1 << 53) + 1;
-    for task_id in [0, 1, 403_316, beyond_u32, beyond_f64, u64::MAX] {
+    for task_id in [1, 403_316, beyond_u32, beyond_f64, u64::MAX] {
         service.reply_next(created(task_id));
         assert_eq!(client.create_task(&task()).unwrap(), task_id);
     }
@@ -250,7 +250,7 @@ fn each_creation_opens_a_connection() {
 #[test]
 fn unannounced_closes_lose_no_creation() {
     let service = service();
-    let next = AtomicU64::new(0);
+    let next = AtomicU64::new(1);
     service.reply_with(move |request| {
         let reply = match request.path.as_str() {
             CREATE => created(next.fetch_add(1, Ordering::SeqCst)),
@@ -259,7 +259,7 @@ fn unannounced_closes_lose_no_creation() {
         Some(reply.close_after())
     });
     let client = client(&service);
-    for call in 0..300 {
+    for call in 1..=300 {
         // Leaves a connection in the pool, too.
         if call % 3 == 0 {
             client.get_process(TASK).unwrap();
@@ -525,7 +525,7 @@ fn retries_what_has_not_taken_effect() {
             let sent = (creations(&service), service.connection_count());
             assert_eq!(sent, (1 + retries, 1 + retries), "{name}");
 
-            // One 429 less: the last retry creates one task.
+            // One error less: the last retry creates one task.
             for _ in 0..retries {
                 service.reply_next(reply.clone());
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
-    Client, Credentials, Error, Migration, MigrationEvent, NewTask, NextTimeoutError, PollPolicy,
-    Progress, Status,
+    Client, Credentials, Error, Migration, MigrationEvent, NewTask, NextTimeoutError, Progress,
+    Status,
 };
 
 use support::client;
@@ -72,68 +72,6 @@ fn creates_and_follows() {
         "creating 1",
     ];
     assert_eq!(events, expected);
-}
-
-/// Tasks that change at each poll are due all the time.
-#[test]
-fn neither_polls_nor_creations_starve_the_others() {
-    const OPEN: u64 = 20;
-    for create_gap in [Duration::from_millis(50), Duration::ZERO] {
-        let service = service();
-        for task in 1..=OPEN {
-            let steps = (0..500).map(|step| Progress::new(Status::InProgress, (step % 100) as u8));
-            service.task(task, steps);
-        }
-        let client = Client::builder()
-            .access_token("token")
-            .base_url(service.base_url())
-            .min_request_gap(Duration::from_millis(10))
-            .build()
-            .unwrap();
-        let interval = Duration::from_millis(100);
-        let policy = PollPolicy::new()
-            .initial_interval(interval)
-            .max_interval(interval);
-        let migration = client.migrate(tasks(10)).create_gap(create_gap);
-        let (mut created, mut updates) = (0, 0);
-        for event in migration.policy(policy).also_watch(1..=OPEN) {
-            match event {
-                MigrationEvent::Created { .. } => created += 1,
-                MigrationEvent::Update { .. } => updates += 1,
-                _ => {}
-            }
-            if created == 10 || updates == 400 {
-                break;
-            }
-        }
-        assert_eq!(created, 10, "{create_gap:?}: {updates} updates");
-        assert!(updates >= 8, "{create_gap:?}: {updates} updates");
-    }
-}
-
-#[test]
-fn a_task_id_that_is_returned_twice_ends_once() {
-    let service = service();
-    service.task(7, [SUCCEEDED]).task(8, [SUCCEEDED]);
-    service.reply_with(|request| {
-        let reply = Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":7}}"#);
-        request.task_id().is_none().then_some(reply)
-    });
-    let mut ends = Vec::new();
-    let mut migration = fast(client(&service).migrate(tasks(3))).also_watch([7, 8]);
-    for event in migration.by_ref() {
-        match event {
-            MigrationEvent::Creating { index, task, .. } => {
-                assert_eq!(task, tasks(3).nth(index).unwrap());
-            }
-            MigrationEvent::Update { index, update, .. } => ends.push((update.task_id, index)),
-            _ => {}
-        }
-    }
-    ends.sort_unstable();
-    assert_eq!(ends, [(7, Some(0)), (8, None)]);
-    assert_eq!(migration.taken(), 3);
-    assert!(migration.stopped_by().is_none());
 }
 
 #[test]
@@ -227,46 +165,8 @@ fn a_request_that_created_nothing_is_announced_and_made_again() {
     assert_eq!(events, expected);
 }
 
-/// The gap is longer than the delay after the first error.
 #[test]
-fn keeps_the_gap_after_an_error() {
-    const GAP: Duration = Duration::from_secs(60);
-    let service = service();
-    service.reply_next(Reply::new(503));
-    let mut migration = client(&service).migrate(tasks(1)).create_gap(GAP);
-    assert!(matches!(
-        migration.next(),
-        Some(MigrationEvent::Creating { index: 0, .. })
-    ));
-    match migration.next() {
-        Some(MigrationEvent::Delayed { delay, .. }) => assert!(delay > GAP / 2, "{delay:?}"),
-        other => panic!("{other:?}"),
-    }
-
-    service.reply_next(Reply::new(502));
-    let mut migration = client(&service).migrate(tasks(2)).create_gap(GAP);
-    migration.next();
-    assert!(matches!(
-        migration.next(),
-        Some(MigrationEvent::NotCreated { index: 0, .. })
-    ));
-    let next = migration.next_timeout(Duration::from_millis(1200));
-    assert_eq!(next.unwrap_err(), NextTimeoutError::Timeout);
-}
-
-#[test]
-fn ends_a_creation_after_the_errors_that_the_policy_allows() {
-    let service = service();
-    service.reply_with(|_| Some(Reply::new(503)));
-    let policy = PollPolicy::new()
-        .max_consecutive_errors(1)
-        .error_window(Duration::ZERO);
-    let events = events(fast(client(&service).migrate(tasks(1))).policy(policy));
-    assert_eq!(events, ["creating 0", "not created 0, may exist: false"]);
-}
-
-#[test]
-fn replaces_a_refused_token_once() {
+fn replaces_a_refused_token_and_waits_for_a_second_replacement() {
     let service = service();
     service.credentials("id", "client-secret");
     let client = Client::builder()
@@ -277,18 +177,18 @@ fn replaces_a_refused_token_once() {
     client.access_token().unwrap();
     service.revoke_tokens();
     let created = events(fast(client.migrate(tasks(1))).create_only());
-    let expected = [
-        "creating 0",
-        "delayed 0",
-        "creating 0",
-        "created 0 as 403316",
-    ];
-    assert_eq!(created, expected);
+    assert_eq!(created, ["creating 0", "created 0 as 403316"]);
 
-    // A second replacement within a minute is not allowed.
+    // A second replacement within a minute is not allowed, so it waits.
     service.revoke_tokens();
-    let refused = events(fast(client.migrate(tasks(2))).create_only());
-    assert_eq!(refused, ["creating 0", "not created 0, may exist: false"]);
+    let mut migration = fast(client.migrate(tasks(2))).create_only();
+    migration.next();
+    let delayed = migration.next().unwrap();
+    let MigrationEvent::Delayed { error, delay, .. } = delayed else {
+        panic!("{delayed:?}")
+    };
+    assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
+    assert!(delay > Duration::from_secs(20), "{delay:?}");
     assert_eq!(service.tokens_issued(), 2);
 }
 
@@ -315,18 +215,6 @@ fn a_ban_ends_everything_and_the_rest_is_not_taken() {
     assert_eq!(migration.taken(), 1);
 }
 
-#[test]
-fn a_ban_of_a_poll_ends_everything_too() {
-    let service = service();
-    service.reply_with(|request| request.task_id().map(|_| Reply::code(403, "banned")));
-    let mut taken = 0;
-    let input = tasks(5).inspect(|_| taken += 1);
-    let events = events(client(&service).migrate(input).also_watch([7]));
-    let expected = ["creating 0", "created 0 as 403316", "7 None", "403316 None"];
-    assert_eq!(events, expected);
-    assert_eq!((taken, service.request_count()), (1, 2));
-}
-
 /// A clone of the client receives the 429, and the migration has no open task.
 #[test]
 fn a_pause_of_more_than_a_day_ends_the_creations() {
@@ -349,28 +237,6 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
     let end = migration.next_timeout(hour).unwrap_err();
     assert_eq!(end, NextTimeoutError::Finished);
     assert_eq!(service.request_count(), 1);
-}
-
-#[test]
-fn a_timeout_tells_that_an_announced_task_was_not_created() {
-    let service = service();
-    let timeout = Duration::from_millis(50);
-    let mut migration = client(&service).migrate(tasks(5)).timeout(timeout);
-    assert!(matches!(
-        migration.next(),
-        Some(MigrationEvent::Creating { index: 0, .. })
-    ));
-    std::thread::sleep(2 * timeout);
-    let event = migration.next().unwrap();
-    let MigrationEvent::NotCreated {
-        index: 0, error, ..
-    } = event
-    else {
-        panic!("{event:?}")
-    };
-    assert!(error.is_timeout() && !error.may_have_taken_effect());
-    assert!(migration.next().is_none());
-    assert_eq!(service.request_count(), 0);
 }
 
 #[test]

@@ -94,6 +94,46 @@ fn users_calls_are_not_delayed_but_count() {
     assert_eq!(service.request_count(), 5);
 }
 
+/// A thread calls more often than the gap.
+#[test]
+fn direct_calls_do_not_starve_waits_and_migrations() {
+    let service = finished_service();
+    let client = builder(service.base_url())
+        .min_request_gap(ms(200))
+        .build()
+        .unwrap();
+    let is_over = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while is_over.load(Ordering::SeqCst) == 0 {
+                client.get_process(1).unwrap();
+                thread::sleep(ms(50));
+            }
+        });
+        let wait = |timeout| client.wait(2).timeout(timeout).run();
+        let ends = [ms(20_000), Duration::ZERO].map(wait);
+        let tasks = [NewTask::new("https://example.org/cat.png")];
+        let migration = client.migrate(tasks).timeout(ms(20_000)).create_only();
+        let is_created = |event: MigrationEvent| matches!(event, MigrationEvent::Created { .. });
+        let created = migration.map(is_created).last();
+        is_over.store(1, Ordering::SeqCst);
+        assert_eq!(ends.map(Result::unwrap), [DONE; 2]);
+        assert_eq!(created, Some(true));
+    });
+}
+
+#[test]
+fn retry_after_of_a_503_pauses_the_client() {
+    let service = finished_service();
+    service.reply_next(Reply::new(503).header("Retry-After", "60"));
+    let client = builder(service.base_url()).build().unwrap();
+    let ends = client.watch(0..1000).timeout(ms(500)).count();
+    assert_eq!((ends, service.request_count()), (1000, 1));
+    let error = client.get_process(1).unwrap_err();
+    assert_eq!(error.http_status(), Some(503));
+    assert_eq!(service.request_count(), 1);
+}
+
 #[test]
 fn next_watch_obeys_the_pause_of_the_last_one() {
     let service = finished_service();

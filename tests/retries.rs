@@ -88,7 +88,7 @@ fn retries_only_transient_errors() {
     }
 }
 
-/// A closed connection and a 503 within one call: the replay does not count as the retry.
+/// A closed connection and a 503 within one call: the replay does not count as the retry. It has a connection of its own.
 #[test]
 fn a_replay_does_not_count_as_a_retry() {
     let service = service();

@@ -96,6 +96,29 @@ fn redacts_escaped_tokens() {
     );
 }
 
+/// The page quotes the request, escaped as its format demands.
+#[test]
+fn leaves_nothing_of_a_token_that_a_page_quotes_with_escapes() {
+    let service = service();
+    let client = builder(service.base_url())
+        .access_token("0123456789/abcd&efgh")
+        .build()
+        .unwrap();
+    for (slash, ampersand) in [
+        ("\\/", "&"),
+        ("\\u002f", "&"),
+        ("%2F", "%26"),
+        ("/", "&amp;"),
+    ] {
+        let page = format!("<p>Bearer 0123456789{slash}abcd{ampersand}efgh</p>");
+        service.reply_next(Reply::new(502).body(page.as_str()));
+        let texts = all_texts(&client.get_process(TASK).unwrap_err());
+        for part in ["0123", "abcd", "efgh"] {
+            assert!(!texts.contains(part), "{page} became {texts}");
+        }
+    }
+}
+
 /// A single test for all log messages, because a process has only one logger.
 #[test]
 fn errors_and_logs_show_no_token() {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Request, Service, TRACE_ID};
 use pan123_offline::{
-    Client, ClientBuilder, Credentials, Error, ErrorCode, PollPolicy, Progress, Status,
-    TransportErrorKind,
+    Client, ClientBuilder, Credentials, Error, ErrorCode, MigrationEvent, NewTask, PollPolicy,
+    Progress, Status, TransportErrorKind,
 };
 use support::{RUNNING, TASK, all_texts};
 
@@ -125,6 +125,10 @@ fn access_token_returns_the_token_before_the_first_call() {
     );
     let given = support::client(&service);
     assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
+    // Also while a 429 pauses requests.
+    service.reply_next(Reply::code(429, "too many").header("Retry-After", "3600"));
+    assert!(given.get_process(TASK).unwrap_err().is_rate_limited());
+    assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
     assert!(given.token_cache_error().is_none());
     let wrong = builder(&service, Credentials::new(ID, "another secret"))
         .build()
@@ -137,30 +141,30 @@ fn access_token_returns_the_token_before_the_first_call() {
 }
 
 #[test]
-fn request_access_token_always_asks_and_keeps_the_token() {
-    let service = service();
-    let folder = Folder::new("login");
-    let credentials = credentials().cache_file(folder.file());
-    let client = client(&service, credentials.clone());
-    let first = client.access_token().unwrap();
-    let second = client.request_access_token().unwrap();
-    assert_ne!(first, second);
-    assert_eq!(client.access_token().unwrap(), second);
-    assert_eq!(service.tokens_issued(), 2);
-    // The cache file has the new token.
-    let other = builder(&service, credentials).build().unwrap();
-    assert_eq!(other.access_token().unwrap(), second);
+fn request_access_token_always_requests_one_and_keeps_it() {
+    let (service, folder) = (service(), Folder::new("login"));
+    let cached = || credentials().cache_file(folder.file());
+    let client = client(&service, cached());
+    let tokens = [(); 3].map(|()| client.request_access_token().unwrap());
+    assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2]);
+    client.get_process(TASK).unwrap();
+    for client in [client, builder(&service, cached()).build().unwrap()] {
+        assert_eq!(client.access_token().unwrap(), tokens[2]);
+    }
+    assert_eq!((service.tokens_issued(), service.request_count()), (3, 4));
 
-    // A login with corrected credentials is possible at once, and a given token has no credentials.
-    service.reply_next(Reply::code(1, "the client id is disabled"));
-    assert!(client.request_access_token().is_err());
-    assert_ne!(client.request_access_token().unwrap(), second);
-    let error = support::client(&service)
-        .request_access_token()
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Config(e) if e.setting == "credentials"),
-        "{error:?}"
+    // Rejected credentials are not sent again.
+    let wrong = Credentials::new(ID, "another secret");
+    let wrong = builder(&service, wrong).build().unwrap();
+    for _ in 0..2 {
+        let error = wrong.request_access_token().unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
+    }
+    assert_eq!(service.request_count(), 5);
+    let error = support::client(&service).request_access_token();
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "setting `credentials`: they are missing, and a token can be requested with them only"
     );
 }
 
@@ -187,13 +191,40 @@ fn replays_once_after_401() {
         (2, 5),
         "the 401, the token request, the replay"
     );
-    // No further token is requested within the same minute.
-    service.revoke_tokens();
-    for _ in 0..3 {
-        let error = client.get_process(TASK).unwrap_err();
-        assert!(error.is_unauthorized() && !error.is_transient());
+}
+
+/// Another process requests tokens, so that an accepted token becomes invalid a second time within the same minute.
+#[test]
+fn waits_for_the_next_replacement_of_an_accepted_token() {
+    let service = service();
+    let client = client(&service, credentials());
+    for _ in 0..2 {
+        client.get_process(TASK).unwrap();
+        service.revoke_tokens();
     }
-    assert_eq!(service.tokens_issued(), 2);
+    let errors = [(); 2].map(|()| client.get_process(TASK).unwrap_err());
+    for error in &errors {
+        assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
+        let delay = error.retry_after().unwrap();
+        assert!(Duration::ZERO < delay && delay <= Duration::from_secs(60));
+        let text = "another one is requested once a minute at most (retry after ";
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert_eq!(errors[0].trace_id(), Some(TRACE_ID));
+
+    let timeout = Duration::from_millis(300);
+    let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
+    let Error::WaitTimeout { cause, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(cause.unwrap().is_unauthorized());
+    let tasks = [NewTask::new("https://example.org/1.png")];
+    let delayed = client.migrate(tasks).nth(1).unwrap();
+    assert!(
+        matches!(&delayed, MigrationEvent::Delayed { error, .. } if error.is_unauthorized()),
+        "{delayed:?}"
+    );
+    assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
 }
 
 #[test]
@@ -215,7 +246,7 @@ fn requests_at_most_two_tokens_after_repeated_401() {
         let client = builder(&service, credentials()).retries(5).build().unwrap();
         for _ in 0..10 {
             let error = client.get_process(TASK).unwrap_err();
-            assert!(error.is_unauthorized(), "{error:?}");
+            assert!(error.is_unauthorized() && !error.is_transient());
             if has_envelope {
                 assert_eq!(
                     (error.code(), error.trace_id()),
@@ -226,6 +257,23 @@ fn requests_at_most_two_tokens_after_repeated_401() {
         let count = token_requests(&service).len();
         assert!((1..=2).contains(&count), "{count} token requests");
     }
+}
+
+#[test]
+fn a_refused_token_that_is_issued_again_is_an_error() {
+    let service = service();
+    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"the-same-token"}}"#;
+    let issued = Reply::json(body);
+    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| issued.clone()));
+    let client = client(&service, credentials());
+    for _ in 0..3 {
+        let error = client.get_process(TASK).unwrap_err();
+        let text = "its `accessToken` is one that the service has refused";
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!error.may_have_taken_effect());
+    }
+    // Token, call, token.
+    assert_eq!(service.request_count(), 3);
 }
 
 #[test]
@@ -254,6 +302,15 @@ fn wrong_credentials_are_not_sent_repeatedly() {
         service.request_count() <= 2,
         "repeated requests could cause a ban"
     );
+}
+
+#[test]
+fn a_refused_login_keeps_the_words_of_the_service() {
+    let service = service();
+    service.reply_next(Reply::code(401, "invalid_client_credentials"));
+    let error = client(&service, credentials()).access_token().unwrap_err();
+    let text = "received: invalid_client_credentials";
+    assert!(error.to_string().contains(text), "{error}");
 }
 
 #[test]
@@ -322,6 +379,20 @@ fn concurrent_calls_share_one_token_request() {
         }
     });
     assert_eq!(token_requests(&service).len(), 1);
+}
+
+#[test]
+fn concurrent_calls_share_the_error_of_one_token_request() {
+    let service = service();
+    let client = client(&service, credentials());
+    let slow = Reply::new(404).delay(Duration::from_secs(1));
+    service.reply_with(move |_| Some(slow.clone()));
+    support::side_by_side(0..8, |_| {
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(error.http_status(), Some(404));
+    });
+    // One more on a machine on which a thread starts a second late; four if each thread requested one by itself.
+    assert!((1..=2).contains(&service.request_count()));
 }
 
 /// Two calls send the same token, and both get a 401. The second 401 arrives after the token was
@@ -626,7 +697,7 @@ fn no_call_fails_if_the_cache_cannot_be_used() {
     );
     missing.get_process(TASK).unwrap();
     let error = missing.token_cache_error().unwrap();
-    assert!(error.to_string().ends_with("cannot be locked"), "{error}");
+    assert!(error.to_string().ends_with("cannot be written"), "{error}");
     assert!(std::error::Error::source(&error).is_some());
 
     fs::create_dir(folder.file()).unwrap();
@@ -648,26 +719,65 @@ fn no_call_fails_if_the_cache_stays_locked() {
     let (service, folder) = (service(), Folder::new("hung"));
     let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
     lock.lock().unwrap();
-    let client = builder(&service, credentials().cache_file(folder.file()))
-        .timeout(Duration::from_secs(4))
-        .build()
-        .unwrap();
-    let started = std::time::Instant::now();
+    // Seven eighths of it go to the lock.
+    let timeout = Duration::from_secs(12);
+    let client = builder(&service, credentials().cache_file(folder.file())).timeout(timeout);
+    let client = client.build().unwrap();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    // The lock gets half of the timeout.
-    assert!(
-        (2..7).contains(&started.elapsed().as_secs()),
-        "{:?}",
-        started.elapsed()
-    );
-    assert!(
-        client
-            .token_cache_error()
-            .unwrap()
-            .to_string()
-            .ends_with("is locked by another process")
-    );
-    assert!(!folder.file().exists(), "a locked file is not written");
+    let error = client.token_cache_error().unwrap().to_string();
+    assert!(error.ends_with("is locked by another process"), "{error}");
+    // The next process does not wait.
+    assert!(folder.file().exists());
+}
+
+#[test]
+fn a_cache_without_a_lock_is_written() {
+    let (service, folder) = (service(), Folder::new("no-lock"));
+    fs::create_dir(folder.0.join("token.lock")).unwrap();
+    let cached = || credentials().cache_file(folder.file());
+    let first = client(&service, cached());
+    first.get_process(TASK).unwrap();
+    let error = first.token_cache_error().unwrap().to_string();
+    assert!(error.ends_with("cannot be locked"), "{error}");
+    client(&service, cached()).get_process(TASK).unwrap();
+    assert_eq!(service.tokens_issued(), 1);
+}
+
+/// A token that takes more than half of a call's time.
+#[test]
+fn clients_that_start_together_wait_for_one_slow_token() {
+    let (service, folder) = (service(), Folder::new("slow"));
+    service.require_token("a-slow-token");
+    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-slow-token"}}"#;
+    let slow = Reply::json(body).delay(Duration::from_millis(4500));
+    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
+    support::side_by_side(0..6, |_| {
+        let credentials = credentials().cache_file(folder.file());
+        let client = builder(&service, credentials).timeout(Duration::from_secs(8));
+        let client = client.build().unwrap();
+        assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    });
+    assert_eq!(token_requests(&service).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_others_can_read_or_write_is_replaced() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (service, folder) = (service(), Folder::new("open"));
+    let cached = || client(&service, credentials().cache_file(folder.file()));
+    cached().get_process(TASK).unwrap();
+    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
+    for (error_expected, tokens_issued) in [(true, 2), (false, 2)] {
+        let client = cached();
+        client.get_process(TASK).unwrap();
+        assert_eq!(service.tokens_issued(), tokens_issued);
+        let error = client.token_cache_error().map(|error| error.to_string());
+        assert_eq!(error.is_some(), error_expected, "{error:?}");
+        let mode = fs::metadata(folder.file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }
 
 #[test]
@@ -811,4 +921,40 @@ fn from_env_reads_credentials() {
     // A token takes precedence over them.
     assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));
     assert_eq!(service.tokens_issued(), 1);
+}
+
+/// The token takes most of a wait's time, and the poll after it stalls.
+#[test]
+fn a_token_request_and_the_poll_after_it_share_one_deadline() {
+    let service = service();
+    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#;
+    let token = Reply::json(body).delay(Duration::from_secs(4));
+    service.reply_with(move |request| {
+        let is_token_request = request.path == TOKEN_PATH;
+        Some(if is_token_request {
+            token.clone()
+        } else {
+            Reply::new(200).stall_at(0)
+        })
+    });
+    let client = client(&service, credentials());
+    let started = std::time::Instant::now();
+    let timeout = Duration::from_secs(6);
+    let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(9), "{elapsed:?}");
+}
+
+#[test]
+fn a_migration_waits_for_a_token_no_longer_than_its_timeout() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
+    let client = client(&service, credentials());
+    let started = std::time::Instant::now();
+    let tasks = [NewTask::new("https://example.org/1.png")];
+    let timeout = Duration::from_secs(1);
+    client.migrate(tasks).timeout(timeout).for_each(drop);
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
 }

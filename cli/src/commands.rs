@@ -23,7 +23,7 @@ use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, with_causes};
 use crate::observer::Observer;
 use crate::settings::{ResolvedSettings, cache_warning};
-use crate::store::{StateError, Store, state_path};
+use crate::store::{Store, state_path};
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
 const DEFAULT_POLL_RATE: f64 = 5.0;
@@ -88,12 +88,8 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// Opens the state of a list that need not exist any more.
-fn open_state(
-    args: &StateArgs,
-) -> Result<(Store, impl Fn(crate::store::StoreError) -> Failure), Failure> {
-    let path = state_path(&args.list, args.state.as_deref());
-    let store = Store::open(&path)?;
-    Ok((store, move |error| StateError::new(&path, error).into()))
+fn open_state(args: &StateArgs) -> Result<Store, Failure> {
+    Ok(Store::open(&state_path(&args.list, args.state.as_deref()))?)
 }
 
 /// Returns the text about the folder of new tasks, if the user chose one.

@@ -2,11 +2,11 @@
 //!
 //! Each step is in the state before it is shown. A creation is in the state before its request is sent.
 
+mod end;
 mod run;
 mod stop;
 mod verdict;
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,17 +32,25 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) new_task: NewTaskArgs,
-    /// Names are generated for images that have none.
-    pub(crate) generates_names: bool,
+    pub(crate) limits: Limits,
+    /// The command that lists images by state, for the summary.
+    pub(crate) report: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
     /// Created tasks are followed to their ends.
     pub(crate) follows: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) create_gap: Duration,
     pub(crate) policy: PollPolicy,
-    /// The state file, for errors.
-    pub(crate) path: PathBuf,
-    /// The command that lists images by state, for the summary.
-    pub(crate) report: Option<String>,
+}
+
+impl Limits {
+    /// Reports whether each task is polled once, and nothing is created: a timeout of zero.
+    fn is_once(&self) -> bool {
+        self.timeout.is_some_and(|timeout| timeout.is_zero())
+    }
 }
 
 /// The source of the images.
@@ -72,12 +80,7 @@ pub(crate) fn run(
     output: Output,
     plan: Plan,
 ) -> Result<ExitStatus, Failure> {
-    let limits = Limits {
-        follows: plan.follows,
-        timeout: plan.timeout,
-        create_gap: plan.create_gap,
-        policy: plan.policy.clone(),
-    };
+    let limits = plan.limits;
     let run = Run::new(store, output, plan, observer.clone())?;
     let shared = Shared::new(run, observer.clone());
     shared.end_on_signals()?;
@@ -97,13 +100,6 @@ pub(crate) fn run(
     result?;
     closed?;
     Ok(run.exit_status())
-}
-
-struct Limits {
-    follows: bool,
-    timeout: Option<Duration>,
-    create_gap: Duration,
-    policy: PollPolicy,
 }
 
 fn drive(
@@ -133,7 +129,7 @@ fn drive(
     if !limits.follows {
         migration = migration.create_only();
     }
-    if limits.timeout.is_some_and(|timeout| timeout.is_zero()) {
+    if limits.is_once() {
         migration = migration.timeout(Duration::ZERO);
     }
     drive_to_end(shared, migration)

@@ -6,7 +6,7 @@ use pan123_offline::{Error, TransportErrorKind};
 
 use crate::exit_code::ExitStatus;
 use crate::signals::Signal;
-use crate::store::StateError;
+use crate::store::StoreError;
 
 /// An error that ends the command early.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     /// The service has demanded a pause that is too long to wait for; the time that remains.
     Pause(String),
     /// The state cannot be used.
-    State(StateError),
+    State(StoreError),
     /// Standard output cannot be written.
     Output(io::Error),
     /// A signal ended the command, after its summary.
@@ -39,8 +39,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<StateError> for Failure {
-    fn from(error: StateError) -> Self {
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
         Self::State(error)
     }
 }

@@ -66,12 +66,12 @@ impl Output {
         let is_terminal = io::stdout().is_terminal();
         // Objects and bars on one terminal would mix, and so would the lines of --verbose. The reader of a pipe may
         // have bars of its own.
-        let has_bars = !common.quiet
-            && !common.verbose
-            && form != Form::TasksOnce
-            && !(common.json && is_terminal)
-            && !(form == Form::Created && is_pipe());
-        let bars = if has_bars { Bars::new(tasks) } else { None };
+        let has_no_bars = common.quiet
+            || common.verbose
+            || (common.json && is_terminal)
+            || form == Form::TasksOnce
+            || (form == Form::Created && is_pipe());
+        let bars = if has_no_bars { None } else { Bars::new(tasks) };
         let shows_ends = form != Form::Created && !common.json;
         Self {
             form,

@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-pub(crate) use self::error::{StateError, StoreError};
+use self::error::Cause;
+pub(crate) use self::error::StoreError;
 use self::lock::Lock;
 pub(crate) use self::sync::{Recreate, SyncReport};
 use crate::image::{Counts, Image, State};
@@ -26,7 +27,7 @@ use crate::image::{Counts, Image, State};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The reason of an image whose creation was cut off.
-const CUT_OFF: &str = "the command was ended while it created the task";
+pub(crate) const CUT_OFF: &str = "the command was ended while it created the task";
 
 const COLUMNS: &str = "id, url, line, given, name, file_name, directory, state, reason, task_id, percent, file_id, link";
 
@@ -54,10 +55,10 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 impl Store {
     /// Opens the state for a migration, which one process can do at a time. Creates it if it does not exist; then the
     /// second value is true.
-    pub(crate) fn open_for_run(path: &Path) -> Result<(Self, bool), StateError> {
+    pub(crate) fn open_for_run(path: &Path) -> Result<(Self, bool), StoreError> {
         let opened = || {
             let lock = Lock::acquire(with_suffix(path, ".lock"))?;
-            let lock = lock.ok_or(StoreError::Locked)?;
+            let lock = lock.ok_or(Cause::Locked)?;
             create_private(path)?;
             let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             let is_new = is_empty(&connection)?;
@@ -67,19 +68,19 @@ impl Store {
             let store = Self::new(connection, State::Creating, Some(lock))?;
             Ok((store, is_new))
         };
-        opened().map_err(|error| StateError::new(path, error))
+        opened().map_err(|error: StoreError| error.at(path))
     }
 
     /// Opens an existing state for a command that may run beside a migration.
-    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let opened = || {
             if !fs::metadata(path)?.is_file() {
-                return Err(StoreError::Foreign);
+                return Err(Cause::Foreign.into());
             }
             let connection = open_beside_run(path)?;
             schema::check(&connection)?;
             if is_empty(&connection)? {
-                return Err(StoreError::Foreign);
+                return Err(Cause::Foreign.into());
             }
             // The creation is under way, or was cut off by a kill.
             let creating = match lock::is_held(&with_suffix(path, ".lock")) {
@@ -88,36 +89,27 @@ impl Store {
             };
             Self::new(connection, creating, None)
         };
-        opened().map_err(|error| StateError::new(path, error))
+        opened().map_err(|error: StoreError| error.at(path))
     }
 
     /// Creates a state in memory.
-    pub(crate) fn in_memory() -> Result<Self, StateError> {
-        let opened = || {
-            let mut connection = Connection::open_in_memory()?;
-            schema::migrate(&mut connection)?;
-            Self::new(connection, State::Creating, None)
-        };
-        opened().map_err(|error| StateError::new(Path::new(":memory:"), error))
+    pub(crate) fn in_memory() -> Result<Self, StoreError> {
+        let mut connection = Connection::open_in_memory()?;
+        schema::migrate(&mut connection)?;
+        Self::new(connection, State::Creating, None)
     }
 
     /// Copies a state into memory, or creates one there if the file does not exist. Then the second value is true.
-    pub(crate) fn copy_of(path: &Path) -> Result<(Self, bool), StateError> {
+    pub(crate) fn copy_of(path: &Path) -> Result<(Self, bool), StoreError> {
         if !path.exists() {
             return Ok((Self::in_memory()?, true));
         }
         let source = Self::open(path)?;
-        let copied = || {
-            let mut connection = Connection::open_in_memory()?;
-            Backup::new(&source.connection, &mut connection)?.run_to_completion(
-                1000,
-                Duration::ZERO,
-                None,
-            )?;
-            Self::new(connection, State::Creating, None)
-        };
-        let store = copied().map_err(|error| StateError::new(path, error))?;
-        Ok((store, false))
+        let mut connection = Connection::open_in_memory()?;
+        let backup = Backup::new(&source.connection, &mut connection)?;
+        backup.run_to_completion(1000, Duration::ZERO, None)?;
+        drop(backup);
+        Ok((Self::new(connection, State::Creating, None)?, false))
     }
 
     fn new(
@@ -159,7 +151,7 @@ impl Store {
     pub(crate) fn image(&self, id: i64) -> Result<Image, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM image WHERE id = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        Ok(statement.query_row([id], |row| Ok(self.read(row)))??)
+        statement.query_row([id], |row| Ok(self.read(row)))?
     }
 
     /// Returns the rows of the images to create, in the order of the list.
@@ -276,7 +268,7 @@ impl Store {
         let name: String = row.get(column)?;
         match State::from_name(&name) {
             Some(State::Creating) => Ok(self.creating),
-            state => state.ok_or(StoreError::Damaged),
+            state => state.ok_or(Cause::Damaged.into()),
         }
     }
 
@@ -308,7 +300,7 @@ impl Store {
 fn create_private(path: &Path) -> Result<(), StoreError> {
     match lock::private().write(true).create_new(true).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
-        Err(_) if !fs::metadata(path)?.is_file() => Err(StoreError::Foreign),
+        Err(_) if !fs::metadata(path)?.is_file() => Err(Cause::Foreign.into()),
         _ => Ok(()),
     }
 }
@@ -331,7 +323,7 @@ fn open_beside_run(path: &Path) -> Result<Connection, StoreError> {
         Ok(connection)
     });
     match readable {
-        Err(StoreError::Sqlite(error)) if error::is_no_access(&error) => {
+        Err(error) if error.is_no_access() => {
             let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             if is_readable(&connection).is_ok() {
                 return Ok(connection);

@@ -17,6 +17,8 @@ mod interrupt;
 #[cfg(target_os = "linux")]
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/login.rs"]
+mod login;
 #[path = "cli/migrate.rs"]
 mod migrate;
 #[path = "cli/platform.rs"]

@@ -45,6 +45,10 @@ impl TokenCacheCheck {
         let folder = Folder::new();
         let path = folder.0.join("token");
         fs::write(&path, &file).expect("a file");
+        // A file that others can read is not used.
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("a mode");
 
         let client = self.client(&path);
         let earlier = self.0.request_count();

@@ -3,12 +3,12 @@
 //! A rename replaces it as a whole, so that a reader never sees half of a token. The lock has a file of its own, because
 //! the rename replaces the file itself.
 
-use std::ffi::OsString;
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::BuildHasher;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
@@ -19,9 +19,6 @@ use crate::json::JsonObject;
 
 /// Maximum length of a file that is read.
 const MAX_FILE_LEN: u64 = 64 * 1024;
-
-/// The age from which a temporary file counts as left by a killed process. A writer needs it for milliseconds.
-const MIN_STALE_AGE: Duration = Duration::from_secs(60);
 
 /// The interval between two attempts to lock.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -79,120 +76,90 @@ impl TokenCache {
     /// Reads the token. A missing file, a damaged one, and one of another client or service count as none.
     pub(super) fn read(&self) -> Result<Option<AccessToken>, TokenCacheError> {
         let failed = |error| self.error("cannot be read", Some(error));
-        let mut text = Vec::new();
-        match open_regular(&self.path, OpenOptions::new().read(true)) {
-            Ok(file) => file
-                .take(MAX_FILE_LEN + 1)
-                .read_to_end(&mut text)
-                .map_err(failed)?,
+        let file = match open_regular(&self.path, OpenOptions::new().read(true)) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let entry = serde_json::from_slice(&text)
-            .ok()
-            .map(|JsonObject(entry): JsonObject<Entry>| entry);
-        let own = entry.filter(|entry| {
-            text.len() as u64 <= MAX_FILE_LEN
-                && entry.base_url == self.base_url
-                && entry.client_id == self.client_id
-        });
-        Ok(own.map(|entry| AccessToken::from(entry.access_token)))
+        if !is_private(&file).map_err(failed)? {
+            let message = "was not used: others can read or write it (its mode must be 0600)";
+            return Err(self.error(message, None));
+        }
+        let mut text = Vec::new();
+        file.take(MAX_FILE_LEN + 1)
+            .read_to_end(&mut text)
+            .map_err(failed)?;
+        if text.len() as u64 > MAX_FILE_LEN {
+            return Ok(None);
+        }
+        let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
+            return Ok(None);
+        };
+        let is_own = entry.base_url == self.base_url && entry.client_id == self.client_id;
+        Ok(is_own.then(|| AccessToken::from(entry.access_token)))
     }
 
-    /// Replaces the file. The caller holds the lock.
+    /// Replaces the file as a whole, by one of mode 0600.
     pub(super) fn write(&self, token: &AccessToken) -> Result<(), TokenCacheError> {
+        let failed = |error| self.error("cannot be written", Some(error));
         let entry = Entry {
             base_url: self.base_url.clone(),
             client_id: self.client_id.clone(),
             access_token: token.secret().to_owned(),
         };
-        self.remove_stale_temporaries();
-        let temporary = self.sibling(&temporary_extension());
-        let written = serde_json::to_vec(&entry)
-            .map_err(io::Error::from)
-            .and_then(|text| {
-                // A rename would also replace a device or a pipe. A link is replaced, not followed.
-                match fs::symlink_metadata(&self.path) {
-                    Ok(found) if !found.is_file() && !found.is_symlink() => return Err(irregular()),
-                    _ => {}
-                }
-                let mut file =
-                    private(OpenOptions::new().write(true).create_new(true)).open(&temporary)?;
-                reached("created");
-                file.write_all(&text)?;
-                reached("written");
-                file.sync_all()?;
-                reached("synced");
-                fs::rename(&temporary, &self.path)?;
-                reached("renamed");
-                Ok(())
-            });
+        let text = serde_json::to_vec(&entry).map_err(|error| failed(error.into()))?;
+        // A rename would also replace a device or a pipe. A link is replaced, not followed.
+        if fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| !found.is_file() && !found.is_symlink())
+        {
+            return Err(failed(irregular()));
+        }
+        // A name that no other writer uses, also in a container in which each process has the same id.
+        let random = RandomState::new().hash_one(&self.path);
+        let temporary = self.sibling(&format!(".{random:016x}.tmp"));
+        let mut file = private(OpenOptions::new().write(true).create_new(true))
+            .open(&temporary)
+            .map_err(failed)?;
+        let written = file
+            .write_all(&text)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&temporary, &self.path));
         written.map_err(|error| {
-            // A file that cannot be put in place is removed.
             let _ = fs::remove_file(&temporary);
-            self.error("cannot be written", Some(error))
+            failed(error)
         })
     }
 
-    /// Locks the cache against other processes, until the returned file is dropped.
-    pub(super) fn lock(&self, timeout: Duration) -> Result<File, TokenCacheError> {
+    /// Locks the cache against other processes until the returned file is dropped. Waits for another process as long as
+    /// the caller has time, except for an eighth of it, which is left for the request.
+    pub(super) fn lock(&self, deadline: Instant) -> Result<File, TokenCacheError> {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.sibling(".lock");
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "its lock file is a link",
-            )));
+        if path.is_symlink() {
+            let reason = "its lock file is a link";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
         }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
             .map_err(failed)?;
-        let started = Instant::now();
+        let remaining = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let wait_until = Instant::now() + remaining(deadline) / 8 * 7;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) => {
-                    let remaining = timeout.saturating_sub(started.elapsed());
-                    if remaining.is_zero() {
-                        return Err(self.error("is locked by another process", None));
-                    }
-                    std::thread::sleep(remaining.min(LOCK_POLL_INTERVAL));
+                Err(TryLockError::WouldBlock) if remaining(wait_until).is_zero() => {
+                    return Err(self.error("is locked by another process", None));
                 }
-            }
-        }
-    }
-
-    /// Removes temporary files that killed processes have left. A failure is ignored: they do no harm.
-    fn remove_stale_temporaries(&self) {
-        let Some(name) = self.path.file_name().and_then(|name| name.to_str()) else {
-            return;
-        };
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let found = entry.file_name();
-            let is_temporary = found.to_str().is_some_and(|found| {
-                found
-                    .strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
-            });
-            let age = entry
-                .metadata()
-                .and_then(|data| data.modified())
-                .ok()
-                .and_then(|time| time.elapsed().ok());
-            if is_temporary && age.is_some_and(|age| age > MIN_STALE_AGE) {
-                let _ = fs::remove_file(entry.path());
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(remaining(wait_until).min(LOCK_POLL_INTERVAL));
+                }
             }
         }
     }
 
     /// Returns the path with an extension appended.
     fn sibling(&self, extension: &str) -> PathBuf {
-        let mut name: OsString = self.path.clone().into_os_string();
+        let mut name = self.path.clone().into_os_string();
         name.push(extension);
         name.into()
     }
@@ -214,16 +181,6 @@ fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
     }
 }
 
-/// A name that no other process or thread uses, also where a cleaner has removed the lock file.
-fn temporary_extension() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!(
-        ".{}-{}.tmp",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
-}
-
 fn irregular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
@@ -235,11 +192,17 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// A step at which a test may kill the process.
-#[cfg(not(test))]
-fn reached(_step: &str) {}
-#[cfg(test)]
-use tests::reached;
+/// Returns whether only its owner can read or write a file.
+#[cfg(unix)]
+fn is_private(file: &File) -> io::Result<bool> {
+    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?);
+    Ok(mode & 0o066 == 0)
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
 
 #[cfg(test)]
 mod tests;

@@ -15,61 +15,60 @@ const REJECTION_PAUSE: Duration = Duration::from_secs(10 * 60);
 const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 
 /// Limits token requests: clients that request tokens in a loop have been banned.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RefreshLimiter {
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
     /// Whether a token was issued. The first one is free; each further one is a replacement.
-    issued: bool,
+    has_issued: bool,
     last_replacement: Option<Instant>,
-    /// Number of consecutive failures other than rejected credentials, and the end of the pause after the last one.
+    /// Number of consecutive failures other than rejected credentials.
     failures: u32,
-    not_before: Option<Instant>,
+    /// The end of the pause after the last failure.
+    paused_until: Option<Instant>,
 }
 
-impl RefreshLimiter {
-    /// Returns the time to wait before the next token request; zero if it may be made now.
-    pub(super) fn delay(&self, is_replacement: bool, now: Instant) -> Duration {
-        let replaced = self
+impl Limiter {
+    /// Returns the time to wait before a token may be requested; zero if that is now.
+    pub(super) fn delay(&self, now: Instant) -> Duration {
+        let next = self
             .last_replacement
-            .filter(|_| is_replacement || self.issued);
-        let next_replacement = replaced.and_then(|time| time.checked_add(MIN_REPLACEMENT_INTERVAL));
-        let next = next_replacement.max(self.not_before);
-        next.map_or(Duration::ZERO, |time| time.saturating_duration_since(now))
+            .map(|last| last + MIN_REPLACEMENT_INTERVAL);
+        let interval = next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now));
+        interval.max(self.pause(now))
     }
 
-    /// Records that a token was issued.
-    pub(super) fn record_success(&mut self, is_replacement: bool, now: Instant) {
-        if is_replacement || self.issued {
+    /// Returns the remaining part of the pause after a failure, without the interval between two replacements.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let end = self.paused_until;
+        end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now))
+    }
+
+    /// Records that a token was issued. `is_replacement` says whether the service has refused any token before.
+    pub(super) fn record_issue(&mut self, is_replacement: bool, now: Instant) {
+        if is_replacement || self.has_issued {
             self.last_replacement = Some(now);
         }
-        *self = Self {
-            issued: true,
-            last_replacement: self.last_replacement,
-            failures: 0,
-            not_before: None,
-        };
+        self.has_issued = true;
+        self.failures = 0;
+        self.paused_until = None;
     }
 
     /// Records that the service rejected the credentials.
     pub(super) fn record_rejection(&mut self, now: Instant) {
-        self.not_before = now.checked_add(REJECTION_PAUSE);
+        self.paused_until = Some(now + REJECTION_PAUSE);
     }
 
     /// Records a failed request. Each may have issued a token that nobody has, so many in a row are kept apart.
     pub(super) fn record_failure(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        let backoff = match self.failures.checked_sub(FAILURES_WITHOUT_BACKOFF) {
-            None | Some(0) => Duration::ZERO,
-            Some(further) => {
-                Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(further - 1))
+        let backoff = match self.failures.saturating_sub(FAILURES_WITHOUT_BACKOFF) {
+            0 => Duration::ZERO,
+            further => {
+                let seconds = 2_u64.saturating_pow(further - 1);
+                Duration::from_secs(seconds).min(MAX_BACKOFF)
             }
         };
-        let pause = retry_after
-            .unwrap_or_default()
-            .max(backoff.min(MAX_BACKOFF));
-        // A pause whose end overflows is shortened to the maximum.
-        self.not_before = now
-            .checked_add(pause)
-            .or(now.checked_add(crate::transport::MAX_TIMEOUT));
+        // A pause that the clock cannot represent counts as none.
+        self.paused_until = now.checked_add(retry_after.unwrap_or_default().max(backoff));
     }
 }
 
@@ -84,68 +83,49 @@ mod tests {
     #[test]
     fn allows_one_replacement_a_minute_beside_the_first_token() {
         let start = Instant::now();
-        let mut limiter = RefreshLimiter::default();
-        assert_eq!(limiter.delay(false, start), Duration::ZERO);
-        limiter.record_success(false, start);
+        let mut limiter = Limiter::default();
+        assert_eq!(limiter.delay(start), Duration::ZERO);
+        limiter.record_issue(false, start);
         assert_eq!(
-            limiter.delay(true, start),
+            limiter.delay(start),
             Duration::ZERO,
-            "the first token does not count"
+            "the first one is free"
         );
-        limiter.record_success(true, start);
+        limiter.record_issue(true, start);
         for (now, expected) in [(0, 60), (30, 30), (59, 1), (60, 0)] {
-            for is_replacement in [false, true] {
-                assert_eq!(
-                    limiter.delay(is_replacement, start + seconds(now)),
-                    seconds(expected),
-                    "{now} s"
-                );
-            }
+            let now = start + seconds(now);
+            assert_eq!(limiter.delay(now), seconds(expected));
+            assert_eq!(limiter.pause(now), Duration::ZERO);
         }
 
-        // A replacement of a token from the cache counts, although none was issued before.
-        let mut limiter = RefreshLimiter::default();
-        limiter.record_success(true, start);
-        assert_eq!(limiter.delay(true, start), seconds(60));
+        // A replacement of a token from the cache counts, although none was issued before; so does a second token
+        // that somebody asked for.
+        for is_replacement in [true, false] {
+            let mut limiter = Limiter {
+                has_issued: !is_replacement,
+                ..Limiter::default()
+            };
+            limiter.record_issue(is_replacement, start);
+            assert_eq!(limiter.delay(start), seconds(60));
+        }
     }
 
     #[test]
     fn backs_off_after_three_failures() {
-        let mut limiter = RefreshLimiter::default();
+        let mut limiter = Limiter::default();
         let mut now = Instant::now();
         for pause in [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60] {
             limiter.record_failure(None, now);
-            assert_eq!(limiter.delay(false, now), seconds(pause));
-            assert_eq!(limiter.delay(true, now), seconds(pause));
+            assert_eq!(limiter.delay(now), seconds(pause));
+            assert_eq!(limiter.pause(now), seconds(pause));
             now += seconds(pause);
         }
-        limiter.record_success(false, now);
+        limiter.record_issue(false, now);
         limiter.record_failure(None, now);
         assert_eq!(
-            limiter.delay(false, now),
+            limiter.delay(now),
             Duration::ZERO,
-            "a success ends the backoff"
+            "a token ends the backoff"
         );
-    }
-
-    #[test]
-    fn pauses_after_rejected_credentials() {
-        let now = Instant::now();
-        let mut limiter = RefreshLimiter::default();
-        limiter.record_rejection(now);
-        assert_eq!(limiter.delay(false, now), seconds(600));
-    }
-
-    #[test]
-    fn obeys_retry_after() {
-        let now = Instant::now();
-        for delay in [7, 3600] {
-            let mut limiter = RefreshLimiter::default();
-            limiter.record_failure(Some(seconds(delay)), now);
-            assert_eq!(limiter.delay(false, now), seconds(delay));
-        }
-        let mut limiter = RefreshLimiter::default();
-        limiter.record_failure(Some(Duration::MAX), now);
-        assert!(limiter.delay(false, now) >= seconds(24 * 60 * 60));
     }
 }

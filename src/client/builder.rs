@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Client;
 use crate::auth::Auth;
 use crate::credentials::{AccessToken, Credentials, MAX_TOKEN_LEN};
-use crate::endpoints::Endpoints;
 use crate::error::{Error, Result};
 use crate::proxy;
 use crate::session::Session;
@@ -209,10 +208,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the min time between two requests of the waits, watches and migrations of this client and its clones.
-    /// Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
+    /// Sets the min time between two polls or creations of the waits, watches and migrations of this client and its
+    /// clones. Zero: no limit. Default: 200 ms, because the service bans clients that send too many requests.
     ///
-    /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed, but count for it.
+    /// [`Client::get_process`] and [`Client::create_task`] themselves are not delayed: polls that become due later keep
+    /// the gap to them. Token requests do not count.
     pub fn min_request_gap(mut self, gap: Duration) -> Self {
         self.min_request_gap = gap;
         self
@@ -290,16 +290,13 @@ impl ClientBuilder {
             Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
         };
         let throttle = Throttle::new(self.min_request_gap);
-        let (max_retries, created) = (self.retries, Instant::now());
-        let session = Session {
+        Ok(Client(Arc::new(Session {
             transport,
             auth,
             throttle,
             timeout,
-            max_retries,
-            created,
-        };
-        Ok(Client(Arc::new(Endpoints::new(session))))
+            max_retries: self.retries,
+        })))
     }
 }
 

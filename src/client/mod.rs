@@ -9,21 +9,28 @@ use std::sync::Arc;
 pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
 use crate::credentials::AccessToken;
-use crate::endpoints::Endpoints;
+use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+use crate::image::{Image, RawImage};
+use crate::images::Images;
+use crate::json::JsonObject;
 use crate::migrate::Migration;
-use crate::new_task::NewTask;
+use crate::new_task::{CreatedTask, NewTask};
+use crate::session::Session;
 use crate::task::Progress;
 use crate::watch::{Wait, Watch};
 
 /// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
 /// A creation and a token request have a connection of their own.
 ///
-/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a 429, so one client
+/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a `Retry-After`, so one client
 /// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
-/// of its own.
+/// of its own. A thread needs a stack of at least 96 KiB, with TLS 192 KiB, in a debug build.
+///
+/// After `fork()`, parent and child must not use the same client: they would read each other's responses from the shared
+/// connections. Make a client of its own in the child, after the fork.
 ///
 /// ```no_run
 /// let client = pan123_offline::Client::new("eyJhbGciOi…")?;
@@ -32,7 +39,7 @@ use crate::watch::{Wait, Watch};
 /// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Endpoints>);
+pub struct Client(Arc<Session>);
 
 impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
@@ -62,8 +69,8 @@ impl Client {
     /// Returns the progress of a task: `GET /api/v1/oss/offline/download/process`.
     ///
     /// Transient errors are retried up to [`retries`](ClientBuilder::retries) times within
-    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After a 429 with `Retry-After`,
-    /// a call waits until that time, or returns the 429 at once if the time is beyond its timeout.
+    /// [`timeout`](ClientBuilder::timeout). A failed task is a progress, not an error. After an error response with
+    /// `Retry-After`, calls wait until that time, or return that error at once if the time is beyond their timeout.
     ///
     /// # Errors
     /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
@@ -72,7 +79,7 @@ impl Client {
     /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
     ///   response is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.get_process(task_id)
+        self.0.call(&endpoint::get_process(task_id))
     }
 
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
@@ -99,7 +106,9 @@ impl Client {
     /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        self.0.create_task(task)
+        let call = endpoint::create_task(task)?;
+        let JsonObject(CreatedTask { task_id }) = self.0.call(&call)?;
+        Ok(task_id)
     }
 
     /// Returns a wait for the end of one task. Nothing is sent before [`Wait::run`] or the first step of its iterator.
@@ -166,6 +175,62 @@ impl Client {
         Migration::new(Arc::clone(&self.0), tasks.into_iter())
     }
 
+    /// Returns an image or a folder by its file id: `GET /api/v1/oss/file/detail`. Retried like
+    /// [`get_process`](Self::get_process).
+    ///
+    /// A [`Callback`](crate::Callback) has the id of the file that a task has made. Without one,
+    /// [`images`](Self::images) of the target folder finds it by its name.
+    ///
+    /// ```
+    /// use pan123_offline::Callback;
+    /// # use pan123_offline::{Client, NewTask, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// # let task_id = client.create_task(&NewTask::new("https://example.org/cat.png"))?;
+    /// # client.wait(task_id).run()?;
+    /// # let body = service.callback(task_id).ok_or("no callback")?;
+    ///
+    /// let callback = Callback::from_slice(&body)?; // the body that the service POSTs to the callback URL
+    /// match callback.file_id {
+    ///     Some(file_id) => println!("{} is now {}", callback.url, client.image(&file_id)?.link()),
+    ///     None => println!("{}: {:?}", callback.url, callback.fail_reason),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
+    /// bytes. An unknown id is probably code 5066.
+    pub fn image(&self, file_id: &str) -> Result<Image> {
+        let JsonObject(raw) = self.0.call(&endpoint::image(file_id)?)?;
+        Ok(RawImage::into(raw))
+    }
+
+    /// Returns the images and folders in a folder: `POST /api/v1/oss/file/list`, once for each 100 of them. Folders
+    /// within it are not opened. The empty id is the root.
+    ///
+    /// The service puts images of tasks without a [`directory`](NewTask::directory) into its own folder `来自:离线下载`,
+    /// which is in the root:
+    ///
+    /// ```
+    /// # use pan123_offline::{Client, NewTask, testing::Service};
+    /// # let service = Service::start()?;
+    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// # client.wait(client.create_task(&NewTask::new("https://example.org/cat.png"))?).run()?;
+    /// for item in client.images("") {
+    ///     let item = item?;
+    ///     if item.is_directory && item.name == "来自:离线下载" {
+    ///         for image in client.images(&item.file_id) {
+    ///             println!("{}", image?.link());
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn images(&self, directory_id: &str) -> Images {
+        Images::new(Arc::clone(&self.0), directory_id)
+    }
+
     /// Returns the current access token: the given one, or the one of the [credentials](crate::Credentials), which is
     /// taken from their cache file or requested if there is none yet. For a login before the first call, and for calls
     /// that this crate does not make. Whether the service still accepts the token shows only in a call.
@@ -173,25 +238,28 @@ impl Client {
     /// # Errors
     /// Those of [`get_process`](Self::get_process), for the token request.
     pub fn access_token(&self) -> Result<AccessToken> {
-        self.0.session.access_token()
+        self.0.access_token()
     }
 
     /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
     /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
     /// so a request may invalidate the token of another program.
     ///
+    /// It does not wait for the minute between two replacements, and counts as one. For 10 minutes after the service
+    /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
+    ///
     /// # Errors
     /// * [`Error::Config`]: the client has an access token and no credentials.
     /// * Those of [`get_process`](Self::get_process), for the token request.
     pub fn request_access_token(&self) -> Result<AccessToken> {
-        self.0.session.request_access_token()
+        self.0.request_access_token()
     }
 
     /// Returns the error of the [cache file](crate::Credentials::cache_file) at the last time a token was needed;
     /// `None` if it could be used, or if there is no cache file.
     #[must_use]
     pub fn token_cache_error(&self) -> Option<TokenCacheError> {
-        self.0.session.auth.cache_error()
+        self.0.auth.cache_error()
     }
 }
 

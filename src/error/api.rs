@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::excerpt::{Escaped, shorten, write_quote};
-use super::{Delivery, is_ambiguous_status, is_transient_status, write_retry_after};
+use super::{
+    Delivery, TOKEN_REPLACEABLE, is_ambiguous_status, is_transient_status, write_retry_after,
+};
 use crate::error_code::ErrorCode;
 
 /// Error in the service's envelope: a code other than 0, or an HTTP status other than 2xx.
@@ -24,6 +26,8 @@ pub struct ApiError {
     pub(super) delivery: Delivery,
     /// Whether the request was one for an access token.
     pub(super) is_token_request: bool,
+    /// Whether the refused token is replaced after `retry_after`.
+    pub(super) is_token_replaceable: bool,
 }
 
 impl ApiError {
@@ -41,6 +45,7 @@ impl ApiError {
             retry_after: None,
             delivery: Delivery::MaybeSent,
             is_token_request: false,
+            is_token_replaceable: false,
         }
     }
 
@@ -77,6 +82,9 @@ impl ApiError {
 
     /// Returns what a caller can do about the error, if it is a known one.
     fn advice(&self) -> Option<&'static str> {
+        if self.is_token_replaceable {
+            return Some(TOKEN_REPLACEABLE);
+        }
         let is_token_rejected = self.is_token_request
             && matches!(self.code, ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED)
             && !self.is_transient();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::excerpt::{excerpt, write_quote};
-use super::{Delivery, is_transient_status, write_retry_after};
+use super::{Delivery, TOKEN_REPLACEABLE, is_transient_status, write_retry_after};
 
 /// Error of a response that has no envelope, and whose HTTP status is not 2xx.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct HttpError {
     /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
     pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
+    /// Whether the refused token is replaced after `retry_after`.
+    pub(super) is_token_replaceable: bool,
 }
 
 impl HttpError {
@@ -26,6 +28,7 @@ impl HttpError {
             retry_after: None,
             body: excerpt(body),
             delivery: Delivery::MaybeSent,
+            is_token_replaceable: false,
         }
     }
 }
@@ -35,6 +38,7 @@ impl fmt::Display for HttpError {
         write!(f, "HTTP {} without the service's envelope: ", self.status)?;
         f.write_str(match self.status {
             300..=303 | 305..=399 => "redirects are not followed, check the base URL",
+            401 if self.is_token_replaceable => TOKEN_REPLACEABLE,
             401 => "the access token was refused, get a new one",
             403 => "this IP address is banned, stop and ask the service",
             404 => "not found, check the base URL",

@@ -26,6 +26,10 @@ use crate::task::Progress;
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The text of a 401 after which waits, watches and migrations wait for another token.
+const TOKEN_REPLACEABLE: &str =
+    "the access token was refused, and another one is requested once a minute at most";
+
 /// A cause from another library, shared so that errors can be cloned.
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -89,12 +93,16 @@ pub enum Error {
 
 impl Error {
     /// Returns whether the same call may succeed later with nothing changed: a call that timed out, a failed DNS lookup
-    /// or connection, HTTP or code 408, 421, 425 or 429, code 5xx, or HTTP 5xx without an envelope or with code 0. 401,
-    /// 403 and [`WaitTimeout`](Self::WaitTimeout) are never transient.
+    /// or connection, HTTP or code 408, 421, 425 or 429, code 5xx, or HTTP 5xx without an envelope or with code 0. 403 and
+    /// [`WaitTimeout`](Self::WaitTimeout) are never transient. 401 is transient only after a token for
+    /// [`Credentials`](crate::Credentials) that had been accepted before, while its replacement has to wait for
+    /// [`retry_after()`](Self::retry_after).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(e) => e.kind.is_transient(),
+            Self::Http(e) if e.is_token_replaceable => true,
+            Self::Api(e) if e.is_token_replaceable => true,
             Self::Http(e) => is_transient_status(e.status),
             Self::Api(e) => e.is_transient(),
             Self::Config(_)
@@ -179,7 +187,7 @@ impl Error {
     }
 
     /// Returns the time to wait before the next request, if there is one: the header `Retry-After` in seconds, its
-    /// remaining part while the client is paused, or the remaining backoff of token requests.
+    /// remaining part while the client is paused, or the remaining time until a token may be requested.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -219,6 +227,16 @@ impl Error {
             _ => {}
         }
         self
+    }
+
+    /// Marks a 401 whose token had been accepted before: it is replaced after this delay.
+    pub(crate) fn mark_token_replaceable(mut self, delay: Duration) -> Self {
+        match &mut self {
+            Self::Api(e) => e.is_token_replaceable = true,
+            Self::Http(e) => e.is_token_replaceable = true,
+            _ => {}
+        }
+        self.with_retry_after(Some(delay))
     }
 
     /// Replaces the texts that came from the service, except the trace id. `map` returns `None` to drop a text.

@@ -1,11 +1,12 @@
-//! The documented responses to the three endpoints.
+//! The documented responses to the endpoints.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::ApiFailure;
+use super::files::{Files, NewFile};
 use super::lock;
 use super::reply::Reply;
 use super::request::RequestView;
@@ -15,6 +16,8 @@ use crate::task::{Progress, Status};
 const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
 const CREATE_PATH: &str = "/api/v1/oss/offline/download";
 const TOKEN_PATH: &str = "/api/v1/access_token";
+const LIST_PATH: &str = "/api/v1/oss/file/list";
+const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
 
 /// Task id of the document's samples.
 const FIRST_TASK_ID: u64 = 403_316;
@@ -26,6 +29,7 @@ const UNKNOWN_TASK: ApiFailure = ApiFailure::new(1, "task not found");
 const INVALID_JSON: ApiFailure = ApiFailure::new(1, "the body is not JSON");
 const INVALID_URL: ApiFailure = ApiFailure::new(1, "url is not an http or https URL");
 const INVALID_TYPE: ApiFailure = ApiFailure::new(1, "type is not 1");
+const MISSING_FILE_ID: ApiFailure = ApiFailure::new(1, "fileID is missing");
 
 pub(super) type NewSteps = Arc<dyn Fn(u64, &str) -> Vec<Progress> + Send + Sync>;
 
@@ -35,6 +39,7 @@ pub(super) struct Api(Mutex<State>);
 struct State {
     tokens: Tokens,
     tasks: HashMap<u64, Script>,
+    files: Files,
     next_task_id: u64,
     new_steps: NewSteps,
 }
@@ -44,6 +49,7 @@ impl Default for State {
         Self {
             tokens: Tokens::default(),
             tasks: HashMap::new(),
+            files: Files::default(),
             next_task_id: FIRST_TASK_ID,
             new_steps: Arc::new(|_, _| {
                 vec![
@@ -72,11 +78,20 @@ impl State {
 struct Script {
     steps: Vec<Progress>,
     next: usize,
+    /// The file that it makes; `None` for a task that no client has created.
+    new_file: Option<NewFile>,
+    /// The id of the file that it has made.
+    file_id: Option<String>,
 }
 
 impl Script {
-    fn new(steps: Vec<Progress>) -> Self {
-        Self { steps, next: 0 }
+    fn new(steps: Vec<Progress>, new_file: Option<NewFile>) -> Self {
+        Self {
+            steps,
+            next: 0,
+            new_file,
+            file_id: None,
+        }
     }
 
     fn step(&mut self) -> Progress {
@@ -91,7 +106,23 @@ impl Script {
 
 impl Api {
     pub(super) fn script(&self, task_id: u64, steps: Vec<Progress>) {
-        lock(&self.0).tasks.insert(task_id, Script::new(steps));
+        let mut state = lock(&self.0);
+        let replaced = state.tasks.remove(&task_id);
+        let script = Script::new(steps, replaced.and_then(|script| script.new_file));
+        state.tasks.insert(task_id, script);
+    }
+
+    pub(super) fn files<T>(&self, f: impl FnOnce(&mut Files) -> T) -> T {
+        f(&mut lock(&self.0).files)
+    }
+
+    /// Returns the body that the service POSTs when a task has succeeded.
+    pub(super) fn callback(&self, task_id: u64) -> Option<Vec<u8>> {
+        let state = lock(&self.0);
+        let script = state.tasks.get(&task_id)?;
+        let (url, file_id) = (&script.new_file.as_ref()?.url, script.file_id.as_ref()?);
+        let body = json!({"url": url, "status": 0, "failReason": "", "fileID": file_id});
+        Some(body.to_string().into_bytes())
     }
 
     pub(super) fn script_new(&self, steps: NewSteps) {
@@ -105,8 +136,8 @@ impl Api {
     /// Returns the documented response to a request. `spare` is a buffer for its body.
     pub(super) fn respond(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Reply {
         let method = match request.path {
-            PROCESS_PATH => "GET",
-            CREATE_PATH | TOKEN_PATH => "POST",
+            PROCESS_PATH | DETAIL_PATH => "GET",
+            CREATE_PATH | TOKEN_PATH | LIST_PATH => "POST",
             _ => return not_found(),
         };
         if request.method != method {
@@ -118,6 +149,8 @@ impl Api {
             match request.path {
                 PROCESS_PATH => self.process(request, spare),
                 CREATE_PATH => self.create(request, spare),
+                LIST_PATH => self.list(request, spare),
+                DETAIL_PATH => self.detail(request, spare),
                 _ => self.issue_token(request, spare),
             }
         };
@@ -125,11 +158,37 @@ impl Api {
     }
 
     fn process(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
-        let mut state = lock(&self.0);
+        let state = &mut *lock(&self.0);
         state.tokens.check(request.header("Authorization"))?;
         let task_id = request.task_id().ok_or(INVALID_TASK_ID)?;
         let script = state.tasks.get_mut(&task_id).ok_or(UNKNOWN_TASK)?;
-        Ok(Reply::progress_in(spare, script.step()))
+        let progress = script.step();
+        if progress.status == Status::Succeeded
+            && script.file_id.is_none()
+            && let Some(new_file) = &script.new_file
+        {
+            script.file_id = Some(state.files.make_file(new_file));
+        }
+        Ok(Reply::progress_in(spare, progress))
+    }
+
+    fn list(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
+        self.tokens(|tokens| tokens.check(request.header("Authorization")))?;
+        let body = json(request)?;
+        if body["type"] != 1 {
+            return Err(INVALID_TYPE);
+        }
+        let page = self.files(|files| files.list(&body))?;
+        Ok(Reply::success_in(spare, format_args!("{page}")))
+    }
+
+    fn detail(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
+        self.tokens(|tokens| tokens.check(request.header("Authorization")))?;
+        let id = request.parameter("fileID=").ok_or(MISSING_FILE_ID)?;
+        self.files(|files| {
+            let file = files.detail(id)?;
+            Ok(Reply::success_in(spare, format_args!("{file}")))
+        })
     }
 
     fn create(&self, request: &RequestView<'_>, spare: Vec<u8>) -> Result<Reply, ApiFailure> {
@@ -148,7 +207,13 @@ impl Api {
             (state.new_task_id(), Arc::clone(&state.new_steps))
         };
         // Outside the lock, since this calls the user's closure.
-        self.script(task_id, new_steps(task_id, url));
+        let steps = new_steps(task_id, url);
+        let script = Script::new(steps, Some(NewFile::new(url, &body)));
+        let mut state = lock(&self.0);
+        if let Some(folder) = body["businessDirID"].as_str() {
+            state.files.make_folder(folder, folder);
+        }
+        state.tasks.insert(task_id, script);
         let data = format_args!(r#"{{"taskID":{task_id}}}"#);
         Ok(Reply::success_in(spare, data))
     }

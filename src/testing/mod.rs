@@ -39,6 +39,8 @@
 //! | `GET /api/v1/oss/offline/download/process?taskID=N` | the task's next step ([`Service::task`]) |
 //! | `POST /api/v1/oss/offline/download` | a new task id, counted up from 403316 ([`Service::new_tasks`]) |
 //! | `POST /api/v1/access_token` | a new token ([`Service::credentials`]) |
+//! | `POST /api/v1/oss/file/list` | a page of the files and folders in a folder |
+//! | `GET /api/v1/oss/file/detail?fileID=ID` | one file or folder |
 //! | another method | HTTP 405 |
 //! | another path | HTTP 404 and a small page of HTML |
 //!
@@ -46,7 +48,12 @@
 //! An unknown task gets code 1, "task not found". Invalid input (no `Platform: open_platform`, a
 //! task id that is not a number, a body that is not as documented) gets code 1. A wrong pair of
 //! client id and secret gets code 1, "client id or secret is wrong". All of these are sent with
-//! HTTP 200.
+//! HTTP 200. An unknown file or folder gets code 5066.
+//!
+//! A task that a client has created makes a file when its success is first sent: in the folder of
+//! the request, which is in the root, or in `来自:离线下载`, which the first such file makes. Without
+//! a `fileName` it has the last part of the URL's path. Two files
+//! with the same bytes in one folder are one file, which has the name of the later.
 //!
 //! The protocol is HTTP/1.1 with connections kept alive. A request may have 16 KiB of headers and a
 //! body of 64 KiB, which needs a `Content-Length`.
@@ -55,6 +62,7 @@ mod api;
 mod connection;
 mod failure;
 mod faults;
+mod files;
 mod log;
 mod reply;
 mod request;
@@ -150,6 +158,25 @@ impl Service {
     ) -> &Self {
         self.shared.api.script_new(Arc::new(steps));
         self
+    }
+
+    /// Declares that an image has the bytes of another one, so that of the files in one folder the
+    /// later overwrites the earlier. Applies to files that are made from now on.
+    ///
+    /// Default: each URL has an image of its own.
+    pub fn same_image(&self, url: &str, other: &str) -> &Self {
+        self.shared
+            .api
+            .files(|files| files.set_same_image(url, other));
+        self
+    }
+
+    /// Returns the body of the callback that the service POSTs when a task succeeds, for
+    /// [`Callback::from_slice`](crate::Callback::from_slice). The stand-in sends none. `None` until
+    /// a client has created the task and seen its success.
+    #[must_use]
+    pub fn callback(&self, task_id: u64) -> Option<Vec<u8>> {
+        self.shared.api.callback(task_id)
     }
 
     /// Queues `reply`. Each request to any endpoint gets the first reply of the queue, if there is

@@ -143,6 +143,11 @@ impl<'a> RequestView<'a> {
         task_id_in(self.query?)
     }
 
+    /// Returns the value of a parameter of the query, which is given as `name=`, with its percent-encoding.
+    pub(super) fn parameter(&self, name: &str) -> Option<&'a str> {
+        parameter_in(self.query?, name)
+    }
+
     /// Returns whether the peer wants the connection closed after the response.
     pub(super) fn wants_close(&self) -> bool {
         let has_close = |value: &str| {
@@ -170,10 +175,10 @@ impl<'a> RequestView<'a> {
     }
 }
 
+fn parameter_in<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name))
+}
+
 fn task_id_in(query: &str) -> Option<u64> {
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("taskID="))?
-        .parse()
-        .ok()
+    parameter_in(query, "taskID=")?.parse().ok()
 }

@@ -30,6 +30,9 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 /// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
+const MAX_PAGE_LEN: usize = 1024 * 1024;
+
 /// Initial capacity for the body of a response, which most bodies fit into.
 const BODY_CAPACITY: usize = 512;
 
@@ -71,6 +74,14 @@ impl<'a> Request<'a> {
             ..Self::get(endpoint)
         }
     }
+
+    /// A POST whose response is a page of a list.
+    pub(crate) fn post_for_page(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
+        Self {
+            max_response_len: MAX_PAGE_LEN,
+            ..Self::post(endpoint, body)
+        }
+    }
 }
 
 /// The headers of a request.
@@ -92,8 +103,9 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// The header `Retry-After` in whole seconds. A date, and more than a year, count as none.
     pub(crate) retry_after: Option<Duration>,
-    /// As much as the request permits, and one byte more if the body is longer.
+    /// At most `max_len` bytes, and one more if the body is longer.
     pub(crate) body: Vec<u8>,
+    pub(crate) max_len: usize,
 }
 
 impl Transport {
@@ -175,12 +187,12 @@ impl Transport {
         };
 
         let mut body = Vec::with_capacity(BODY_CAPACITY);
-        let max_len = request.max_response_len as u64 + 1;
+        let max_len = request.max_response_len;
         // The end of the body, which this reads up to, returns the connection to the pool.
         let result = response
             .body_mut()
             .as_reader()
-            .take(max_len)
+            .take(max_len as u64 + 1)
             .read_to_end(&mut body);
         let status = response.status();
         // An error status, with the part of the body that arrived, says more than the end of the connection.
@@ -193,6 +205,7 @@ impl Transport {
             status: status.as_u16(),
             retry_after: retry_after(response.headers()),
             body,
+            max_len,
         })
     }
 

@@ -2,10 +2,11 @@
 //!
 //! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
 
-pub(crate) mod clock;
-mod error_interner;
-mod followed_task;
+pub(crate) mod consequence;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod policy;
+mod queue;
 pub(crate) mod requests;
 pub(crate) mod scheduler;
 #[cfg(test)]
@@ -16,22 +17,14 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::clock::{Clock, SystemClock};
 pub use self::policy::PollPolicy;
+use self::requests::{Clock, SystemClock};
 use self::scheduler::{Scheduler, Step};
-use crate::endpoints::Endpoints;
 use crate::error::{Error, Result};
+use crate::session::Session;
 use crate::task::{Progress, Status};
 
 const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// The scheduler with real requests and real time.
-pub(crate) type ClientScheduler = Scheduler<Arc<Endpoints>, SystemClock>;
-
-pub(crate) fn client_scheduler(endpoints: Arc<Endpoints>, task_ids: Vec<u64>) -> ClientScheduler {
-    let clock = SystemClock(endpoints.session.created);
-    Scheduler::new(endpoints, clock, task_ids)
-}
 
 /// A change of a task: its first progress, a new status or percentage, or its end.
 #[derive(Debug, Clone)]
@@ -58,14 +51,16 @@ impl Update {
 /// end.
 ///
 /// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
-/// its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart. The client's `retries` do not apply:
-/// after a transient error, a response that cannot be decoded or a TLS error, the task is polled again after a longer
-/// interval, until it has had as many errors as [`PollPolicy`] allows. `Retry-After` is obeyed up to a day; a longer
-/// one ends the task. After a 429 no task is polled until its `Retry-After`, or for 1 s.
+/// its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart: at the default of 200 ms, one round
+/// of 100,000 tasks takes 5.6 hours. The client's `retries` do not apply: after a transient error, a response that cannot
+/// be decoded or a TLS error, the task is polled again after a longer interval, until it has had as many errors as
+/// [`PollPolicy`] allows. After an error response with `Retry-After`, no task is polled until that time; after a 429
+/// without it, for 1 s. After a refused token that cannot be replaced yet, the watch waits for the replacement if the
+/// token had been accepted before.
 ///
-/// A permanent error ends its task only. A ban, a 401 that a new token does not resolve, a 429 with a `Retry-After` of
-/// more than a day, and a token request that failed with a permanent error or with such a `Retry-After` end all tasks
-/// with that error, without another request.
+/// A permanent error ends its task only. A ban, any other 401 that a new token does not resolve, a token request that
+/// failed with a permanent error, and a `Retry-After` of more than a day end all tasks with that error, without another
+/// request: see [`stopped_by`](Self::stopped_by).
 ///
 /// ```
 /// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};
@@ -85,11 +80,13 @@ impl Update {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "an iterator does nothing before `next()`"]
-pub struct Watch(ClientScheduler);
+pub struct Watch(Scheduler<Arc<Session>, SystemClock>);
 
 impl Watch {
-    pub(crate) fn new(endpoints: Arc<Endpoints>, task_ids: impl IntoIterator<Item = u64>) -> Self {
-        Self(client_scheduler(endpoints, task_ids.into_iter().collect()))
+    pub(crate) fn new(session: Arc<Session>, task_ids: impl IntoIterator<Item = u64>) -> Self {
+        let mut watch = Self(Scheduler::new(session, SystemClock));
+        watch.add(task_ids);
+        watch
     }
 
     /// Sets the polling policy: intervals and the limit of errors. Default: [`PollPolicy::new`].
@@ -117,13 +114,14 @@ impl Watch {
     /// Returns the number of tasks that have had their end.
     #[must_use]
     pub fn finished(&self) -> usize {
-        self.0.finished()
+        self.0.finished
     }
 
     /// Adds tasks, which are due at once. An id that is followed already is ignored; one that has had its end is
     /// followed again. The error that ended all tasks, if there was one, is forgotten.
     pub fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
-        self.0.add(task_ids);
+        let task_ids: Vec<u64> = task_ids.into_iter().collect();
+        self.0.add(&task_ids);
     }
 
     /// Stops following a task, without an update. Returns whether it was followed.
@@ -135,13 +133,14 @@ impl Watch {
     /// is pending.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.0.next_due()
+        let time = self.0.next_time()?;
+        Some(time.saturating_duration_since(self.0.clock.now()))
     }
 
     /// Returns the error that ended all open tasks, if there was one. [`add`](Self::add) clears it.
     #[must_use]
     pub fn stopped_by(&self) -> Option<&Error> {
-        self.0.stopped_by()
+        self.0.stopped_by.as_ref()
     }
 
     /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way
@@ -155,8 +154,8 @@ impl Watch {
         &mut self,
         timeout: Duration,
     ) -> std::result::Result<Update, NextTimeoutError> {
-        let wake = self.0.clock.now().saturating_add(timeout);
-        match self.0.next(Some(wake)) {
+        let wake = self.0.clock.now().checked_add(timeout);
+        match self.0.next(wake) {
             Step::Update(update) => Ok(update),
             Step::Woken => Err(NextTimeoutError::Timeout),
             Step::Finished => Err(NextTimeoutError::Finished),
@@ -231,16 +230,16 @@ impl std::error::Error for NextTimeoutError {}
 #[derive(Debug, Clone)]
 #[must_use = "a wait does nothing before `run()` or the first step of its iterator"]
 pub struct Wait {
-    endpoints: Arc<Endpoints>,
+    session: Arc<Session>,
     task_id: u64,
     timeout: Duration,
     policy: PollPolicy,
 }
 
 impl Wait {
-    pub(crate) fn new(endpoints: Arc<Endpoints>, task_id: u64) -> Self {
+    pub(crate) fn new(session: Arc<Session>, task_id: u64) -> Self {
         Self {
-            endpoints,
+            session,
             task_id,
             timeout: DEFAULT_WAIT_TIMEOUT,
             policy: PollPolicy::new(),
@@ -285,7 +284,7 @@ impl IntoIterator for Wait {
     type IntoIter = WaitIter;
 
     fn into_iter(self) -> WaitIter {
-        let mut watch = Watch::new(self.endpoints, [self.task_id]);
+        let mut watch = Watch::new(self.session, [self.task_id]);
         watch.0.policy = self.policy;
         watch.0.timeout = Some(self.timeout);
         WaitIter(watch)

@@ -1,17 +1,15 @@
-//! Decides when a task is polled next, and the consequence of an error. Pure.
+//! Decides when a task is polled next. Pure.
 
-use std::time::Duration;
-
-use crate::error::{Error, TransportErrorKind};
-use crate::retry::{AttemptCause, AttemptError};
+use std::time::{Duration, Instant};
 
 const DEFAULT_INITIAL_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_MAX_INTERVAL: Duration = Duration::from_secs(15);
 const DEFAULT_MAX_CONSECUTIVE_ERRORS: u32 = 8;
 const DEFAULT_ERROR_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// Maximum `Retry-After` that is waited for.
-pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Minimum growth of an interval, and minimum interval after an error. The policy's maximum is stronger.
+const MIN_GROWTH: Duration = Duration::from_millis(10);
+const MIN_ERROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time limit of the last poll, which is made at the deadline.
 pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
@@ -19,7 +17,8 @@ pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
 /// Polling policy: the interval between two polls of a task, and the limit of its consecutive errors.
 ///
 /// The first poll of a task is made at once, the second after `initial_interval`. The interval grows by half while the
-/// progress does not change, up to `max_interval`, and returns to `initial_interval` when it changes.
+/// progress does not change (by at least 10 ms), up to `max_interval`, and returns to `initial_interval` when it changes.
+/// After an error it is at least 1 s, unless `max_interval` is shorter.
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,18 +80,23 @@ impl PollPolicy {
     }
 
     /// Returns the interval until the next poll. `last` is the interval before the last poll.
-    pub(super) fn next_interval(&self, last: Duration, changed: bool) -> Duration {
-        if changed {
-            return self.initial_interval;
-        }
+    pub(super) fn next_interval(&self, last: Duration, outcome: Outcome) -> Duration {
         let max_interval = self.max_interval.max(self.initial_interval);
-        last.saturating_add(last / 2)
-            .clamp(self.initial_interval, max_interval)
+        let grown = last.saturating_add((last / 2).max(MIN_GROWTH));
+        match outcome {
+            Outcome::Changed => self.initial_interval,
+            Outcome::Unchanged => grown.clamp(self.initial_interval, max_interval),
+            Outcome::Error => grown
+                .max(MIN_ERROR_INTERVAL)
+                .clamp(self.initial_interval, max_interval),
+        }
     }
 
-    /// Returns whether this number of consecutive errors, over this time, ends a task.
-    pub(crate) fn is_exhausted(&self, errors: u32, span: Duration) -> bool {
-        errors >= self.max_consecutive_errors && span >= self.error_window
+    /// Returns whether these errors end a task.
+    pub(crate) fn is_exhausted(&self, errors: ErrorStreak, now: Instant) -> bool {
+        let since = errors.since.unwrap_or(now);
+        errors.count >= self.max_consecutive_errors
+            && now.saturating_duration_since(since) >= self.error_window
     }
 }
 
@@ -102,61 +106,43 @@ impl Default for PollPolicy {
     }
 }
 
-/// The consequence of an error.
+/// The outcome of a poll after which the task continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ErrorAction {
-    /// The task is polled again, after a longer interval.
-    BackOff,
-    /// The task ends.
-    EndTask,
-    /// All tasks end.
-    EndAll,
+pub(super) enum Outcome {
+    Changed,
+    Unchanged,
+    Error,
 }
 
-/// Classifies an error after which the request is not repeated at once.
-pub(crate) fn classify(failed: &AttemptError) -> ErrorAction {
-    let AttemptError { error, cause } = failed;
-    let is_undecodable = match error {
-        Error::Decode(_) => true,
-        // A captive portal has its own certificate.
-        Error::Transport(e) => matches!(
-            e.kind,
-            TransportErrorKind::Protocol | TransportErrorKind::Tls
-        ),
-        _ => false,
-    };
-    let waits_too_long = error
-        .retry_after()
-        .is_some_and(|delay| delay > MAX_RETRY_AFTER);
-    if error.is_unauthorized() || error.is_banned() || (error.is_rate_limited() && waits_too_long) {
-        ErrorAction::EndAll
-    } else if !waits_too_long && (error.is_transient() || is_undecodable) {
-        ErrorAction::BackOff
-    } else if *cause == AttemptCause::TokenRequest {
-        // No task can be polled without a token.
-        ErrorAction::EndAll
-    } else {
-        ErrorAction::EndTask
+/// Consecutive errors: their number, and the time of the first.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ErrorStreak {
+    pub(crate) count: u32,
+    since: Option<Instant>,
+}
+
+impl ErrorStreak {
+    pub(crate) fn add(&mut self, now: Instant) {
+        self.count = self.count.saturating_add(1);
+        self.since.get_or_insert(now);
     }
 }
 
 /// The times that decide when a task is polled.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PollTiming {
-    pub(super) now: Duration,
+    pub(super) now: Instant,
     /// The end of the task's interval.
-    pub(super) due: Duration,
-    /// Whether the service demanded that time, by `Retry-After`.
-    pub(super) is_due_fixed: bool,
-    /// The earliest time of the next request of the client.
-    pub(super) ready: Duration,
+    pub(super) due: Instant,
+    /// The earliest time of the next poll of the client.
+    pub(super) ready: Instant,
     pub(super) limit: Option<TimeLimit>,
 }
 
 /// The state of a timeout.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeLimit {
-    pub(super) deadline: Duration,
+    pub(super) deadline: Instant,
     /// Whether the timeout is zero, so that each task is polled once.
     pub(super) is_zero: bool,
     /// Whether any task was polled, and whether this task was.
@@ -164,8 +150,8 @@ pub(super) struct TimeLimit {
     pub(super) task_polled: bool,
     /// Whether the last poll, at the deadline, was made.
     pub(super) final_poll_made: bool,
-    /// Whether a 429 pauses polls now.
-    pub(super) is_rate_limited: bool,
+    /// Whether the client is paused now.
+    pub(super) is_paused: bool,
 }
 
 /// The next poll of a task, or its end.
@@ -173,13 +159,13 @@ pub(super) struct TimeLimit {
 pub(super) enum NextPoll {
     /// A poll at this time, which may last until the deadline, if there is one.
     At {
-        time: Duration,
-        deadline: Option<Duration>,
+        time: Instant,
+        deadline: Option<Instant>,
     },
     /// The last poll, with [`FINAL_POLL_TIMEOUT`].
-    FinalAt(Duration),
+    FinalAt(Instant),
     /// The timeout elapses at this time.
-    TimedOutAt(Duration),
+    TimedOutAt(Instant),
 }
 
 /// Decides when a task is polled next.
@@ -187,7 +173,6 @@ pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
     let PollTiming {
         now,
         due,
-        is_due_fixed,
         ready,
         limit,
     } = timing;
@@ -199,7 +184,7 @@ pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
         };
     };
     if limit.is_zero {
-        return if limit.task_polled || limit.is_rate_limited {
+        return if limit.task_polled || limit.is_paused {
             NextPoll::TimedOutAt(now)
         } else {
             NextPoll::At {
@@ -209,7 +194,7 @@ pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
         };
     }
     let deadline = limit.deadline;
-    let fits = time.saturating_add(FINAL_POLL_TIMEOUT) <= deadline;
+    let fits = time + FINAL_POLL_TIMEOUT <= deadline;
     if fits || (!limit.any_polled && time < deadline) {
         return NextPoll::At {
             time,
@@ -217,8 +202,7 @@ pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
         };
     }
     let end = deadline.max(now);
-    let allowed = if is_due_fixed { time } else { ready };
-    if limit.final_poll_made || allowed > end {
+    if limit.final_poll_made || ready > end {
         NextPoll::TimedOutAt(end)
     } else {
         NextPoll::FinalAt(end)

@@ -1,44 +1,74 @@
-//! The requests that a scheduler makes.
+//! The outside of a scheduler: requests and time. Tests replace both.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::endpoints::Endpoints;
+use crate::endpoint;
+use crate::json::JsonObject;
+use crate::new_task::{CreatedTask, NewTask};
 use crate::retry::AttemptError;
-use crate::session::RequestOptions;
+use crate::session::Session;
 use crate::task::Progress;
 use crate::throttle::Throttle;
 
-/// The requests of a scheduler. Tests replace them by a service in memory.
 pub(crate) trait Requests {
     /// Requests an access token if there is none.
-    fn ensure_token(&self, timeout: Duration) -> Result<(), AttemptError>;
-    /// Requests the progress of a task, once.
-    fn poll(&self, task_id: u64, options: RequestOptions) -> Result<Progress, AttemptError>;
-    /// The client's time limit of a request.
+    fn ensure_token(&self, deadline: Instant) -> Result<(), AttemptError>;
+    /// Requests the progress of a task, by one attempt.
+    fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress, AttemptError>;
+    /// Creates a task, by one attempt.
+    fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64, AttemptError>;
+    /// Returns the client's time limit of a request.
     fn timeout(&self) -> Duration;
     fn throttle(&self) -> &Throttle;
 }
 
-impl Requests for Arc<Endpoints> {
-    fn ensure_token(&self, timeout: Duration) -> Result<(), AttemptError> {
-        if self.session.auth.current().is_some() {
-            return Ok(());
-        }
-        self.session
-            .ensure_token(Instant::now() + timeout)
-            .map(drop)
+impl Requests for Arc<Session> {
+    fn ensure_token(&self, deadline: Instant) -> Result<(), AttemptError> {
+        self.token(deadline).map(drop)
     }
 
-    fn poll(&self, task_id: u64, options: RequestOptions) -> Result<Progress, AttemptError> {
-        self.poll_once(task_id, options)
+    fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress, AttemptError> {
+        self.attempt(&endpoint::get_process(task_id), deadline)
+    }
+
+    fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64, AttemptError> {
+        let call = endpoint::create_task(task)?;
+        let JsonObject(CreatedTask { task_id }) = self.attempt(&call, deadline)?;
+        Ok(task_id)
     }
 
     fn timeout(&self) -> Duration {
-        self.session.timeout
+        self.timeout
     }
 
     fn throttle(&self) -> &Throttle {
-        &self.session.throttle
+        &self.throttle
+    }
+}
+
+pub(crate) trait Clock {
+    fn now(&self) -> Instant;
+    fn sleep(&self, duration: Duration);
+
+    fn sleep_until(&self, time: Instant) {
+        let duration = time.saturating_duration_since(self.now());
+        if !duration.is_zero() {
+            self.sleep(duration);
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        thread::sleep(duration);
     }
 }

@@ -1,23 +1,19 @@
-//! Polls tasks when they are due: a heap of due times, and a loop that sleeps and sends.
+//! Polls tasks when they are due: a loop that sleeps and sends.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Update;
-use super::clock::Clock;
-use super::error_interner::ErrorInterner;
-use super::followed_task::{FollowedTask, distinct, nanoseconds, remove_followed};
+use super::consequence::{Consequence, consequence, pauses_too_long};
 use super::policy::{
-    ErrorAction, FINAL_POLL_TIMEOUT, MAX_RETRY_AFTER, NextPoll, PollPolicy, PollTiming, TimeLimit,
-    classify, next_poll,
+    ErrorStreak, FINAL_POLL_TIMEOUT, NextPoll, Outcome, PollPolicy, PollTiming, TimeLimit,
+    next_poll,
 };
-use super::requests::Requests;
+use super::queue::{Queue, Task, TaskErrors, Turn};
+use super::requests::{Clock, Requests};
 use crate::error::Error;
-use crate::retry::{self, AttemptError, Attempts, Idempotency, Retry};
-use crate::session::RequestOptions;
+use crate::retry::AttemptError;
 use crate::task::Progress;
+use crate::throttle::{Slot, later};
 
 /// The result of a scheduler's work.
 #[derive(Debug)]
@@ -29,9 +25,6 @@ pub(crate) enum Step {
     Finished,
 }
 
-/// The due time of a task in nanoseconds, and its slot: of tasks that are due at the same time, the first comes first.
-type Due = Reverse<(u64, u32)>;
-
 #[derive(Debug)]
 pub(crate) struct Scheduler<R, C> {
     pub(crate) requests: R,
@@ -39,160 +32,136 @@ pub(crate) struct Scheduler<R, C> {
     pub(crate) policy: PollPolicy,
     /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
-    tasks: Vec<FollowedTask>,
-    free_slots: Vec<u32>,
-    queue: BinaryHeap<Due>,
-    finished: usize,
-    errors: ErrorInterner,
+    queue: Queue,
+    /// Number of tasks that have had their end.
+    pub(crate) finished: usize,
+    /// The slot of the next poll, which is reserved once a task is due.
+    slot: Option<Slot>,
     /// The error with which every open task ends.
-    end: Option<Error>,
-    started: Option<Duration>,
+    pub(crate) stopped_by: Option<Error>,
+    started: Option<Instant>,
     polls: u32,
+    /// Number of polls that returned a progress.
+    pub(crate) successes: u64,
     final_poll_made: bool,
 }
 
 impl<R: Requests, C: Clock> Scheduler<R, C> {
-    /// Schedules tasks, all due at once, in the given order. A duplicate id is ignored.
-    pub(crate) fn new(requests: R, clock: C, task_ids: Vec<u64>) -> Self {
-        let tasks = distinct(task_ids);
-        let queue: Vec<Due> = (0..tasks.len())
-            .map(|slot| Reverse((0, slot as u32)))
-            .collect();
+    pub(crate) fn new(requests: R, clock: C) -> Self {
         Self {
             requests,
             clock,
             policy: PollPolicy::new(),
             timeout: None,
-            tasks,
-            free_slots: Vec::new(),
-            queue: queue.into(),
+            queue: Queue::default(),
             finished: 0,
-            errors: ErrorInterner::default(),
-            end: None,
+            slot: None,
+            stopped_by: None,
             started: None,
             polls: 0,
+            successes: 0,
             final_poll_made: false,
         }
     }
 
-    /// Adds tasks that are due now. An id that is already followed is ignored.
-    pub(crate) fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
-        self.end = None;
-        let mut new = distinct(task_ids.into_iter().collect());
-        let slots = self.queue.iter().map(|Reverse((_, slot))| *slot as usize);
-        remove_followed(&mut new, slots.map(|slot| self.tasks[slot].id));
-        new.into_iter().for_each(|task| self.insert(task));
+    /// Adds tasks that are due now, in this order. An id that is already followed is ignored. After an error that ended
+    /// all tasks, this begins anew.
+    pub(crate) fn add(&mut self, task_ids: &[u64]) {
+        self.stopped_by = None;
+        self.queue.add(task_ids, self.clock.now());
     }
 
     /// Adds a task that is not followed yet, and is due now.
     pub(crate) fn add_new(&mut self, task_id: u64) {
-        self.insert(FollowedTask::new(task_id));
+        let now = self.clock.now();
+        self.queue.insert(task_id, Task::default(), now);
     }
 
-    fn insert(&mut self, task: FollowedTask) {
-        let slot = match self.free_slots.pop() {
-            Some(slot) => {
-                self.tasks[slot as usize] = task;
-                slot
-            }
-            None => {
-                self.tasks.push(task);
-                (self.tasks.len() - 1) as u32
-            }
-        };
-        self.queue
-            .push(Reverse((nanoseconds(self.clock.now()), slot)));
-    }
-
-    /// Forgets a task. Returns whether it was followed.
+    /// Removes a task. Returns whether it was followed.
     pub(crate) fn remove(&mut self, task_id: u64) -> bool {
-        let removed = self
-            .queue
-            .iter()
-            .map(|Reverse((_, slot))| *slot)
-            .find(|slot| self.tasks[*slot as usize].id == task_id);
-        let Some(slot) = removed else {
-            return false;
-        };
-        self.queue.retain(|Reverse((_, other))| *other != slot);
-        self.errors.take(&mut self.tasks[slot as usize].last_error);
-        self.free_slots.push(slot);
-        true
-    }
-
-    /// Returns the time until the next request.
-    pub(crate) fn next_due(&self) -> Option<Duration> {
-        let Reverse((due, _)) = self.queue.peek()?;
-        let ready = self.requests.throttle().ready_at();
-        Some(
-            Duration::from_nanos(*due)
-                .max(ready)
-                .saturating_sub(self.clock.now()),
-        )
-    }
-
-    /// Returns the error with which every open task ends.
-    pub(crate) fn stopped_by(&self) -> Option<&Error> {
-        self.end.as_ref()
+        let turn = self.queue.find(task_id);
+        turn.is_some_and(|turn| self.queue.remove(turn).is_some())
     }
 
     pub(crate) fn pending(&self) -> usize {
         self.queue.len()
     }
 
-    pub(crate) fn finished(&self) -> usize {
-        self.finished
-    }
-
-    /// Ends every open task with this error.
-    pub(crate) fn end_all(&mut self, error: Error) {
-        self.end = Some(error);
-    }
-
-    /// Starts the timeout, if it has not started, and returns the deadline.
-    pub(crate) fn deadline(&mut self) -> Option<Duration> {
+    /// Returns the time of the next poll, or of the timeout if that comes first.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        let turn = self.queue.first()?;
         let now = self.clock.now();
-        let started = *self.started.get_or_insert(now);
-        started.checked_add(self.timeout?)
+        if self.stopped_by.is_some() {
+            return Some(now);
+        }
+        let throttle = self.requests.throttle();
+        let ready = self
+            .slot
+            .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
+        let time = ready.max(turn.due);
+        Some(self.deadline().map_or(time, |deadline| deadline.min(time)))
+    }
+
+    /// Starts the timeout, if it has not started.
+    pub(crate) fn start(&mut self) {
+        let now = self.clock.now();
+        self.started.get_or_insert(now);
+    }
+
+    /// Returns the end of the timeout, if it has started.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.started?.checked_add(self.timeout?)
     }
 
     /// Polls due tasks until there is an update, or until `wake`. A poll that is due is made even if `wake` has passed.
-    pub(crate) fn next(&mut self, wake: Option<Duration>) -> Step {
+    pub(crate) fn next(&mut self, wake: Option<Instant>) -> Step {
+        self.start();
         loop {
-            // The task stays in the heap while it is polled, so that a panic in a user's middleware does not lose it.
-            let Some(Reverse((due, slot))) = self.queue.peek().copied() else {
+            // The task stays in the queue while it is polled, so that a panic in a user's middleware does not lose it.
+            let Some(turn) = self.queue.first() else {
                 return Step::Finished;
             };
-            if let Some(error) = self.end_error() {
-                return Step::Update(self.finish(slot, Err(error)));
+            if let Some(error) = self.stop_error() {
+                return Step::Update(self.finish(turn, Err(error)));
             }
-            let next = self.next_poll(due, slot);
-            let (NextPoll::At { time, .. } | NextPoll::FinalAt(time) | NextPoll::TimedOutAt(time)) =
-                next;
-            if let Some(wake) = wake.filter(|wake| *wake < time && self.clock.now() < time) {
-                self.sleep_until(wake);
-                return Step::Woken;
-            }
-            self.sleep_until(time);
-            let timeout = match next {
-                NextPoll::At { deadline, .. } => {
-                    deadline.map(|deadline| deadline.saturating_sub(self.clock.now()))
+            let now = self.clock.now();
+            let next = self.next_poll(turn, now);
+            // A task that is due reserves a slot, whether or not the client is ready for its poll.
+            let reserves = self.slot.is_none()
+                && turn.due <= now
+                && matches!(next, NextPoll::At { .. })
+                && self.requests.throttle().pause(now).is_none();
+            if !reserves {
+                let (NextPoll::At { time, .. }
+                | NextPoll::FinalAt(time)
+                | NextPoll::TimedOutAt(time)) = next;
+                if let Some(wake) = wake.filter(|wake| *wake < time && now < time) {
+                    self.clock.sleep_until(wake);
+                    return Step::Woken;
                 }
-                NextPoll::FinalAt(_) => Some(FINAL_POLL_TIMEOUT),
+                if now < time {
+                    self.clock.sleep_until(time);
+                    continue;
+                }
+            }
+            let (deadline, is_final) = match next {
+                NextPoll::At { deadline, .. } => (self.request_deadline(now, deadline), false),
+                NextPoll::FinalAt(_) => (now + FINAL_POLL_TIMEOUT, true),
                 NextPoll::TimedOutAt(_) => {
-                    let error = self.wait_timeout(slot);
-                    return Step::Update(self.finish(slot, Err(error)));
+                    let error = self.wait_timeout(turn);
+                    return Step::Update(self.finish(turn, Err(error)));
                 }
             };
-            let update = self.poll(slot, timeout, matches!(next, NextPoll::FinalAt(_)));
+            let Some(result) = self.poll(turn, deadline) else {
+                continue;
+            };
             // A poll that lasted until the deadline was the last one.
-            if let NextPoll::At {
-                deadline: Some(deadline),
-                ..
-            } = next
-            {
-                self.final_poll_made |= self.clock.now() >= deadline;
-            }
+            let is_late = self.deadline().is_some_and(|end| end <= self.clock.now());
+            self.final_poll_made |= is_final || is_late;
+            let update = match result {
+                Ok(progress) => self.on_progress(turn, progress),
+                Err(failed) => self.on_error(turn, failed),
+            };
             if let Some(update) = update {
                 return Step::Update(update);
             }
@@ -202,179 +171,139 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         }
     }
 
-    /// Returns the error with which every open task ends. It may be a 429 of another watch whose
-    /// `Retry-After` is too long to wait for.
-    pub(crate) fn end_error(&mut self) -> Option<Error> {
-        if self.end.is_none() {
-            let now = self.clock.now();
-            let limit = self.requests.throttle().rate_limit(now)?;
-            if limit.resume_at - now > MAX_RETRY_AFTER {
-                self.end = Some(limit.error);
-            }
+    /// Returns the error with which every open task ends. It may be that of another user of the client, if it demands
+    /// too long a pause.
+    pub(crate) fn stop_error(&mut self) -> Option<Error> {
+        if self.stopped_by.is_none() {
+            let pause = self.requests.throttle().pause(self.clock.now());
+            self.stopped_by = pause.map(|pause| pause.error).filter(pauses_too_long);
         }
-        self.end.clone()
+        self.stopped_by.clone()
     }
 
-    fn next_poll(&mut self, due: u64, slot: u32) -> NextPoll {
-        let task = self.tasks[slot as usize];
-        let deadline = self.deadline();
-        let now = self.clock.now();
+    fn next_poll(&mut self, turn: Turn, now: Instant) -> NextPoll {
         let throttle = self.requests.throttle();
-        let limit = deadline.map(|deadline| TimeLimit {
+        let ready = match self.slot {
+            Some(slot) => self.slot.insert(throttle.keep(slot, now)).time,
+            None => throttle.ready_at(now),
+        };
+        let task_polled = self.queue.get(turn).is_some_and(|task| task.is_polled);
+        let limit = self.deadline().map(|deadline| TimeLimit {
             deadline,
             is_zero: self.timeout.is_some_and(|timeout| timeout.is_zero()),
-            any_polled: self.polls > 0 || task.is_polled,
-            task_polled: task.is_polled && !task.is_replay && task.token_replacements == 0,
+            any_polled: self.polls > 0 || task_polled,
+            task_polled,
             final_poll_made: self.final_poll_made,
-            is_rate_limited: throttle.rate_limit(now).is_some(),
+            is_paused: throttle.pause(now).is_some(),
         });
         next_poll(PollTiming {
             now,
-            due: Duration::from_nanos(due),
-            is_due_fixed: task.is_due_fixed,
-            ready: throttle.ready_at(),
+            due: turn.due,
+            ready,
             limit,
         })
     }
 
-    pub(crate) fn sleep_until(&self, time: Duration) {
-        let duration = time.saturating_sub(self.clock.now());
-        if !duration.is_zero() {
-            self.clock.sleep(duration);
-        }
+    /// Returns the deadline of a request that begins now.
+    pub(crate) fn request_deadline(&self, now: Instant, deadline: Option<Instant>) -> Instant {
+        let own = later(now, self.requests.timeout());
+        deadline.map_or(own, |deadline| deadline.min(own))
     }
 
-    /// Polls a task, unless another watch of the client takes the slot first.
-    fn poll(&mut self, slot: u32, timeout: Option<Duration>, is_final: bool) -> Option<Update> {
-        // A timeout of one request copies the agent's configuration, so it is set only if it is shorter.
-        let timeout = timeout.filter(|timeout| *timeout < self.requests.timeout());
-        let task = self.tasks[slot as usize];
-        let result = match self
-            .requests
-            .ensure_token(timeout.unwrap_or(self.requests.timeout()))
-        {
-            Ok(()) if !self.requests.throttle().try_acquire(self.clock.now()) => return None,
-            Ok(()) => {
+    /// Polls a task in its slot. If none is reserved, requests a token if there is none, and reserves one; then there is
+    /// no result, except an error of the token request.
+    fn poll(&mut self, turn: Turn, deadline: Instant) -> Option<Result<Progress, AttemptError>> {
+        let result = match self.slot {
+            None => match self.requests.ensure_token(deadline) {
+                Ok(()) => {
+                    let slot = self.requests.throttle().reserve(self.clock.now());
+                    self.slot = Some(slot);
+                    return None;
+                }
+                Err(failed) => Err(failed),
+            },
+            Some(_) => {
+                self.slot = None;
                 self.polls = self.polls.saturating_add(1);
-                self.requests.poll(
-                    task.id,
-                    RequestOptions {
-                        timeout,
-                        new_connection: task.is_replay,
-                    },
-                )
+                self.requests.poll(turn.task_id, deadline)
             }
-            Err(failed) => Err(failed),
         };
-        self.final_poll_made |= is_final;
-        self.tasks[slot as usize].is_polled = true;
-        match result {
-            Ok(progress) => self.on_progress(slot, progress),
-            Err(failed) => self.on_error(slot, failed),
-        }
+        self.queue.get_mut(turn)?.is_polled = true;
+        Some(result)
     }
 
-    fn on_progress(&mut self, slot: u32, progress: Progress) -> Option<Update> {
-        let task = &mut self.tasks[slot as usize];
-        let changed = task.progress() != Some(progress);
-        task.set_progress(progress);
-        (task.errors, task.token_replacements, task.is_replay) = (0, 0, false);
-        self.errors.take(&mut task.last_error);
+    fn on_progress(&mut self, turn: Turn, progress: Progress) -> Option<Update> {
+        self.successes += 1;
+        let task = self.queue.get_mut(turn)?;
+        task.errors = None;
+        let changed = task.progress.replace(progress) != Some(progress);
         if progress.status.is_terminal() {
-            return Some(self.finish(slot, Ok(progress)));
+            return Some(self.finish(turn, Ok(progress)));
         }
-        self.schedule(slot, changed, Duration::ZERO);
-        let task_id = self.tasks[slot as usize].id;
-        changed.then_some(Update {
-            task_id,
+        if !changed {
+            self.schedule(turn, Outcome::Unchanged, Duration::ZERO);
+            return None;
+        }
+        self.schedule(turn, Outcome::Changed, Duration::ZERO);
+        Some(Update {
+            task_id: turn.task_id,
             result: Ok(progress),
         })
     }
 
-    fn on_error(&mut self, slot: u32, failed: AttemptError) -> Option<Update> {
+    fn on_error(&mut self, turn: Turn, failed: AttemptError) -> Option<Update> {
         let now = self.clock.now();
-        let task = &mut self.tasks[slot as usize];
-        let attempts = Attempts {
-            retries: 0,
-            token_replacements: task.token_replacements,
-            replayed: task.is_replay,
-        };
-        match retry::decide(&failed, Idempotency::Idempotent, attempts, 0, Duration::MAX) {
-            // The task is still due, so its next poll is at the next slot.
-            Retry::WithNewToken => {
-                task.token_replacements += 1;
-                self.errors.replace(&mut task.last_error, failed.error);
-                return None;
-            }
-            Retry::OverNewConnection => {
-                task.is_replay = true;
-                self.errors.replace(&mut task.last_error, failed.error);
-                return None;
-            }
-            Retry::After(_) | Retry::No => (task.token_replacements, task.is_replay) = (0, false),
-        }
-        if task.errors == 0 {
-            task.errors_since = nanoseconds(now);
-        }
-        task.errors = task.errors.saturating_add(1);
-        let span = now.saturating_sub(Duration::from_nanos(task.errors_since));
-        let is_exhausted = self.policy.is_exhausted(task.errors, span);
-        let AttemptError { error, .. } = &failed;
-        match classify(&failed) {
-            ErrorAction::BackOff if !is_exhausted => {
+        let consequence = consequence(&failed);
+        let error = failed.error;
+        let task = self.queue.get_mut(turn)?;
+        let mut streak = task
+            .errors
+            .as_ref()
+            .map_or_else(ErrorStreak::default, |errors| errors.streak);
+        streak.add(now);
+        match consequence {
+            Consequence::BackOff if !self.policy.is_exhausted(streak, now) => {
                 let retry_after = error.retry_after().unwrap_or_default();
-                self.errors.replace(&mut task.last_error, failed.error);
-                self.schedule(slot, false, retry_after);
+                let last = error;
+                task.errors = Some(Box::new(TaskErrors { streak, last }));
+                self.schedule(turn, Outcome::Error, retry_after);
                 return None;
             }
-            ErrorAction::BackOff | ErrorAction::EndTask => {}
-            ErrorAction::EndAll => self.end = Some(error.clone()),
+            Consequence::BackOff | Consequence::EndTask => {}
+            Consequence::EndAll => self.stopped_by = Some(error.clone()),
         }
-        Some(self.finish(slot, Err(failed.error)))
+        Some(self.finish(turn, Err(error)))
     }
 
-    /// Schedules the next poll of the task that was polled last: after its interval, or when the service demanded it.
-    fn schedule(&mut self, slot: u32, changed: bool, retry_after: Duration) {
-        let task = &mut self.tasks[slot as usize];
-        let interval = self
-            .policy
-            .next_interval(Duration::from_nanos(task.interval), changed);
-        task.interval = nanoseconds(interval);
-        task.is_due_fixed = retry_after > interval;
-        let due = nanoseconds(self.clock.now().saturating_add(interval.max(retry_after)));
-        if let Some(mut top) = self.queue.peek_mut() {
-            debug_assert_eq!(top.0.1, slot);
-            top.0.0 = due;
+    /// Schedules the next poll of a task: after its interval, or when the service demanded it.
+    fn schedule(&mut self, turn: Turn, outcome: Outcome, retry_after: Duration) {
+        if let Some(mut task) = self.queue.remove(turn) {
+            task.interval = self.policy.next_interval(task.interval, outcome);
+            let delay = task.interval.max(retry_after);
+            let due = later(self.clock.now(), delay);
+            self.queue.insert(turn.task_id, task, due);
         }
     }
 
-    /// Ends the task at the top of the heap.
-    fn finish(&mut self, slot: u32, result: Result<Progress, Error>) -> Update {
-        if let Some(top) = self.queue.peek_mut() {
-            debug_assert_eq!(top.0.1, slot);
-            PeekMut::pop(top);
-        }
-        let task = &mut self.tasks[slot as usize];
-        self.errors.take(&mut task.last_error);
+    fn finish(&mut self, turn: Turn, result: Result<Progress, Error>) -> Update {
+        self.queue.remove(turn);
         self.finished += 1;
-        self.free_slots.push(slot);
         Update {
-            task_id: task.id,
+            task_id: turn.task_id,
             result,
         }
     }
 
-    fn wait_timeout(&mut self, slot: u32) -> Error {
-        let task = &mut self.tasks[slot as usize];
+    fn wait_timeout(&self, turn: Turn) -> Error {
+        let now = self.clock.now();
+        let task = self.queue.get(turn);
+        let errors = task.and_then(|task| task.errors.as_ref());
         Error::WaitTimeout {
-            task_id: task.id,
-            last: task.progress(),
-            elapsed: self
-                .clock
-                .now()
-                .saturating_sub(self.started.unwrap_or_default()),
+            task_id: turn.task_id,
+            last: task.and_then(|task| task.progress),
+            elapsed: now.saturating_duration_since(self.started.unwrap_or(now)),
             polls: self.polls,
-            cause: self.errors.take(&mut task.last_error).map(Box::new),
+            cause: errors.map(|errors| Box::new(errors.last.clone())),
         }
     }
 }

@@ -1,19 +1,18 @@
 //! `create`: creates tasks, without a state.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use pan123_offline::PollPolicy;
 
 use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
 use crate::args::{Common, Create};
-use crate::engine::{self, Kind, Plan};
+use crate::engine::{self, Kind, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage};
 use crate::list::{List, excerpt};
 use crate::output::{Event, Form, Output};
 use crate::settings::ResolvedSettings;
-use crate::store::{Recreate, StateError, Store};
+use crate::store::{Recreate, Store};
 
 /// Maximum number of attempts for a creation, without --wait.
 const MAX_ATTEMPTS: u32 = 3;
@@ -37,10 +36,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     let settings = ResolvedSettings::resolve(common)?;
     let (client, observer) = client(common, &settings)?;
     let mut store = Store::in_memory()?;
-    let path = PathBuf::from("in memory");
-    store
-        .sync(list.entries(), Recreate::default())
-        .map_err(|error| StateError::new(&path, error))?;
+    store.sync(list.entries(), Recreate::default())?;
     let mut output = Output::new(common, Form::Created, urls.len(), false);
     for entry in list.entries() {
         let text = excerpt(entry.text);
@@ -62,12 +58,12 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     let plan = Plan {
         kind: Kind::Urls,
         new_task: args.new_task.clone(),
-        generates_names: false,
-        follows: args.wait,
-        timeout: args.timeout,
-        create_gap: gap(common.rate.unwrap_or(DEFAULT_CREATE_RATE)),
-        policy,
-        path,
+        limits: Limits {
+            follows: args.wait,
+            timeout: args.timeout,
+            create_gap: gap(common.rate.unwrap_or(DEFAULT_CREATE_RATE)),
+            policy,
+        },
         report: None,
     };
     let status = engine::run(&client, &observer, store, output, plan);

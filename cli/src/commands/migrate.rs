@@ -10,7 +10,7 @@ use super::{
     DEFAULT_CREATE_RATE, DEFAULT_POLL_RATE, client, folder_text, gap, print, warn_of_cache,
 };
 use crate::args::{Common, Migrate};
-use crate::engine::{self, Kind, Plan};
+use crate::engine::{self, Kind, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::image::Counts;
@@ -18,7 +18,7 @@ use crate::json;
 use crate::list::{List, excerpt};
 use crate::output::{Event, Form, Output};
 use crate::settings::ResolvedSettings;
-use crate::store::{Recreate, StateError, Store, SyncReport, state_path};
+use crate::store::{Recreate, Store, SyncReport, state_path};
 
 /// Requests of a task after its creation: at least one while it is in progress, one at its end.
 const MIN_POLLS: u32 = 2;
@@ -45,9 +45,8 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     let (client, observer) = client(common, &settings)?;
     let (mut store, is_new) = Store::open_for_run(&path)?;
     claim(&store, &settings, &path)?;
-    let report = sync(&mut store, &list, args, &path)?;
-    let failed = |error| StateError::new(&path, error);
-    let open = store.open_tasks().map_err(failed)?.len();
+    let report = store.sync(list.entries(), recreate(args))?;
+    let open = store.open_tasks()?.len();
     let tasks = open + usize::try_from(store.counts().new).unwrap_or(usize::MAX);
     let mut output = Output::new(common, Form::List, tasks, true);
     let service = settings.service();
@@ -63,12 +62,12 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     let plan = Plan {
         kind: Kind::List,
         new_task: args.new_task.clone(),
-        generates_names: true,
-        follows: true,
-        timeout: args.timeout,
-        create_gap: create_gap(args),
-        policy: PollPolicy::new(),
-        path,
+        limits: Limits {
+            follows: true,
+            timeout: args.timeout,
+            create_gap: create_gap(args),
+            policy: PollPolicy::new(),
+        },
         report: Some(report_command(args)),
     };
     let status = engine::run(&client, &observer, store, output, plan);
@@ -109,9 +108,8 @@ fn claim(store: &Store, settings: &ResolvedSettings, path: &Path) -> Result<(), 
         (BASE_URL, "service", Some(&*service)),
         (CLIENT_ID, "client id", client_id),
     ] {
-        let failed = |error| StateError::new(path, error);
         let Some(value) = value else { continue };
-        match store.meta(key).map_err(failed)? {
+        match store.meta(key)? {
             Some(known) if known != value => {
                 return Err(usage(format!(
                     "the state {} belongs to the {what} {}, and the settings name {}; change \
@@ -122,24 +120,17 @@ fn claim(store: &Store, settings: &ResolvedSettings, path: &Path) -> Result<(), 
                 )));
             }
             Some(_) => {}
-            None => store.set_meta(key, value).map_err(failed)?,
+            None => store.set_meta(key, value)?,
         }
     }
     Ok(())
 }
 
-fn sync(
-    store: &mut Store,
-    list: &List,
-    args: &Migrate,
-    path: &Path,
-) -> Result<SyncReport, Failure> {
-    let recreate = Recreate {
+fn recreate(args: &Migrate) -> Recreate {
+    Recreate {
         failed: args.retry_failed,
         unknown: args.recreate_unknown,
-    };
-    let synced = store.sync(list.entries(), recreate);
-    Ok(synced.map_err(|error| StateError::new(path, error))?)
+    }
 }
 
 fn counts_text(counts: Counts, report: &SyncReport) -> String {
@@ -201,11 +192,8 @@ fn dry_run(
     if let Some(settings) = &settings {
         claim(&store, settings, path)?;
     }
-    let report = sync(&mut store, list, args, path)?;
-    let to_follow = store.open_tasks();
-    let to_follow = to_follow
-        .map_err(|error| StateError::new(path, error))?
-        .len() as u64;
+    let report = store.sync(list.entries(), recreate(args))?;
+    let to_follow = store.open_tasks()?.len() as u64;
     let counts = store.counts();
     let poll_gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
     let plan = DryRun {

@@ -8,22 +8,9 @@ use crate::exit_code::ExitStatus;
 use crate::failure::Failure;
 use crate::image::{Image, State};
 use crate::records;
-use crate::store::StoreError;
-
-/// An error of the state or of the output.
-enum ReportError {
-    Store(StoreError),
-    Output(io::Error),
-}
-
-impl From<StoreError> for ReportError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Failure> {
-    let (store, failed) = open_state(&args.state)?;
+    let store = open_state(&args.state)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let form: fn(&Image) -> String = match (args.urls, as_json) {
         (true, _) => records::list_line,
@@ -35,15 +22,11 @@ pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Fai
         // An invalid line is no input for another command.
         states.retain(|state| *state != State::Invalid);
     }
-    let printed = store.for_each(&states, |image| {
-        let text = form(&image);
-        out.write_all(text.as_bytes()).map_err(ReportError::Output)
-    });
-    match printed {
-        Ok(()) => out.flush()?,
-        Err(ReportError::Output(error)) => return Err(error.into()),
-        Err(ReportError::Store(error)) => return Err(failed(error)),
-    }
+    store.for_each(&states, |image| {
+        out.write_all(form(&image).as_bytes())
+            .map_err(Failure::from)
+    })?;
+    out.flush()?;
     Ok(ExitStatus::Succeeded)
 }
 

@@ -16,7 +16,7 @@ use crate::image::State;
 use crate::json;
 use crate::list::printable;
 use crate::rewrite::{self, NewLinks, Rewritten};
-use crate::store::{StateError, Store, StoreError, state_path};
+use crate::store::{Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
 const MAX_NAMED: usize = 10;
@@ -174,7 +174,7 @@ fn describe_remaining(remaining: &BTreeMap<String, String>) -> String {
 pub(super) fn read_new_links(path: &Path) -> Result<NewLinks, Failure> {
     let store = Store::open(path)?;
     let mut links = NewLinks::new();
-    let read = store.for_each(&State::COUNTED, |image| {
+    store.for_each(&State::COUNTED, |image| {
         let link = image.link.ok_or(match image.state {
             State::New | State::Creating => "not migrated yet",
             State::Open => "still being migrated",
@@ -182,8 +182,7 @@ pub(super) fn read_new_links(path: &Path) -> Result<NewLinks, Failure> {
             other => other.name(),
         });
         links.insert(image.key, link.map_err(str::to_owned));
-        Ok(())
-    });
-    read.map_err(|error: StoreError| StateError::new(path, error))?;
+        Ok::<_, StoreError>(())
+    })?;
     Ok(links)
 }

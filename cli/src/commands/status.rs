@@ -20,8 +20,8 @@ struct Object {
 }
 
 pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Failure> {
-    let (store, failed) = open_state(&args.state)?;
-    let (counts, left) = (store.counts(), store.counts_left().map_err(failed)?);
+    let store = open_state(&args.state)?;
+    let (counts, left) = (store.counts(), store.counts_left()?);
     let text = if as_json {
         json::to_line(&Object {
             counts,

@@ -1,19 +1,18 @@
 //! `wait`: follows tasks to their ends.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use pan123_offline::{Client, PollPolicy};
 
 use super::{client, warn_of_cache};
 use crate::args::{Common, NewTaskArgs, WaitArgs};
-use crate::engine::{self, Kind, Plan};
+use crate::engine::{self, Kind, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
 use crate::observer::Observer;
 use crate::output::{Form, Output};
 use crate::settings::ResolvedSettings;
-use crate::store::{StateError, Store};
+use crate::store::Store;
 use crate::task_ids::{TaskIds, read};
 
 pub(super) fn wait(
@@ -59,9 +58,7 @@ pub(super) fn follow_tasks(
     policy: PollPolicy,
 ) -> Result<ExitStatus, Failure> {
     let mut store = Store::in_memory()?;
-    let path = PathBuf::from("in memory");
-    let added = store.add_tasks(&ids.tasks);
-    added.map_err(|error| StateError::new(&path, error))?;
+    store.add_tasks(&ids.tasks)?;
     let form = match kind {
         Kind::TasksOnce => Form::TasksOnce,
         _ => Form::Tasks,
@@ -70,12 +67,12 @@ pub(super) fn follow_tasks(
     let plan = Plan {
         kind,
         new_task: NewTaskArgs::default(),
-        generates_names: false,
-        follows: true,
-        timeout,
-        create_gap: Duration::ZERO,
-        policy,
-        path,
+        limits: Limits {
+            follows: true,
+            timeout,
+            create_gap: Duration::ZERO,
+            policy,
+        },
         report: None,
     };
     engine::run(client, observer, store, output, plan)

@@ -1,61 +1,57 @@
 //! The state of a run: what each event of the migration means for the images, the output and the end.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use pan123_offline::{Error, MigrationEvent, NewTask, Progress, Status, Update};
 
-use super::stop::Stop;
 use super::verdict::{NotPolled, after_creation, after_poll};
 use super::{Kind, Plan};
 use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, describe, explain};
-use crate::image::{Counts, Image, State};
+use crate::image::{Image, State};
 use crate::key::ImageUrl;
 use crate::list::printable;
 use crate::names::generated_names;
 use crate::observer::Observer;
 use crate::output::{Event, Output};
-use crate::stats::{Rate, RunStats, duration, time_left};
-use crate::store::{StateError, Store, StoreError};
-
-/// The key of the end of a pause in the state, in seconds since 1970.
-const PAUSED_UNTIL: &str = "paused_until";
+use crate::stats::{Rate, RunStats, time_left};
+use crate::store::{Store, StoreError};
 
 /// The image whose task is created.
-struct Current {
-    image: Image,
+pub(super) struct Current {
+    pub(super) image: Image,
     file_name: Option<String>,
     /// The state says so, and its request is sent by the next step of the migration.
-    is_announced: bool,
+    pub(super) is_announced: bool,
 }
 
 pub(super) struct Run {
-    store: Store,
-    output: Output,
-    plan: Plan,
-    observer: Observer,
+    pub(super) store: Store,
+    pub(super) output: Output,
+    pub(super) plan: Plan,
+    pub(super) observer: Observer,
     /// The rows of the images to create, and the next of them.
     todo: Vec<i64>,
     next: usize,
-    current: Option<Current>,
-    started: Instant,
+    pub(super) current: Option<Current>,
+    pub(super) started: Instant,
     rate: Rate,
     /// Images that this run has not brought to an end, whatever the reason.
     failures: usize,
     /// Tasks that the service knows, and those that it does not know.
-    known: usize,
-    forgotten: usize,
+    pub(super) known: usize,
+    pub(super) forgotten: usize,
     stops_creating: bool,
-    timed_out: bool,
+    pub(super) timed_out: bool,
     /// The error that ended everything, or that stopped the creations.
-    stopped_by: Option<Error>,
-    has_ended: bool,
+    pub(super) stopped_by: Option<Error>,
+    pub(super) has_ended: bool,
     /// The worst outcome that no count shows.
-    status: ExitStatus,
+    pub(super) status: ExitStatus,
     failure: Option<Failure>,
-    paused_until: Option<Instant>,
-    is_closed: bool,
+    pub(super) paused_until: Option<Instant>,
+    pub(super) is_closed: bool,
 }
 
 impl Run {
@@ -65,11 +61,8 @@ impl Run {
         plan: Plan,
         observer: Observer,
     ) -> Result<Self, Failure> {
-        let todo = store
-            .new_images()
-            .map_err(|error| StateError::new(&plan.path, error))?;
-        // Each task is polled once, and nothing is created.
-        let is_once = plan.timeout.is_some_and(|timeout| timeout.is_zero());
+        let todo = store.new_images()?;
+        let timed_out = plan.limits.is_once();
         let mut run = Self {
             store,
             output,
@@ -84,7 +77,7 @@ impl Run {
             known: 0,
             forgotten: 0,
             stops_creating: false,
-            timed_out: is_once,
+            timed_out,
             stopped_by: None,
             has_ended: false,
             status: ExitStatus::Succeeded,
@@ -96,17 +89,13 @@ impl Run {
         Ok(run)
     }
 
-    fn failed(&self, error: StoreError) -> Failure {
-        StateError::new(&self.plan.path, error).into()
-    }
-
     /// Reports whether there is no image to create.
     pub(super) fn is_idle(&self) -> bool {
         self.todo.is_empty()
     }
 
     pub(super) fn open_tasks(&self) -> Result<Vec<u64>, Failure> {
-        self.store.open_tasks().map_err(|error| self.failed(error))
+        Ok(self.store.open_tasks()?)
     }
 
     /// Takes the next image to create. A failure ends the input.
@@ -123,15 +112,15 @@ impl Run {
     fn try_next_task(&mut self) -> Result<Option<NewTask>, Failure> {
         while let Some(id) = self.todo.get(self.next) {
             self.next += 1;
-            let mut image = self.store.image(*id).map_err(|e| self.failed(e))?;
+            let mut image = self.store.image(*id)?;
             let Ok(url) = ImageUrl::parse(&image.given) else {
                 continue;
             };
-            let name = self.name_of(&image, &url).map_err(|e| self.failed(e))?;
+            let name = self.name_of(&image, &url)?;
             let file_name = match name {
                 Ok(name) => name,
                 Err(reason) => {
-                    self.change(&mut image, |image| {
+                    self.store.change(&mut image, |image| {
                         image.state = State::Invalid;
                         image.reason = Some(reason);
                     })?;
@@ -139,7 +128,7 @@ impl Run {
                     continue;
                 }
             };
-            let task = new_task(&url.sent, file_name.as_deref(), &self.plan.new_task);
+            let task = new_task(&url.sent, file_name.clone(), &self.plan.new_task);
             self.current = Some(Current {
                 image,
                 file_name,
@@ -162,7 +151,7 @@ impl Run {
             }
             return Ok(Ok(Some(name.clone())));
         }
-        if self.plan.generates_names {
+        if self.plan.kind == Kind::List {
             for name in generated_names(&url.sent, &image.key) {
                 if !self.store.is_name_taken(&name, image.id)? {
                     return Ok(Ok(Some(name)));
@@ -170,15 +159,6 @@ impl Run {
             }
         }
         Ok(Ok(None))
-    }
-
-    fn change(
-        &mut self,
-        image: &mut Image,
-        change: impl FnOnce(&mut Image),
-    ) -> Result<(), Failure> {
-        let changed = self.store.change(image, change);
-        changed.map_err(|error| self.failed(error))
     }
 
     /// Records and shows an event.
@@ -209,7 +189,7 @@ impl Run {
             current.file_name.clone(),
             self.plan.new_task.directory.clone(),
         );
-        self.change(&mut current.image, |image| {
+        self.store.change(&mut current.image, |image| {
             image.state = State::Creating;
             image.file_name = file_name;
             image.directory = directory;
@@ -224,7 +204,7 @@ impl Run {
         let Some(Current { mut image, .. }) = self.current.take() else {
             return Ok(());
         };
-        let recorded = self.change(&mut image, |image| {
+        let recorded = self.store.change(&mut image, |image| {
             image.state = State::Open;
             image.task_id = Some(task_id);
             image.percent = None;
@@ -253,7 +233,8 @@ impl Run {
         };
         if current.is_announced {
             current.is_announced = false;
-            self.change(&mut current.image, |image| image.state = State::New)?;
+            self.store
+                .change(&mut current.image, |image| image.state = State::New)?;
         }
         self.current = Some(current);
         Ok(())
@@ -264,11 +245,12 @@ impl Run {
             return Ok(());
         };
         let verdict = after_creation(error);
-        if is_timeout_of_run(error, self.plan.timeout) {
-            self.timed_out = true;
-            return self.change(&mut image, |image| image.state = State::New);
+        if self.plan.limits.is_once() && error.is_timeout() && verdict.state == State::New {
+            return Ok(self
+                .store
+                .change(&mut image, |image| image.state = State::New)?);
         }
-        self.change(&mut image, |image| {
+        self.store.change(&mut image, |image| {
             image.state = verdict.state;
             image.reason = match verdict.state {
                 State::New => None,
@@ -291,7 +273,7 @@ impl Run {
         match &update.result {
             Ok(progress) => {
                 self.known += 1;
-                for image in self.images_of(update.task_id)? {
+                for image in self.store.images_of(update.task_id)? {
                     self.progress(image, *progress)?;
                 }
                 Ok(())
@@ -302,7 +284,7 @@ impl Run {
             // The error concerns all tasks.
             Err(_) if self.has_ended => Ok(()),
             Err(error) => {
-                for image in self.images_of(update.task_id)? {
+                for image in self.store.images_of(update.task_id)? {
                     self.not_polled(image, error)?;
                 }
                 Ok(())
@@ -310,13 +292,8 @@ impl Run {
         }
     }
 
-    fn images_of(&self, task_id: u64) -> Result<Vec<Image>, Failure> {
-        let images = self.store.images_of(task_id);
-        images.map_err(|error| self.failed(error))
-    }
-
     fn progress(&mut self, mut image: Image, progress: Progress) -> Result<(), Failure> {
-        self.change(&mut image, |image| {
+        self.store.change(&mut image, |image| {
             image.percent = Some(progress.percent);
             image.reason = None;
             match progress.status {
@@ -338,7 +315,7 @@ impl Run {
     /// Handles the end of a timeout of zero: each task was polled once.
     fn not_ended(&mut self, task_id: u64, cause: Option<&Error>) -> Result<(), Failure> {
         self.timed_out = true;
-        for image in self.images_of(task_id)? {
+        for image in self.store.images_of(task_id)? {
             if let Some(error) = cause {
                 self.raise(ExitStatus::of(error));
                 self.show_change(&image, None, Some(error))?;
@@ -358,7 +335,7 @@ impl Run {
         let is_task = self.plan.kind.is_tasks();
         let is_forgotten = after_poll(error) == NotPolled::Forgotten && !is_task;
         self.forgotten += usize::from(is_forgotten);
-        self.change(&mut image, |image| {
+        self.store.change(&mut image, |image| {
             image.reason = Some(explain(error));
             if is_forgotten {
                 image.state = State::Failed;
@@ -440,7 +417,7 @@ impl Run {
             counts,
             elapsed,
             rate,
-            time_left: time_left(counts, rate, self.plan.create_gap),
+            time_left: time_left(counts, rate, self.plan.limits.create_gap),
             pause: self.observer.pause(),
         };
         // What fails here fails again at the next event.
@@ -448,179 +425,13 @@ impl Run {
         let _ = self.save_pause();
         true
     }
-
-    fn restore_pause(&mut self) -> Result<(), Failure> {
-        let text = self.store.meta(PAUSED_UNTIL);
-        let text = text.map_err(|error| self.failed(error))?;
-        let seconds = text.and_then(|text| text.parse().ok());
-        let end = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-        let remaining = end.and_then(|end| end.duration_since(SystemTime::now()).ok());
-        let until = remaining.and_then(|remaining| Instant::now().checked_add(remaining));
-        if let Some(until) = until {
-            self.observer.pause_until(until);
-            self.paused_until = Some(until);
-        }
-        Ok(())
-    }
-
-    /// Records the end of a pause that the service has demanded, for the next run.
-    fn save_pause(&mut self) -> Result<(), Failure> {
-        let until = self.observer.paused_until();
-        if until <= self.paused_until {
-            return Ok(());
-        }
-        self.paused_until = until;
-        let remaining = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let end = now.unwrap_or_default() + remaining.unwrap_or_default();
-        let saved = self
-            .store
-            .set_meta(PAUSED_UNTIL, &end.as_secs().to_string());
-        saved.map_err(|error| self.failed(error))
-    }
-
-    /// Ends the run in the middle of a request, and returns the exit code.
-    pub(super) fn end_at_once(&mut self, stop: Stop) -> u8 {
-        let retracted = match self.observer.is_creation_sent() {
-            true => Ok(()),
-            false => self.retract(),
-        };
-        if let Some(Current { image, .. }) = self.current.take_if(|current| current.is_announced) {
-            let url = printable(&image.given);
-            let text = format!("the creation was cut off: a task may exist for {url}");
-            let _ = self.output.show(&Event::Error(&text));
-        }
-        if stop == Stop::Timeout {
-            self.timed_out = true;
-        }
-        let ended = retracted.and(self.close(Some(stop)));
-        if let Err(Some(text)) = ended.map_err(|failure| failure.text()) {
-            let _ = self.output.show(&Event::Error(&text));
-        }
-        match stop {
-            Stop::Timeout => self.exit_status().code(),
-            Stop::Signal(_) => stop.exit_code(),
-        }
-    }
-
-    /// Closes the state, and prints the summary.
-    pub(super) fn close(&mut self, stop: Option<Stop>) -> Result<(), Failure> {
-        if self.is_closed {
-            return Ok(());
-        }
-        self.is_closed = true;
-        let retracted = match self.observer.is_creation_sent() {
-            true => Ok(()),
-            false => self.retract(),
-        };
-        let saved = retracted.and(self.save_pause());
-        self.output.close();
-        let left = self.store.counts_left().unwrap_or_default();
-        let closed = self.store.close().map_err(|error| self.failed(error));
-        self.print_summary(stop, left)?;
-        saved.and(closed)
-    }
-
-    fn print_summary(&mut self, stop: Option<Stop>, left: Counts) -> Result<(), Failure> {
-        if let Some(error) = &self.stopped_by {
-            let text = match self.has_ended {
-                true => explain(error),
-                false => format!("{}\n  No further task was created.", explain(error)),
-            };
-            self.output.show(&Event::Error(&text))?;
-        }
-        if self.forgotten > 0 && self.known == 0 {
-            let text =
-                "the service knows no task of this run: does the token belong to another account?";
-            self.output.show(&Event::Error(text))?;
-        }
-        let counts = self.store.counts();
-        let is_short = self.plan.kind != Kind::List && counts.total() < 2 && stop.is_none();
-        if is_short {
-            return Ok(());
-        }
-        let what = match stop {
-            Some(Stop::Signal(_)) => "interrupted: ",
-            Some(Stop::Timeout) => "timed out: ",
-            None if self.timed_out && self.plan.kind != Kind::TasksOnce => "timed out: ",
-            None => "",
-        };
-        let (total, text) = (counts.total(), self.counts_text(counts));
-        let elapsed = duration(self.started.elapsed());
-        let noun = match (self.plan.kind.is_tasks(), total) {
-            (true, 1) => "task",
-            (true, _) => "tasks",
-            (false, 1) => "image",
-            (false, _) => "images",
-        };
-        let mut summary = format!("{what}{total} {noun} in {elapsed}: {text}");
-        if left.total() > 0 {
-            summary += &format!("; no longer in the list: {}", left.text());
-        }
-        if counts.open > 0 {
-            summary += "; the tasks go on at the service";
-        }
-        self.output.show(&Event::Note(&summary))?;
-        if let Some(report) = &self.plan.report {
-            let ends = [
-                State::Failed,
-                State::Refused,
-                State::Unknown,
-                State::Invalid,
-            ];
-            let options: Vec<String> = ends
-                .iter()
-                .filter(|state| counts.get(**state) > 0)
-                .map(|state| format!(" --{}", state.name()))
-                .collect();
-            if !options.is_empty() {
-                let text = format!("see `{report}{}`", options.concat());
-                self.output.show(&Event::Note(&text))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the counts; where tasks are only created, the open ones as such.
-    fn counts_text(&self, counts: Counts) -> String {
-        match self.plan.follows {
-            true => counts.text(),
-            false => counts.text().replace(" open", " created"),
-        }
-    }
-
-    pub(super) fn exit_status(&self) -> ExitStatus {
-        let counts = self.store.counts();
-        let is_unfinished = counts.new > 0 || counts.open > 0;
-        let is_late = self.timed_out && is_unfinished && self.plan.kind != Kind::TasksOnce;
-        let timed_out = match is_late {
-            true => ExitStatus::TimedOut,
-            false => ExitStatus::Succeeded,
-        };
-        self.status
-            .max(ExitStatus::of_counts(counts))
-            .max(timed_out)
-    }
 }
 
 /// Returns the task to create.
-pub(super) fn new_task(url: &str, file_name: Option<&str>, args: &NewTaskArgs) -> NewTask {
+pub(super) fn new_task(url: &str, file_name: Option<String>, args: &NewTaskArgs) -> NewTask {
     let mut task = NewTask::new(url);
-    if let Some(name) = file_name {
-        task = task.file_name(name);
-    }
-    if let Some(directory) = &args.directory {
-        task = task.directory(directory);
-    }
-    if let Some(url) = &args.callback_url {
-        task = task.callback_url(url);
-    }
+    task.file_name = file_name;
+    task.directory = args.directory.clone();
+    task.callback_url = args.callback_url.clone();
     task
-}
-
-/// Reports whether a creation was not made because the timeout of the run is zero.
-fn is_timeout_of_run(error: &Error, timeout: Option<Duration>) -> bool {
-    timeout.is_some_and(|timeout| timeout.is_zero())
-        && error.is_timeout()
-        && !error.may_have_taken_effect()
 }

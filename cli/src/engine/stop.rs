@@ -29,7 +29,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    pub(super) fn exit_code(self) -> u8 {
+    fn exit_code(self) -> u8 {
         match self {
             Self::Signal(signal) => signal.exit_code(),
             Self::Timeout => ExitStatus::TimedOut.code(),

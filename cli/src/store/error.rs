@@ -1,4 +1,4 @@
-//! Errors of the state file, with what to do.
+//! Errors of the state, with what to do.
 
 use std::fmt;
 use std::io;
@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// The reason why a state file cannot be used.
+/// The reason why a state cannot be used, with its file where that is not known yet to the user.
 #[derive(Debug)]
-pub(crate) enum StoreError {
+pub(crate) struct StoreError {
+    path: Option<PathBuf>,
+    pub(super) cause: Cause,
+}
+
+#[derive(Debug)]
+pub(super) enum Cause {
     /// The file belongs to another program.
     Foreign,
     /// A newer version of this program has written the file.
@@ -20,101 +26,100 @@ pub(crate) enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl From<Cause> for StoreError {
+    fn from(cause: Cause) -> Self {
+        Self { path: None, cause }
+    }
+}
+
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Cause::Io(error).into()
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Self::Foreign,
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged,
-            _ => Self::Sqlite(error),
-        }
+        let cause = match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Cause::Foreign,
+            Some(ErrorCode::DatabaseCorrupt) => Cause::Damaged,
+            _ => Cause::Sqlite(error),
+        };
+        cause.into()
     }
 }
 
-/// Reports whether SQLite has failed because the file or its folder cannot be written.
-pub(super) fn is_no_access(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
-    )
-}
+impl StoreError {
+    pub(super) fn at(self, path: &Path) -> Self {
+        let path = Some(path.to_owned());
+        Self { path, ..self }
+    }
 
-/// An error of a state file with its path.
-#[derive(Debug)]
-pub(crate) struct StateError {
-    path: PathBuf,
-    error: StoreError,
-}
+    /// Reports whether the file or its folder cannot be written.
+    pub(super) fn is_no_access(&self) -> bool {
+        match &self.cause {
+            Cause::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Cause::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
+            ),
+            _ => false,
+        }
+    }
 
-impl StateError {
-    pub(crate) fn new(path: &Path, error: StoreError) -> Self {
-        let path = path.to_owned();
-        Self { path, error }
+    fn is_absent(&self) -> bool {
+        matches!(&self.cause, Cause::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Reports whether the system failed, and not the choice of the file: a full disk, for example.
     pub(crate) fn is_of_system(&self) -> bool {
-        match &self.error {
-            StoreError::Io(error) => !is_wrong_path(error.kind()),
-            StoreError::Sqlite(error) => !is_no_access(error),
-            _ => false,
-        }
+        matches!(self.cause, Cause::Io(_) | Cause::Sqlite(_))
+            && !self.is_no_access()
+            && !self.is_absent()
     }
 }
 
-fn is_wrong_path(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind as Kind;
-
-    matches!(
-        kind,
-        Kind::NotFound | Kind::PermissionDenied | Kind::NotADirectory | Kind::ReadOnlyFilesystem
-    )
-}
-
-impl fmt::Display for StateError {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match &self.error {
-            StoreError::Foreign => write!(
+        let state = match &self.path {
+            Some(path) => format!("the state {}", path.display()),
+            None => "the state".to_owned(),
+        };
+        let advice = match self.is_no_access() {
+            true => "; it and its folder must be writable, or name another file with --state",
+            false => "",
+        };
+        match &self.cause {
+            _ if self.is_absent() => write!(
                 f,
-                "{path} is no state of this program; name another file with --state"
+                "{state} does not exist; `migrate` makes it, and --state names another file"
             ),
-            StoreError::Newer => write!(
+            Cause::Foreign => write!(
                 f,
-                "the state {path} was written by a newer version of this program; update it"
+                "{state} is no state of this program; name another file with --state"
             ),
-            StoreError::Damaged => write!(
+            Cause::Newer => write!(
                 f,
-                "the state {path} is damaged; put a copy in its place, or save what can be read \
-                 with `sqlite3 {path} .recover`. Without it, everything would be created again"
+                "{state} was written by a newer version of this program; update it"
             ),
-            StoreError::Locked => write!(
+            Cause::Damaged => write!(
                 f,
-                "another process migrates with the state {path}; wait for its end, or end it"
+                "{state} is damaged; put a copy in its place, or save what can be read with \
+                 `.recover` of sqlite3. Without it, everything would be created again"
             ),
-            StoreError::Io(error) if error.kind() == io::ErrorKind::NotFound => write!(
+            Cause::Locked => write!(
                 f,
-                "there is no state {path}; `migrate` makes one, and --state names another"
+                "another process migrates with {state}; wait for its end, or end it"
             ),
-            StoreError::Io(error) if is_wrong_path(error.kind()) => write!(
-                f,
-                "the state {path}: {error}; its folder must be writable, or name another file \
-                 with --state"
-            ),
-            StoreError::Sqlite(error) if is_no_access(error) => write!(
-                f,
-                "the state {path}: {error}; it and its folder must be writable, or name another \
-                 file with --state"
-            ),
-            StoreError::Io(error) => write!(f, "the state {path}: {error}"),
-            StoreError::Sqlite(error) => write!(f, "the state {path}: {error}"),
+            Cause::Io(error) => write!(f, "{state}: {error}{advice}"),
+            Cause::Sqlite(error) => write!(f, "{state}: {error}{advice}"),
         }
     }
 }
 
-impl std::error::Error for StateError {}
+impl std::error::Error for StoreError {}

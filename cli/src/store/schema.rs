@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
+use super::error::Cause;
 
 /// Marks a SQLite file as one of this program: "P123".
 const APPLICATION_ID: i32 = 0x5031_3233;
@@ -44,11 +45,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match application_id {
-        APPLICATION_ID if version > MIGRATIONS.len() => Err(StoreError::Newer),
+        APPLICATION_ID if version > MIGRATIONS.len() => Err(Cause::Newer.into()),
         APPLICATION_ID => Ok(()),
         // A kill may have left a file without tables.
         0 if version == 0 && tables == 0 => Ok(()),
-        _ => Err(StoreError::Foreign),
+        _ => Err(Cause::Foreign.into()),
     }
 }
 
@@ -70,5 +71,5 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 /// Returns the number of steps that were made.
 fn version(connection: &Connection) -> Result<usize, StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    usize::try_from(version).map_err(|_| StoreError::Foreign)
+    usize::try_from(version).map_err(|_| Cause::Foreign.into())
 }

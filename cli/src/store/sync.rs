@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{CachedStatement, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::error::Cause;
 use super::{CUT_OFF, Store, StoreError, seconds_since_epoch};
 use crate::image::State;
 use crate::list::Entry;
@@ -172,7 +173,7 @@ fn find(lookup: &mut CachedStatement<'_>, key: &str) -> Result<Option<Known>, St
     let Some((known, state)) = lookup.query_row([key], read).optional()? else {
         return Ok(None);
     };
-    let state = State::from_name(&state).ok_or(StoreError::Damaged)?;
+    let state = State::from_name(&state).ok_or(Cause::Damaged)?;
     Ok(Some(Known { state, ..known }))
 }
 

@@ -177,7 +177,7 @@ fn the_first_signal_finishes_the_creation_and_the_second_names_its_url() {
     }
 }
 
-/// Row 13. The limit of the shell stands for a full disk: SQLite's file cannot grow.
+/// Row 13. The limit of the shell stands for a full disk: the file of the state cannot grow.
 #[test]
 fn on_a_full_disk_nothing_is_sent_and_nothing_is_lost() {
     let case = Case::new(&list(400));

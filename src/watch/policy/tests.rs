@@ -1,6 +1,4 @@
 use super::*;
-use crate::error::{ApiError, DecodeError, Delivery, HttpError, TransportError};
-use crate::error_code::ErrorCode;
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -8,31 +6,41 @@ const fn ms(milliseconds: u64) -> Duration {
 
 #[test]
 fn interval_grows_by_half_and_falls_back_on_change() {
+    use Outcome::{Changed, Error, Unchanged};
+
     let default = PollPolicy::new();
     let fixed = default.initial_interval(ms(10)).max_interval(ms(10));
     let inverted = default.initial_interval(ms(500)).max_interval(ms(10));
-    let zero = default.initial_interval(ms(0)).max_interval(ms(0));
+    let from_zero = default.initial_interval(ms(0));
+    let zero = from_zero.max_interval(ms(0));
     let endless = default.max_interval(Duration::MAX);
-    for (policy, last, changed, expected) in [
-        (default, ms(0), true, ms(1000)),
-        (default, ms(0), false, ms(1000)),
-        (default, ms(1000), false, ms(1500)),
-        (default, ms(1500), false, ms(2250)),
-        (default, ms(9000), false, ms(13_500)),
-        (default, ms(10_000), false, ms(15_000)),
-        (default, ms(14_000), false, ms(15_000)),
-        (default, ms(15_000), true, ms(1000)),
-        (default, Duration::MAX, false, ms(15_000)),
-        (fixed, ms(7), false, ms(10)),
-        (inverted, ms(500), false, ms(500)),
-        (zero, ms(0), false, ms(0)),
-        (endless, Duration::MAX, false, Duration::MAX),
+    for (policy, last, outcome, expected) in [
+        (default, ms(0), Changed, ms(1000)),
+        (default, ms(0), Unchanged, ms(1000)),
+        (default, ms(1000), Unchanged, ms(1500)),
+        (default, ms(1500), Unchanged, ms(2250)),
+        (default, ms(9000), Unchanged, ms(13_500)),
+        (default, ms(10_000), Unchanged, ms(15_000)),
+        (default, ms(14_000), Error, ms(15_000)),
+        (default, ms(15_000), Changed, ms(1000)),
+        (default, Duration::MAX, Unchanged, ms(15_000)),
+        (fixed, ms(7), Unchanged, ms(10)),
+        (fixed, ms(7), Error, ms(10)),
+        (inverted, ms(500), Unchanged, ms(500)),
+        (inverted, ms(500), Error, ms(500)),
+        // It grows from zero, too, and after an error at once.
+        (from_zero, ms(0), Changed, ms(0)),
+        (from_zero, ms(0), Unchanged, ms(10)),
+        (from_zero, ms(10), Unchanged, ms(20)),
+        (from_zero, ms(30), Unchanged, ms(45)),
+        (from_zero, ms(0), Error, ms(1000)),
+        (from_zero, ms(1000), Error, ms(1500)),
+        (zero, ms(0), Unchanged, ms(0)),
+        (zero, ms(0), Error, ms(0)),
+        (endless, Duration::MAX, Unchanged, Duration::MAX),
     ] {
-        assert_eq!(
-            policy.next_interval(last, changed),
-            expected,
-            "{policy:?} {last:?} {changed}"
-        );
+        let interval = policy.next_interval(last, outcome);
+        assert_eq!(interval, expected, "{policy:?} {last:?} {outcome:?}");
     }
 }
 
@@ -40,6 +48,7 @@ fn interval_grows_by_half_and_falls_back_on_change() {
 fn errors_are_too_many_by_number_and_time() {
     let default = PollPolicy::new();
     let at_once = default.max_consecutive_errors(3).error_window(ms(0));
+    let start = Instant::now();
     for (policy, errors, span, expected) in [
         (default, 8, ms(600_000), true),
         (default, 7, ms(600_000), false),
@@ -49,191 +58,95 @@ fn errors_are_too_many_by_number_and_time() {
         (at_once, 3, ms(0), true),
         (at_once.max_consecutive_errors(0), 1, ms(0), true),
     ] {
-        assert_eq!(
-            policy.is_exhausted(errors, span),
-            expected,
-            "{policy:?} {errors} {span:?}"
-        );
+        let mut streak = ErrorStreak::default();
+        (0..errors).for_each(|_| streak.add(start));
+        let is_exhausted = policy.is_exhausted(streak, start + span);
+        assert_eq!(is_exhausted, expected, "{policy:?} {errors} {span:?}");
     }
 }
 
+/// Times in milliseconds; a timeout ends at 10 s.
 #[test]
-fn classifies_errors() {
-    use AttemptCause::{Request, TokenReplaced, TokenRequest};
-    use ErrorAction::{BackOff, EndAll, EndTask};
-    use TransportErrorKind as Kind;
-
-    let http = |status| Error::Http(HttpError::new(status, b""));
-    let api = |code| Error::Api(ApiError::new(ErrorCode(code), "m".into(), None, Some(200)));
-    let transport =
-        |kind| Error::Transport(TransportError::new(kind, "m", Delivery::MaybeSent, None));
-    let decode = || Error::Decode(DecodeError::new("r", b"", None));
-    let day = MAX_RETRY_AFTER;
-    let longer = day + ms(1);
-    for (error, cause, expected) in [
-        (http(500), Request, BackOff),
-        (http(429), Request, BackOff),
-        (http(429).with_retry_after(Some(day)), Request, BackOff),
-        (http(429).with_retry_after(Some(longer)), Request, EndAll),
-        (
-            api(429).with_retry_after(Some(longer)),
-            TokenRequest,
-            EndAll,
-        ),
-        (http(503).with_retry_after(Some(longer)), Request, EndTask),
-        (
-            http(503).with_retry_after(Some(longer)),
-            TokenRequest,
-            EndAll,
-        ),
-        (http(404), Request, EndTask),
-        (http(301), Request, EndTask),
-        (http(401), Request, EndAll),
-        (http(401), TokenReplaced, EndAll),
-        (http(403), Request, EndAll),
-        (api(1), Request, EndTask),
-        (api(1), TokenRequest, EndAll),
-        (api(401), Request, EndAll),
-        (api(403), Request, EndAll),
-        (api(500), Request, BackOff),
-        (api(5113), Request, EndTask),
-        (decode(), Request, BackOff),
-        (decode(), TokenRequest, BackOff),
-        (transport(Kind::Dns), Request, BackOff),
-        (transport(Kind::Connect), TokenRequest, BackOff),
-        (transport(Kind::Timeout), Request, BackOff),
-        (transport(Kind::Protocol), Request, BackOff),
-        (transport(Kind::Tls), Request, BackOff),
-        (transport(Kind::Other), Request, EndTask),
-        (Error::config("url", "r"), Request, EndTask),
-    ] {
-        let text = format!("{error} {cause:?}");
-        assert_eq!(classify(&AttemptError { error, cause }), expected, "{text}");
-    }
-}
-
-/// Without a time limit a task is polled when it is due and the client is ready.
-#[test]
-fn polls_when_due_and_ready() {
-    for (now, due, ready, expected) in [
-        (0, 0, 0, 0),
-        (100, 50, 60, 100),
-        (100, 500, 60, 500),
-        (100, 50, 700, 700),
-    ] {
-        let timing = PollTiming {
-            now: ms(now),
-            due: ms(due),
-            is_due_fixed: false,
-            ready: ms(ready),
-            limit: None,
-        };
-        assert_eq!(
-            next_poll(timing),
-            NextPoll::At {
-                time: ms(expected),
-                deadline: None
-            }
-        );
-    }
-}
-
-#[test]
-fn makes_a_last_poll_at_the_deadline() {
+fn decides_when_a_task_is_polled() {
     const DEADLINE: u64 = 10_000;
-    let at = |time| NextPoll::At {
-        time: ms(time),
-        deadline: Some(ms(DEADLINE)),
+    let start = Instant::now();
+    let time = |time| start + ms(time);
+    let at = |at| NextPoll::At {
+        time: time(at),
+        deadline: Some(time(DEADLINE)),
     };
-    let final_at = |time| NextPoll::FinalAt(ms(time));
-    let timed_out = |time| NextPoll::TimedOutAt(ms(time));
-    let limit = TimeLimit {
-        deadline: ms(DEADLINE),
+    let without_deadline = |at| NextPoll::At {
+        time: time(at),
+        deadline: None,
+    };
+    let final_at = |at| NextPoll::FinalAt(time(at));
+    let timed_out = |at| NextPoll::TimedOutAt(time(at));
+    let limit = Some(TimeLimit {
+        deadline: time(DEADLINE),
         is_zero: false,
         any_polled: true,
         task_polled: true,
         final_poll_made: false,
-        is_rate_limited: false,
-    };
-    let first = TimeLimit {
+        is_paused: false,
+    });
+    let first = limit.map(|limit| TimeLimit {
         any_polled: false,
         task_polled: false,
         ..limit
-    };
-    let made = TimeLimit {
+    });
+    let made = limit.map(|limit| TimeLimit {
         final_poll_made: true,
         ..limit
-    };
-    for (now, due, is_due_fixed, ready, limit, expected) in [
-        // In time.
-        (0, 0, false, 0, first, at(0)),
-        (5000, 6000, false, 5200, limit, at(6000)),
-        (5000, 9750, false, 5200, limit, at(9750)),
-        // The first poll needs less than the time of a last one.
-        (9900, 0, false, 0, first, at(9900)),
-        // Due too near to the deadline, or after it.
-        (5000, 9751, false, 5200, limit, final_at(10_000)),
-        (5000, 60_000, false, 5200, limit, final_at(10_000)),
-        // Not while `Retry-After` or the pace forbids it.
-        (5000, 60_000, true, 5200, limit, timed_out(10_000)),
-        (5000, 10_000, true, 5200, limit, final_at(10_000)),
-        (5000, 9000, false, 60_000, limit, timed_out(10_000)),
-        (0, 0, false, 60_000, first, timed_out(10_000)),
-        // The caller's loop took longer than the timeout: one last poll.
-        (12_000, 11_000, false, 0, limit, final_at(12_000)),
-        (12_000, 13_000, false, 0, limit, final_at(12_000)),
-        (12_000, 11_000, false, 12_001, limit, timed_out(12_000)),
-        // Only one.
-        (10_100, 11_000, false, 0, made, timed_out(10_100)),
-        (5000, 9751, false, 5200, made, timed_out(10_000)),
-    ] {
-        let timing = PollTiming {
-            now: ms(now),
-            due: ms(due),
-            is_due_fixed,
-            ready: ms(ready),
-            limit: Some(limit),
-        };
-        assert_eq!(next_poll(timing), expected, "{timing:?}");
-    }
-}
-
-#[test]
-fn zero_timeout_polls_each_task_once() {
-    let limit = TimeLimit {
-        deadline: ms(0),
+    });
+    let zero = first.map(|limit| TimeLimit {
         is_zero: true,
-        any_polled: true,
-        task_polled: false,
-        final_poll_made: false,
-        is_rate_limited: false,
-    };
-    let polled = TimeLimit {
+        ..limit
+    });
+    let zero_and_polled = zero.map(|limit| TimeLimit {
         task_polled: true,
         ..limit
-    };
-    let held = TimeLimit {
-        is_rate_limited: true,
+    });
+    let zero_and_paused = zero.map(|limit| TimeLimit {
+        is_paused: true,
         ..limit
-    };
-    for (limit, expected) in [
-        (
-            limit,
-            NextPoll::At {
-                time: ms(700),
-                deadline: None,
-            },
-        ),
-        (polled, NextPoll::TimedOutAt(ms(500))),
-        (held, NextPoll::TimedOutAt(ms(500))),
+    });
+    for (now, due, ready, limit, expected) in [
+        // Without a limit: when the task is due and the client is ready.
+        (0, 0, 0, None, without_deadline(0)),
+        (100, 50, 60, None, without_deadline(100)),
+        (100, 500, 60, None, without_deadline(500)),
+        (100, 50, 700, None, without_deadline(700)),
+        // In time.
+        (0, 0, 0, first, at(0)),
+        (5000, 6000, 5200, limit, at(6000)),
+        (5000, 9750, 5200, limit, at(9750)),
+        // The first poll needs less than the time of a last one.
+        (9900, 0, 0, first, at(9900)),
+        // Due too near to the deadline, or after it.
+        (5000, 9751, 5200, limit, final_at(10_000)),
+        (5000, 60_000, 5200, limit, final_at(10_000)),
+        // Not while a pause or the pace forbids it.
+        (5000, 9000, 60_000, limit, timed_out(10_000)),
+        (0, 0, 60_000, first, timed_out(10_000)),
+        (5000, 10_000, 10_000, limit, final_at(10_000)),
+        // The caller's loop took longer than the timeout: one last poll.
+        (12_000, 11_000, 0, limit, final_at(12_000)),
+        (12_000, 13_000, 0, limit, final_at(12_000)),
+        (12_000, 11_000, 12_001, limit, timed_out(12_000)),
+        // Only one.
+        (10_100, 11_000, 0, made, timed_out(10_100)),
+        (5000, 9751, 5200, made, timed_out(10_000)),
+        // A timeout of zero polls each task once.
+        (500, 0, 700, zero, without_deadline(700)),
+        (500, 0, 700, zero_and_polled, timed_out(500)),
+        (500, 0, 700, zero_and_paused, timed_out(500)),
     ] {
         let timing = PollTiming {
-            now: ms(500),
-            due: ms(0),
-            is_due_fixed: false,
-            ready: ms(700),
-            limit: Some(limit),
+            now: time(now),
+            due: time(due),
+            ready: time(ready),
+            limit,
         };
-        assert_eq!(next_poll(timing), expected, "{limit:?}");
+        assert_eq!(next_poll(timing), expected, "{now} {due} {ready} {limit:?}");
     }
 }

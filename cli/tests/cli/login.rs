@@ -1,0 +1,61 @@
+//! `login`: a token is requested and kept.
+
+use pan123_offline::testing::Service;
+
+use crate::platform::{self, is_private};
+use crate::support::{TASK, service};
+use crate::tool::{CLIENT_ID, SECRET, Tool};
+
+fn tool(service: &Service) -> Tool {
+    service.credentials(CLIENT_ID, SECRET);
+    Tool::at(service).with_credentials()
+}
+
+#[test]
+fn keeps_a_token_for_the_other_commands_and_names_the_service() {
+    let service = service();
+    let tool = tool(&service);
+    let run = tool.run("login");
+    let text = format!("{} has issued a token, ", service.base_url());
+    assert!(run.ends(0).is_quiet().stdout.starts_with(&text), "{run:#?}");
+    let cache = tool.path(platform::CACHE).join("pan123-offline/token");
+    is_private(&cache);
+    let tool = tool
+        .without("PAN123_CLIENT_ID")
+        .without("PAN123_CLIENT_SECRET");
+    tool.run(&format!("process {TASK}")).ends(0);
+    assert_eq!(service.tokens_issued(), 1);
+    tool.run("login").ends(2).has_message("PAN123_CLIENT_ID");
+    // The kept token is for this service.
+    tool.with("PAN123_BASE_URL", "http://127.0.0.1:1")
+        .run(&format!("process {TASK}"))
+        .ends(2)
+        .has_message(&service.base_url());
+}
+
+/// Row 1.
+#[test]
+fn replaces_a_kept_token_that_the_service_refuses() {
+    let service = service();
+    let tool = tool(&service);
+    tool.run("login").ends(0);
+    service.revoke_tokens();
+    tool.run("login").ends(0);
+    assert_eq!(service.tokens_issued(), 2);
+    let tool = tool
+        .without("PAN123_CLIENT_ID")
+        .without("PAN123_CLIENT_SECRET");
+    tool.run(&format!("process {TASK}")).ends(0);
+}
+
+#[test]
+fn a_wrong_secret_is_exit_code_3() {
+    let service = service();
+    service.credentials(CLIENT_ID, "another secret");
+    let tool = Tool::at(&service).with_credentials();
+    for command in ["login", "process 403316", "wait 403316"] {
+        let run = tool.run(command);
+        let code = if command == "login" { 3 } else { 5 };
+        run.ends(code).prints("").has_message("client id");
+    }
+}

@@ -1,0 +1,73 @@
+//! The request that issues a token: `POST /api/v1/access_token`.
+
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::credentials::{AccessToken, Credentials};
+use crate::envelope;
+use crate::error::{DecodeError, Error, Result};
+use crate::json::JsonObject;
+use crate::redact::{redact_new_token, redact_secret};
+use crate::transport::{Connection, Request, Response, Transport};
+
+const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(rename = "clientID")]
+    client_id: &'a str,
+    client_secret: &'a str,
+}
+
+/// The expiry time is ignored: a token is used until the service refuses it with 401.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IssuedToken {
+    access_token: String,
+}
+
+/// Requests a token, once. Its errors show neither the secret nor a token.
+pub(super) fn request_token(
+    credentials: &Credentials,
+    transport: &Transport,
+    deadline: Instant,
+) -> Result<AccessToken> {
+    send(credentials, transport, deadline)
+        .map_err(|error| redact_new_token(error).of_token_request())
+}
+
+fn send(
+    credentials: &Credentials,
+    transport: &Transport,
+    deadline: Instant,
+) -> Result<AccessToken> {
+    let client_secret = credentials.client_secret();
+    let body = Body {
+        client_id: credentials.client_id(),
+        client_secret,
+    };
+    let body = serde_json::to_vec(&body)
+        .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
+    let endpoint = transport.endpoint(ACCESS_TOKEN_PATH)?;
+    let template = transport.template(None)?;
+    let request = Request::post(&endpoint, &body);
+    let response = transport.send(&template, request, deadline, Connection::Own)?;
+    let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
+    let token = AccessToken::from(access_token);
+    match token.validate() {
+        Ok(()) => Ok(token),
+        Err(reason) => {
+            let reason = format!("its `accessToken` cannot be used: {reason}");
+            Err(Error::Decode(DecodeError::new(reason, b"", None)))
+        }
+    }
+}
+
+/// Decodes a response. Its error does not contain the secret of the request, which the server may quote.
+pub(crate) fn decode_response<T: DeserializeOwned>(response: &Response, secret: &str) -> Result<T> {
+    envelope::decode(response.status, &response.body, response.max_len)
+        .map_err(|error| redact_secret(error, secret).with_retry_after(response.retry_after))
+}

@@ -1,0 +1,109 @@
+//! Decides whether an error concerns one task or all. Pure.
+
+use std::time::Duration;
+
+use crate::error::{Error, TransportErrorKind};
+use crate::retry::{AttemptCause, AttemptError};
+
+/// Maximum `Retry-After` that is waited for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The consequence of an error for a wait, watch or migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    /// The request is made again later.
+    BackOff,
+    /// The task ends.
+    EndTask,
+    /// All tasks end.
+    EndAll,
+}
+
+/// Decides the consequence of an error.
+pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
+    let AttemptError { error, cause } = failed;
+    let is_undecodable = match error {
+        Error::Decode(_) => true,
+        // A captive portal has its own certificate.
+        Error::Transport(e) => matches!(
+            e.kind,
+            TransportErrorKind::Protocol | TransportErrorKind::Tls
+        ),
+        _ => false,
+    };
+    let may_be_over_later = error.is_transient() || is_undecodable;
+    let is_refused = error.is_unauthorized() && !error.is_transient();
+    if is_refused || error.is_banned() || pauses_too_long(error) {
+        Consequence::EndAll
+    } else if may_be_over_later {
+        Consequence::BackOff
+    } else if *cause == AttemptCause::TokenRequest {
+        // No task can be polled without a token.
+        Consequence::EndAll
+    } else {
+        Consequence::EndTask
+    }
+}
+
+/// Returns whether the client is paused for more than a day after this error.
+pub(crate) fn pauses_too_long(error: &Error) -> bool {
+    error
+        .retry_after()
+        .is_some_and(|delay| delay > MAX_RETRY_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ApiError, DecodeError, Delivery, HttpError, TransportError};
+    use crate::error_code::ErrorCode;
+
+    #[test]
+    fn decides_whether_an_error_concerns_one_task_or_all() {
+        use AttemptCause::{Request, TokenRequest};
+        use Consequence::{BackOff, EndAll, EndTask};
+        use TransportErrorKind as Kind;
+
+        let http = |status| Error::Http(HttpError::new(status, b""));
+        let api = |code| Error::Api(ApiError::new(ErrorCode(code), "m".into(), None, Some(200)));
+        let transport =
+            |kind| Error::Transport(TransportError::new(kind, "m", Delivery::MaybeSent, None));
+        let decode = || Error::Decode(DecodeError::new("r", b"", None));
+        let paused = |error: Error, delay| error.with_retry_after(Some(delay));
+        let day = MAX_RETRY_AFTER;
+        let longer = day + Duration::from_millis(1);
+        for (error, cause, expected) in [
+            (http(500), Request, BackOff),
+            (http(429), Request, BackOff),
+            (paused(http(429), day), Request, BackOff),
+            (paused(http(429), longer), Request, EndAll),
+            (paused(api(429), longer), TokenRequest, EndAll),
+            (paused(http(503), longer), Request, EndAll),
+            (paused(http(503), longer), TokenRequest, EndAll),
+            (http(404), Request, EndTask),
+            (http(301), Request, EndTask),
+            (http(401), Request, EndAll),
+            (http(401), TokenRequest, EndAll),
+            (http(403), Request, EndAll),
+            (api(1), Request, EndTask),
+            (api(1), TokenRequest, EndAll),
+            (api(401), Request, EndAll),
+            (api(403), Request, EndAll),
+            (api(500), Request, BackOff),
+            (api(5113), Request, EndTask),
+            (decode(), Request, BackOff),
+            (decode(), TokenRequest, BackOff),
+            (transport(Kind::Dns), Request, BackOff),
+            (transport(Kind::Connect), TokenRequest, BackOff),
+            (transport(Kind::Timeout), Request, BackOff),
+            (transport(Kind::Protocol), Request, BackOff),
+            (transport(Kind::Tls), Request, BackOff),
+            (transport(Kind::Other), Request, EndTask),
+            (Error::config("url", "r"), Request, EndTask),
+        ] {
+            let text = format!("{error} {cause:?}");
+            let failed = AttemptError { error, cause };
+            assert_eq!(consequence(&failed), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! Images: decoding, one image, the pages of a folder, and the files of the stand-in.
+
+mod support;
+
+use std::iter::FusedIterator;
+use std::time::Duration;
+
+use pan123_offline::testing::{Reply, Request, Service};
+use pan123_offline::{
+    Callback, Client, Error, ErrorCode, Image, NewTask, Progress, Result, Status,
+};
+use serde_json::{Value, json};
+use support::{builder, client, retry_at_once};
+
+const LIST: &str = "/api/v1/oss/file/list";
+const DONE: Progress = Progress::new(Status::Succeeded, 100);
+
+/// The sample of the service's documentation, with a domain of the user's own.
+fn sample() -> Value {
+    json!({
+        "fileId": "yk6==",
+        "filename": "cat.png",
+        "type": 0,
+        "size": 187_512,
+        "etag": "e9a6a4b3f8a2a4e8f1c9a9d8b7c6d5e4",
+        "status": 2,
+        "createAt": "2025-03-03 15:37:34",
+        "updateAt": "2025-03-03 16:38:26",
+        "downloadURL": "https://vip.123pan.cn/1/yk6==.png",
+        "userSelfURL": "https://img.example.org/1/yk6==.png",
+        "totalTraffic": 0,
+        "parentFileId": "dir==",
+        "parentFilename": "posts",
+        "extension": "png",
+    })
+}
+
+/// Returns the sample with other values of some fields.
+fn changed(change: &Value) -> Value {
+    let mut image = sample();
+    for (name, value) in change.as_object().unwrap() {
+        image[name] = value.clone();
+    }
+    image
+}
+
+fn without(name: &str) -> Value {
+    let mut image = sample();
+    image.as_object_mut().unwrap().remove(name);
+    image
+}
+
+fn success(data: &Value) -> Reply {
+    Reply::json(json!({"code": 0, "message": "ok", "data": data}).to_string())
+}
+
+fn page(files: &[Value], last_file_id: impl Into<Value>) -> Reply {
+    success(&json!({"fileList": files, "lastFileId": last_file_id.into()}))
+}
+
+/// Returns the image of each response.
+fn decode(responses: &[Value]) -> Vec<Result<Image>> {
+    let service = Service::start().unwrap();
+    let client = client(&service);
+    let decode = |data| {
+        service.reply_next(success(data));
+        client.image("id")
+    };
+    responses.iter().map(decode).collect()
+}
+
+/// Returns the items of a folder whose only page is this response.
+fn list(response: &Value) -> Vec<Result<Image>> {
+    let service = Service::start().unwrap();
+    service.reply_next(success(response));
+    let images = client(&service).images("dir").collect();
+    assert_eq!(service.request_count(), 1, "{response}");
+    images
+}
+
+#[test]
+fn decodes_each_field() {
+    let mut nulls = sample();
+    for (name, value) in nulls.as_object_mut().unwrap() {
+        if !["fileId", "filename"].contains(&name.as_str()) {
+            *value = Value::Null;
+        }
+    }
+    let two = json!({"fileId": "yk6==", "filename": "cat.png"});
+    let images: Result<Vec<_>> = decode(&[sample(), two, nulls]).into_iter().collect();
+    let images = images.unwrap();
+    assert_eq!(
+        serde_json::to_value(&images[0]).unwrap(),
+        json!({
+            "file_id": "yk6==",
+            "name": "cat.png",
+            "directory_id": "dir==",
+            "etag": "e9a6a4b3f8a2a4e8f1c9a9d8b7c6d5e4",
+            "created_at": "2025-03-03 15:37:34",
+            "updated_at": "2025-03-03 16:38:26",
+            "url": "https://vip.123pan.cn/1/yk6==.png",
+            "custom_url": "https://img.example.org/1/yk6==.png",
+            "size": 187_512,
+            "is_directory": false,
+            "status": 2,
+        })
+    );
+    assert_eq!(
+        serde_json::to_value(&images[1]).unwrap(),
+        json!({
+            "file_id": "yk6==", "name": "cat.png", "directory_id": "", "etag": "",
+            "created_at": "", "updated_at": "", "url": "", "custom_url": null,
+            "size": 0, "is_directory": false, "status": 0,
+        })
+    );
+    assert_eq!(images[1], images[2]);
+}
+
+#[test]
+fn decodes_other_types_of_fields() {
+    let cases = [
+        (json!({"fileId": 100}), "file_id", json!("100")),
+        (json!({"fileId": 100.0}), "file_id", json!("100")),
+        (json!({"parentFileId": 0}), "directory_id", json!("0")),
+        (json!({"filename": 7}), "name", json!("7")),
+        (json!({"size": "187512"}), "size", json!(187_512)),
+        (json!({"size": 5.0}), "size", json!(5)),
+        (json!({"size": u64::MAX}), "size", json!(u64::MAX)),
+        (json!({"type": 1}), "is_directory", json!(true)),
+        (json!({"type": "1"}), "is_directory", json!(true)),
+        (json!({"type": 2}), "is_directory", json!(false)),
+        (json!({"status": "101"}), "status", json!(101)),
+        (json!({"status": -1}), "status", json!(-1)),
+        (json!({"createAt": 1_740}), "created_at", json!("1740")),
+        (json!({"userSelfURL": ""}), "custom_url", Value::Null),
+    ];
+    let images = decode(&cases.each_ref().map(|(change, ..)| changed(change)));
+    for ((change, field, expected), image) in cases.iter().zip(images) {
+        let image = image.unwrap_or_else(|error| panic!("{change}: {error:?}"));
+        let image = serde_json::to_value(&image).unwrap();
+        assert_eq!(image[field], *expected, "{change}");
+    }
+}
+
+#[test]
+fn rejects_image_without_id_or_name_and_fields_of_wrong_type() {
+    let cases = [
+        without("fileId"),
+        without("filename"),
+        changed(&json!({"fileId": null})),
+        changed(&json!({"fileId": ""})),
+        changed(&json!({"fileId": true})),
+        changed(&json!({"filename": null})),
+        changed(&json!({"filename": ""})),
+        changed(&json!({"downloadURL": ["https://vip.123pan.cn/a.png"]})),
+        changed(&json!({"size": -1})),
+        changed(&json!({"size": "big"})),
+        changed(&json!({"status": 1.5})),
+        json!([]),
+        Value::Null,
+    ];
+    for (data, image) in cases.iter().zip(decode(&cases)) {
+        assert!(matches!(image, Err(Error::Decode(_))), "{data}: {image:?}");
+        // In a page, too: none is left out.
+        let images = list(&json!({"fileList": [sample(), data], "lastFileId": "-1"}));
+        let is_error = matches!(images[..], [Err(Error::Decode(_))]);
+        assert!(is_error, "{data}: {images:?}");
+    }
+}
+
+#[test]
+fn link_is_the_users_own_and_a_status_above_100_is_a_rejection() {
+    let service_link = "https://vip.123pan.cn/1/yk6==.png";
+    let own_link = "https://img.example.org/1/yk6==.png";
+    let cases = [
+        (json!({"userSelfURL": ""}), service_link, false),
+        (json!({"status": i64::MIN}), own_link, false),
+        (json!({"status": 100}), own_link, false),
+        (json!({"status": 101}), own_link, true),
+        (json!({"status": i64::MAX}), own_link, true),
+    ];
+    let images = decode(&cases.each_ref().map(|(change, ..)| changed(change)));
+    for ((change, link, is_rejected), image) in cases.iter().zip(images) {
+        let image = image.unwrap();
+        assert_eq!(
+            (image.link(), image.is_rejected()),
+            (*link, *is_rejected),
+            "{change}"
+        );
+    }
+}
+
+#[test]
+fn requests_one_image_by_its_encoded_id() {
+    let service = Service::start().unwrap();
+    service.reply_next(retry_at_once(Reply::new(503)));
+    service.reply_next(success(&sample()));
+    let client = builder(service.base_url()).retries(1).build().unwrap();
+    client.image("图 a/b?c&d+e%f#g.-_~==").unwrap();
+    let [_, request] = <[Request; 2]>::try_from(service.requests()).unwrap();
+    assert_eq!((&*request.method, request.body.len()), ("GET", 0));
+    assert_eq!(request.path, "/api/v1/oss/file/detail");
+    let query = "fileID=%E5%9B%BE%20a%2Fb%3Fc%26d%2Be%25f%23g.-_~%3D%3D";
+    assert_eq!(request.query.as_deref(), Some(query));
+
+    // Nothing is sent for an id that cannot be one.
+    for file_id in ["", &"x".repeat(257)] {
+        assert!(matches!(client.image(file_id), Err(Error::Config(_))));
+    }
+    assert_eq!(service.request_count(), 2);
+    for error in [
+        client.image(&"图".repeat(85)).unwrap_err(),
+        client.images("unknown").next().unwrap().unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Some(ErrorCode::FILE_NOT_FOUND), "{error:?}");
+    }
+}
+
+/// Returns the body of each request for a page.
+fn page_requests(service: &Service) -> Vec<Value> {
+    let requests = service.requests();
+    let pages = requests.iter().filter(|request| request.path == LIST);
+    pages
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect()
+}
+
+/// Names of 100 characters make pages of more than 64 KiB.
+fn numbered(numbers: std::ops::Range<usize>) -> Vec<Value> {
+    let number = |number| {
+        let name = "图".repeat(100);
+        changed(&json!({"fileId": format!("id{number}"), "filename": name, "type": number % 2}))
+    };
+    numbers.map(number).collect()
+}
+
+#[test]
+fn yields_files_and_folders_of_all_pages_in_order() {
+    let service = Service::start().unwrap();
+    service
+        .reply_next(page(&numbered(0..100), "id99"))
+        .reply_next(page(&[], "empty"))
+        .reply_next(page(&numbered(100..150), 1234))
+        .reply_next(page(&numbered(150..151), "-1"));
+    let mut images = client(&service).images("dir==");
+    let text = format!("{images:?}");
+    assert_eq!(text, r#"Images { directory_id: "dir==", .. }"#);
+
+    // A page is requested when it is needed.
+    assert_eq!(service.request_count(), 0);
+    let mut items: Vec<_> = images.by_ref().take(100).map(Result::unwrap).collect();
+    assert_eq!(service.request_count(), 1);
+    items.extend(images.by_ref().map(Result::unwrap));
+    assert_eq!(items.len(), 151);
+    for (number, item) in items.iter().enumerate() {
+        assert_eq!(item.file_id, format!("id{number}"));
+        assert_eq!(item.is_directory, number % 2 == 1);
+    }
+    assert!(images.next().is_none() && images.next().is_none());
+
+    let first = json!({"parentFileId": "dir==", "limit": 100, "type": 1});
+    let mut expected = vec![first; 4];
+    for (request, last) in expected[1..].iter_mut().zip(["id99", "empty", "1234"]) {
+        request["lastFileId"] = last.into();
+    }
+    assert_eq!(page_requests(&service), expected);
+    assert_eq!(service.connection_count(), 1);
+}
+
+#[test]
+fn ends_at_minus_one_in_each_type() {
+    for last in [json!("-1"), json!(-1), json!(-1.0)] {
+        for (files, expected) in [(json!([sample()]), 1), (json!([]), 0), (Value::Null, 0)] {
+            let images = list(&json!({"fileList": files, "lastFileId": last}));
+            assert_eq!(images.len(), expected, "{files} {last}");
+            assert!(images.iter().all(Result::is_ok), "{images:?}");
+        }
+    }
+}
+
+#[test]
+fn page_without_its_end_is_an_error() {
+    for data in [
+        json!({"fileList": [sample()]}),
+        json!({"fileList": [sample()], "lastFileId": null}),
+        json!({"fileList": [sample()], "lastFileId": ""}),
+        json!({"fileList": [sample()], "lastFileId": true}),
+        json!({"fileList": {}, "lastFileId": "-1"}),
+        json!({"lastFileId": "-1"}),
+        json!([]),
+    ] {
+        let images = list(&data);
+        let is_error = matches!(images[..], [Err(Error::Decode(_))]);
+        assert!(is_error, "{data}: {images:?}");
+    }
+}
+
+#[test]
+fn circle_of_pages_is_an_error() {
+    for (circle, requests) in [
+        (&[json!("a"), json!("a")][..], 2),
+        (&[json!("1"), json!(2), json!("2")], 3),
+        (&[json!("a"), json!("b"), json!("c"), json!("a")], 4),
+    ] {
+        let service = Service::start().unwrap();
+        for last in circle.iter().chain(circle) {
+            service.reply_next(page(&[sample()], last.clone()));
+        }
+        let mut images = client(&service).images("dir");
+        assert_eq!(
+            images.by_ref().take_while(Result::is_ok).count(),
+            requests - 1
+        );
+        assert!(images.next().is_none());
+        assert_eq!(service.request_count(), requests, "{circle:?}");
+    }
+    let service = Service::start().unwrap();
+    service.reply_with(|_| Some(page(&[], "a")));
+    let error = client(&service).images("dir").next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Decode(_)), "{error:?}");
+    assert!(error.to_string().contains("`lastFileId`"), "{error}");
+}
+
+#[test]
+fn error_is_the_last_item() {
+    fn fused(_: &(impl FusedIterator + Send + 'static)) {}
+
+    let service = Service::start().unwrap();
+    service.reply_next(page(&[sample()], "a"));
+    service.reply_next(Reply::code(1, "no such folder"));
+    let mut images = client(&service).images("dir");
+    fused(&images);
+    assert!(images.next().unwrap().is_ok());
+    assert!(matches!(images.next(), Some(Err(Error::Api(_)))));
+    assert!(images.next().is_none() && images.next().is_none());
+    assert_eq!(service.request_count(), 2);
+}
+
+#[test]
+fn page_is_retried_and_replayed() {
+    let service = Service::start().unwrap();
+    let client = builder(service.base_url()).retries(1).build().unwrap();
+    service
+        .reply_next(page(&[sample()], "a"))
+        // Retried: a creation would not be.
+        .reply_next(retry_at_once(Reply::new(502)))
+        .reply_next(page(&[sample()], "b"))
+        // Replayed, and then retried.
+        .reply_next(Reply::nothing())
+        .reply_next(retry_at_once(Reply::new(502)))
+        .reply_next(page(&[sample()], "-1"));
+    let images: Result<Vec<_>> = client.images("dir").collect();
+    assert_eq!(images.unwrap().len(), 3);
+    let requests = page_requests(&service);
+    let requested = requests
+        .iter()
+        .map(|request| request["lastFileId"].as_str());
+    let expected = [None, Some("a"), Some("a"), Some("b"), Some("b"), Some("b")];
+    assert!(requested.eq(expected), "{requests:?}");
+}
+
+#[test]
+fn pages_wait_for_the_pace_and_count_for_it() {
+    const GAP: Duration = Duration::from_millis(300);
+    let service = Service::start().unwrap();
+    service.reply_next(Reply::progress(DONE));
+    service.reply_next(page(&[sample()], "a"));
+    service.reply_next(page(&[sample()], "-1"));
+    service.task(1, [DONE]);
+    let paced = builder(service.base_url()).min_request_gap(GAP);
+    let client = paced.build().unwrap();
+    client.get_process(1).unwrap();
+    assert_eq!(client.images("dir").filter(Result::is_ok).count(), 2);
+    client.wait(1).run().unwrap();
+    let requests = service.requests();
+    // The client measures from before a request is sent, the stand-in when it has arrived.
+    let elapsed = requests[3].at - requests[0].at;
+    assert!(elapsed >= GAP * 3 - GAP / 2, "{elapsed:?}");
+}
+
+#[test]
+fn page_may_have_1_mib() {
+    for (len, fits) in [(1024 * 1024, true), (1024 * 1024 + 1, false)] {
+        let service = Service::start().unwrap();
+        let data = json!({"fileList": [sample()], "lastFileId": "-1"});
+        let mut body = json!({"code": 0, "data": data}).to_string();
+        body += &" ".repeat(len - body.len());
+        service.reply_next(Reply::json(body));
+        match client(&service).images("dir").next().unwrap() {
+            Ok(_) => assert!(fits),
+            Err(error) => {
+                assert!(!fits && error.to_string().contains("1024 KiB"), "{error}");
+            }
+        }
+    }
+}
+
+/// Creates a task, follows it to its end, and returns the id of its file.
+fn migrate(client: &Client, service: &Service, task: &NewTask) -> String {
+    let task_id = client.create_task(task).unwrap();
+    assert_eq!(service.callback(task_id), None);
+    client.wait(task_id).run().unwrap();
+    let callback = service.callback(task_id).unwrap();
+    Callback::from_slice(&callback).unwrap().file_id.unwrap()
+}
+
+fn new_task(name: &str) -> NewTask {
+    NewTask::new(format!("https://e.org/{name}"))
+}
+
+#[test]
+fn succeeded_task_makes_a_file_in_its_folder() {
+    let service = Service::start().unwrap();
+    let client = client(&service);
+    assert_eq!(client.images("").count(), 0);
+    let named = new_task("dog").file_name("狗.webp").directory("posts");
+    for (task, name, folder) in [
+        (new_task("a/cat.png?x=/y.gif"), "cat.png", "来自:离线下载"),
+        (named, "狗.webp", "posts"),
+        // The same bytes in the same folder.
+        (new_task("dog").directory("posts"), "dog.png", "posts"),
+    ] {
+        let file_id = migrate(&client, &service, &task);
+        let image = client.image(&file_id).unwrap();
+        assert_eq!((&*image.name, image.is_directory), (name, false));
+        assert!(image.size > 0 && image.etag.len() == 32 && image.file_id.ends_with("=="));
+        assert!(image.link().starts_with("https://vip.123pan.cn/"));
+        let mut root = client.images("").map(Result::unwrap);
+        let folder = root.find(|found| found.name == folder).unwrap();
+        assert!(folder.is_directory);
+        assert_eq!(client.image(&folder.file_id).unwrap(), folder);
+        let images: Result<Vec<_>> = client.images(&folder.file_id).collect();
+        assert_eq!(images.unwrap(), [image]);
+    }
+}
+
+#[test]
+fn failed_task_makes_no_file_until_it_succeeds() {
+    let service = Service::start().unwrap();
+    service.new_tasks(|_, _| vec![Progress::new(Status::Failed, 50)]);
+    let client = client(&service);
+    let task_id = client.create_task(&new_task("a.png")).unwrap();
+    client.wait(task_id).run().unwrap_err();
+    assert_eq!(service.callback(task_id), None);
+    assert_eq!(client.images("").count(), 0);
+    service.task(task_id, [DONE]);
+    client.get_process(task_id).unwrap();
+    assert!(service.callback(task_id).is_some());
+}
+
+#[test]
+fn equal_bytes_overwrite_within_a_folder() {
+    let service = Service::start().unwrap();
+    service.same_image("https://e.org/b.png", "https://e.org/a.png");
+    let client = client(&service);
+    let migrate = |name: &str, folder: &str| {
+        let file_id = migrate(&client, &service, &new_task(name).directory(folder));
+        client.image(&file_id).unwrap()
+    };
+    let [a, b, c] = ["a.png", "b.png", "c.png"].map(|name| migrate(name, "dir"));
+    assert_eq!((&a.file_id, &a.etag), (&b.file_id, &b.etag));
+    assert_ne!((&a.file_id, &a.etag), (&c.file_id, &c.etag));
+    assert!(a.created_at == b.created_at && a.updated_at < b.updated_at);
+    let images: Result<Vec<_>> = client.images("dir").collect();
+    assert_eq!(images.unwrap(), [b, c]);
+
+    let elsewhere = migrate("a.png", "other");
+    assert_eq!(elsewhere.etag, a.etag);
+    assert_ne!(elsewhere.file_id, a.file_id);
+}
+
+#[test]
+fn pages_of_the_stand_in_have_a_hundred() {
+    let service = Service::start().unwrap();
+    service.new_tasks(|_, _| vec![DONE]);
+    let client = client(&service);
+    let mut names = Vec::new();
+    for (count, requests) in [(100, 1), (101, 3)] {
+        for number in names.len()..count {
+            let name = format!("{number}.png");
+            let task_id = client.create_task(&new_task(&name).directory("dir"));
+            client.get_process(task_id.unwrap()).unwrap();
+            names.push(name);
+        }
+        let listed = client.images("dir").map(|image| image.unwrap().name);
+        assert!(listed.eq(names.iter().cloned()));
+        assert_eq!(page_requests(&service).len(), requests, "{count}");
+    }
+}
