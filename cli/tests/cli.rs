@@ -21,6 +21,8 @@ mod interrupt;
 mod kills;
 #[path = "cli/links.rs"]
 mod links;
+#[path = "cli/list.rs"]
+mod list;
 #[path = "cli/login.rs"]
 mod login;
 #[path = "cli/migrate.rs"]
@@ -45,3 +47,5 @@ mod tasks;
 mod terminal;
 #[path = "cli/tool.rs"]
 mod tool;
+#[path = "cli/whole_way.rs"]
+mod whole_way;

@@ -1,6 +1,5 @@
 //! `demo`: the whole way from posts to posts with new links, with this command and the built-in stand-in.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -14,12 +13,11 @@ use pan123_offline::{Progress, Status};
 use tempfile::NamedTempFile;
 
 use super::print;
-use super::rewrite::read_new_links;
 use crate::args::{Common, NAME};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::files::{BACKUP, with_ending};
-use crate::rewrite::Rewriting;
+use crate::rewrite;
 use crate::signals;
 
 const LIST: &str = "urls.txt";
@@ -178,9 +176,8 @@ fn lock(running: &Running) -> MutexGuard<'_, Option<Child>> {
 }
 
 /// Returns the diff of a post and its backup.
-fn diff(folder: &Path) -> Result<String, Failure> {
-    let new_links = read_new_links(&folder.join(LIST).with_extension("txt.db"))?;
-    let old = fs::read(with_ending(&folder.join(POST), BACKUP))?;
-    let path = Path::new(POST);
-    Ok(Rewriting::new(path, &old, &new_links, &mut BTreeMap::new()).diff(path))
+fn diff(folder: &Path) -> io::Result<String> {
+    let path = folder.join(POST);
+    let old = fs::read(with_ending(&path, BACKUP))?;
+    Ok(rewrite::diff(Path::new(POST), &old, &fs::read(path)?))
 }
