@@ -5,7 +5,10 @@ use std::fmt::Write;
 /// Exit codes and their meanings.
 pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("0", "all succeeded"),
-    ("1", "some task failed, or it is unknown whether it exists"),
+    (
+        "1",
+        "some task failed, or it is unknown whether it exists; or a link is missing",
+    ),
     (
         "2",
         "usage error, or a setting or a line of a list that cannot work",
