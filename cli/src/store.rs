@@ -20,7 +20,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use self::error::Cause;
 pub(crate) use self::error::StoreError;
-pub(crate) use self::host_files::HostFile;
 use self::lock::Lock;
 pub(crate) use self::sync::{Recreate, SyncReport};
 use crate::image::{Counts, Image, State};

@@ -16,7 +16,7 @@ use crate::links::{Matches, safe_link};
 use crate::list::printable;
 use crate::records;
 use crate::settings::ResolvedSettings;
-use crate::store::{HostFile, Store, StoreError, state_path};
+use crate::store::{Store, StoreError, state_path};
 
 /// The folder of tasks that name none. The service makes it.
 const DEFAULT_FOLDER: &str = "来自:离线下载";
@@ -54,15 +54,18 @@ pub(super) fn links(common: &Common, args: &Links) -> Result<ExitStatus, Failure
     if !folders.is_empty() {
         let client = client_of(common, &store, &path)?;
         for (folder, images) in &folders {
-            let mut lookup = Lookup {
-                client: &client,
-                store: &mut store,
-                reasons: &mut reasons,
-            };
-            match lookup.look_up(folder.as_deref(), images, &mut owned) {
+            let folder = folder.as_deref();
+            match look_up(
+                &client,
+                &mut store,
+                folder,
+                images,
+                &mut owned,
+                &mut reasons,
+            ) {
                 Ok(()) => {}
                 Err(Failure::Service(error)) => {
-                    let name = printable(folder.as_deref().unwrap_or(DEFAULT_FOLDER));
+                    let name = printable(folder.unwrap_or(DEFAULT_FOLDER));
                     eprint_line(&format!("the folder {name}: {}", explain(&error)));
                     status = status.max(ExitStatus::of(&error));
                     if !concerns_folder(&error) {
@@ -91,89 +94,97 @@ fn concerns_folder(error: &Error) -> bool {
     matches!(code, Some(ErrorCode::INTERNAL | ErrorCode::FILE_NOT_FOUND))
 }
 
-struct Lookup<'a> {
-    client: &'a Client,
-    store: &'a mut Store,
-    reasons: &'a mut Reasons,
+/// Lists a folder, and enters the files of these images into the state. `owned` has the files of others, too.
+fn look_up(
+    client: &Client,
+    store: &mut Store,
+    folder: Option<&str>,
+    images: &[Image],
+    owned: &mut HashSet<String>,
+    reasons: &mut Reasons,
+) -> Result<(), Failure> {
+    let id = match folder {
+        Some(id) => Some(id.to_owned()),
+        None => default_folder(client)?,
+    };
+    let keys = images.iter().map(|image| (&*image.key, sent_name(image)));
+    let mut matches = Matches::new(keys, owned);
+    if let Some(id) = &id {
+        list(client, store, id, images, &mut matches, reasons)?;
+    }
+    let folder = printable(folder.unwrap_or(DEFAULT_FOLDER));
+    let mut gone = Vec::new();
+    let missing = |(place, _): &(usize, &Image)| !matches.has_file(*place);
+    for (_, image) in images.iter().enumerate().filter(missing) {
+        let reason = match &id {
+            Some(_) => format!(
+                "no file {} is in the folder {folder}: an image with the same bytes may have taken \
+                 its place, or it was renamed, moved or deleted",
+                printable(sent_name(image))
+            ),
+            None => format!("there is no folder {folder}"),
+        };
+        reasons.insert(image.id, reason);
+        if image.file_id.is_some() {
+            gone.push(Image {
+                file_id: None,
+                link: None,
+                size: None,
+                moderation: None,
+                ..image.clone()
+            });
+        }
+    }
+    Ok(store.set_files(&gone)?)
 }
 
-impl Lookup<'_> {
-    /// Lists a folder, and enters the files of these images into the state. `owned` has the files of others.
-    fn look_up(
-        &mut self,
-        folder: Option<&str>,
-        images: &[Image],
-        owned: &mut HashSet<String>,
-    ) -> Result<(), Failure> {
-        let id = match folder {
-            Some(id) => Some(id.to_owned()),
-            None => default_folder(self.client)?,
-        };
-        let mut matches = Matches::new(images, std::mem::take(owned));
-        let listed = match &id {
-            Some(id) => self.list(id, &mut matches),
-            None => Ok(()),
-        };
-        let folder = printable(folder.unwrap_or(DEFAULT_FOLDER));
-        let mut gone = Vec::new();
-        if listed.is_ok() {
-            for image in images.iter().filter(|image| !matches.has_file(image.id)) {
-                let name = printable(image.file_name.as_deref().unwrap_or_default());
-                let reason = match id {
-                    Some(_) => format!(
-                        "no file {name} is in the folder {folder}: an image with the same bytes may \
-                         have taken its place, or it was renamed, moved or deleted"
-                    ),
-                    None => format!("there is no folder {folder}"),
-                };
-                self.reasons.insert(image.id, reason);
-                if image.file_id.is_some() {
-                    gone.push((image.id, None));
-                }
-            }
-        }
-        *owned = matches.into_owned();
-        self.store.set_files(&gone)?;
-        listed
-    }
+fn sent_name(image: &Image) -> &str {
+    image.file_name.as_deref().unwrap_or_default()
+}
 
-    /// Enters the files of a folder that are images of `matches`, page by page.
-    fn list(&mut self, folder: &str, matches: &mut Matches) -> Result<(), Failure> {
-        let mut files = self.client.images(folder).peekable();
-        while files.peek().is_some() {
-            let mut found = Vec::new();
-            for file in files.by_ref().take(PAGE_LEN) {
-                let file = file?;
-                let time = file.created_at.as_str().max(&file.updated_at);
-                if file.is_directory {
-                    continue;
-                }
-                let Some(image) = matches.take(&file.file_id, &file.name, time) else {
-                    continue;
-                };
-                let (link, reason) = match (file.is_rejected(), safe_link(file.link())) {
-                    (true, _) => (None, Some("the service's moderation has rejected it")),
-                    (_, None) => (
-                        None,
-                        Some("its link is no http or https URL without a password"),
-                    ),
-                    (_, link) => (link, None),
-                };
-                self.reasons.remove(&image);
-                self.reasons
-                    .extend(reason.map(|reason| (image, reason.to_owned())));
-                let file = HostFile {
-                    id: file.file_id,
-                    link,
-                    size: file.size,
-                    moderation: file.status,
-                };
-                found.push((image, Some(file)));
+/// Enters the files of a folder that are these images, page by page.
+fn list(
+    client: &Client,
+    store: &mut Store,
+    folder: &str,
+    images: &[Image],
+    matches: &mut Matches<'_>,
+    reasons: &mut Reasons,
+) -> Result<(), Failure> {
+    let mut files = client.images(folder).peekable();
+    while files.peek().is_some() {
+        let mut found = Vec::new();
+        for file in files.by_ref().take(PAGE_LEN) {
+            let file = file?;
+            let time = file.created_at.as_str().max(&file.updated_at);
+            if file.is_directory {
+                continue;
             }
-            self.store.set_files(&found)?;
+            let Some(place) = matches.take(&file.file_id, &file.name, time) else {
+                continue;
+            };
+            let image = &images[place];
+            let link = match (file.is_rejected(), safe_link(file.link())) {
+                (true, _) => Err("the service's moderation has rejected it"),
+                (_, link) => link.ok_or("its link is no http or https URL without a password"),
+            };
+            reasons.remove(&image.id);
+            reasons.extend(
+                link.as_ref()
+                    .err()
+                    .map(|reason| (image.id, (*reason).to_owned())),
+            );
+            found.push(Image {
+                link: link.ok(),
+                size: i64::try_from(file.size).ok(),
+                moderation: Some(file.status),
+                file_id: Some(file.file_id),
+                ..image.clone()
+            });
         }
-        Ok(())
+        store.set_files(&found)?;
     }
+    Ok(())
 }
 
 /// Returns the id of the service's folder for offline downloads, if that exists.
