@@ -1,5 +1,6 @@
 //! `demo`: the whole way from posts to posts with new links, with this command and the built-in stand-in.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -47,7 +48,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 type Running = Arc<Mutex<Option<Child>>>;
 
 pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
-    let failed = |error: io::Error| usage(format!("the temporary folder: {error}"));
+    let failed = |error: io::Error| usage(format!("the demonstration cannot be set up: {error}"));
     let folder = tempfile::Builder::new()
         .prefix("pan123-demo-")
         .tempdir()
@@ -61,7 +62,7 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     // In the place of the user's own configuration file.
     let mut config = NamedTempFile::new_in(&folder).map_err(failed)?;
     config.write_all(b"{}").map_err(failed)?;
-    let service = service()?;
+    let service = service().map_err(failed)?;
     for line in [
         "extract posts > urls.txt",
         "migrate urls.txt",
@@ -71,7 +72,7 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
         if !common.quiet {
             let _ = writeln!(io::stderr(), "\n$ {NAME} {line}");
         }
-        let mut command = command(line, common, folder.path())?;
+        let mut command = command(line, common, folder.path()).map_err(failed)?;
         command
             .env("PAN123_ACCESS_TOKEN", "demo")
             .env("PAN123_BASE_URL", service.base_url())
@@ -79,7 +80,7 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
             .env("NO_PROXY", "127.0.0.1");
         run(&mut command, &running)?;
     }
-    let diff = diff(folder.path())?;
+    let diff = diff(folder.path()).map_err(failed)?;
     // Windows removes no open file.
     drop(config);
     folder.close().map_err(failed)?;
@@ -111,9 +112,8 @@ fn service() -> io::Result<Service> {
 }
 
 /// Returns this program with the words of a line, in a folder.
-fn command(line: &str, common: &Common, folder: &Path) -> Result<Command, Failure> {
-    let program = std::env::current_exe();
-    let mut command = Command::new(program.map_err(|error| usage(error.to_string()))?);
+fn command(line: &str, common: &Common, folder: &Path) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
     let words = line.split(' ').take_while(|word| *word != ">");
     command.args(words).current_dir(folder).stdin(Stdio::null());
     for (is_given, option) in [
@@ -134,7 +134,10 @@ fn command(line: &str, common: &Common, folder: &Path) -> Result<Command, Failur
 /// Runs a command to its end. One that failed has told why.
 fn run(command: &mut Command, running: &Running) -> Result<(), Failure> {
     let failed = |error: io::Error| usage(format!("{NAME} cannot be started: {error}"));
-    *lock(running) = Some(command.spawn().map_err(failed)?);
+    // Locked first, so that a signal does not miss the new process.
+    let mut child = lock(running);
+    *child = Some(command.spawn().map_err(failed)?);
+    drop(child);
     let status = loop {
         // Not locked during the delay, so that a signal can end the command.
         let mut child = lock(running);
