@@ -43,3 +43,5 @@ mod tasks;
 mod terminal;
 #[path = "cli/tool.rs"]
 mod tool;
+#[path = "cli/whole_way.rs"]
+mod whole_way;
