@@ -105,7 +105,7 @@ fn main() {
     let seed = numbers.next().unwrap_or(std::process::id().into());
     println!("{calls} calls, seed {seed}");
 
-    // Ends with this process, because its standard input ends then.
+    // Ends with this process also after a failure, because its standard input ends then.
     let mut server = Command::new(std::env::current_exe().unwrap())
         .arg("serve")
         .stdin(Stdio::piped())
@@ -138,6 +138,8 @@ fn main() {
     }
     soak.run_until(calls / 20);
     let [first, second] = [calls / 2, calls].map(|end| soak.run_until(end));
+    server.kill().unwrap();
+    server.wait().unwrap();
     println!("{} responses came too late", soak.late);
     println!("KiB, descriptors, threads: {first:?} in the first half, {second:?} in the second");
     assert!(second[0] * 100 <= first[0] * MAX_GROWTH, "memory grows");
