@@ -109,29 +109,26 @@ mod tests {
         let limited = |delay| http(429).with_retry_after(Some(ms(delay)));
         let transport =
             |kind, delivery| Error::Transport(TransportError::new(kind, "m", delivery, None));
-        let in_bad_gateway = ApiError::new(ErrorCode(429), String::new(), None, Some(502));
-        let in_bad_gateway = Error::Api(in_bad_gateway);
-        for (error, idempotency, retries, remaining, expected) in [
+        let closed = || transport(Closed, MaybeSent);
+        let closed_unsent = || transport(Closed, NotSent);
+        let connect = || transport(Connect, NotSent);
+        let limited_by_gateway = || {
+            Error::Api(ApiError::new(
+                ErrorCode(429),
+                String::new(),
+                None,
+                Some(502),
+            ))
+        };
+        let rows = [
             // Transient errors, with backoff.
             (http(503), Idempotent, 0, 30_000, after(500)),
             (http(503), Idempotent, 1, 30_000, after(1000)),
             (http(503), Idempotent, 2, 30_000, No),
             (http(503), Idempotent, 0, 500, No),
             (http(503), Idempotent, 0, 0, No),
-            (
-                transport(Closed, MaybeSent),
-                Idempotent,
-                0,
-                30_000,
-                after(500),
-            ),
-            (
-                transport(Connect, NotSent),
-                Idempotent,
-                0,
-                30_000,
-                after(500),
-            ),
+            (closed(), Idempotent, 0, 30_000, after(500)),
+            (connect(), Idempotent, 0, 30_000, after(500)),
             // Permanent errors.
             (http(401), Idempotent, 0, 30_000, No),
             (http(403), Idempotent, 0, 30_000, No),
@@ -145,24 +142,13 @@ mod tests {
             (http(429), NotIdempotent, 0, 30_000, after(500)),
             (http(503), NotIdempotent, 0, 30_000, after(500)),
             (http(502), NotIdempotent, 0, 30_000, No),
-            (in_bad_gateway.clone(), NotIdempotent, 0, 30_000, No),
-            (in_bad_gateway, Idempotent, 0, 30_000, after(500)),
-            (
-                transport(Connect, NotSent),
-                NotIdempotent,
-                0,
-                30_000,
-                after(500),
-            ),
-            (
-                transport(Closed, NotSent),
-                NotIdempotent,
-                0,
-                30_000,
-                after(500),
-            ),
-            (transport(Closed, MaybeSent), NotIdempotent, 0, 30_000, No),
-        ] {
+            (limited_by_gateway(), NotIdempotent, 0, 30_000, No),
+            (limited_by_gateway(), Idempotent, 0, 30_000, after(500)),
+            (connect(), NotIdempotent, 0, 30_000, after(500)),
+            (closed_unsent(), NotIdempotent, 0, 30_000, after(500)),
+            (closed(), NotIdempotent, 0, 30_000, No),
+        ];
+        for (error, idempotency, retries, remaining, expected) in rows {
             let decided = decide(&error, idempotency, retries, 2, ms(remaining));
             let case = format!("{error} {idempotency:?} {retries} {remaining}");
             assert_eq!(decided, expected, "{case}");

@@ -922,3 +922,39 @@ fn from_env_reads_credentials() {
     assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));
     assert_eq!(service.tokens_issued(), 1);
 }
+
+/// The token takes most of a wait's time, and the poll after it stalls.
+#[test]
+fn a_token_request_and_the_poll_after_it_share_one_deadline() {
+    let service = service();
+    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#;
+    let token = Reply::json(body).delay(Duration::from_secs(4));
+    service.reply_with(move |request| {
+        let is_token_request = request.path == TOKEN_PATH;
+        Some(if is_token_request {
+            token.clone()
+        } else {
+            Reply::new(200).stall_at(0)
+        })
+    });
+    let client = client(&service, credentials());
+    let started = std::time::Instant::now();
+    let timeout = Duration::from_secs(6);
+    let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(9), "{elapsed:?}");
+}
+
+#[test]
+fn a_migration_waits_for_a_token_no_longer_than_its_timeout() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
+    let client = client(&service, credentials());
+    let started = std::time::Instant::now();
+    let tasks = [NewTask::new("https://example.org/1.png")];
+    let timeout = Duration::from_secs(1);
+    client.migrate(tasks).timeout(timeout).for_each(drop);
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
+}

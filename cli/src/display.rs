@@ -28,6 +28,7 @@ pub(crate) struct Bars {
     total: ProgressBar,
     counts: ProgressBar,
     look: Look,
+    _quiet_keys: Option<QuietKeys>,
 }
 
 /// The characters of bars, and whether there is room for them.
@@ -64,6 +65,7 @@ impl Bars {
             total,
             counts,
             look,
+            _quiet_keys: QuietKeys::new(),
         })
     }
 
@@ -145,6 +147,51 @@ impl Bars {
         for row in self.rows.into_iter().flatten() {
             row.1.abandon();
         }
+    }
+}
+
+/// Keeps the terminal from writing `^C` among the bars, until it is dropped.
+#[cfg(unix)]
+struct QuietKeys(rustix::termios::Termios);
+
+#[cfg(unix)]
+impl QuietKeys {
+    fn new() -> Option<Self> {
+        use rustix::termios::{LocalModes, tcgetattr};
+
+        let saved = tcgetattr(std::io::stdin()).ok()?;
+        let mut changed = saved.clone();
+        changed.local_modes.remove(LocalModes::ECHOCTL);
+        set_terminal(&changed)?;
+        Some(Self(saved))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for QuietKeys {
+    fn drop(&mut self) {
+        set_terminal(&self.0);
+    }
+}
+
+/// Changes the terminal of standard input. In the background the system would stop the process.
+#[cfg(unix)]
+fn set_terminal(state: &rustix::termios::Termios) -> Option<()> {
+    use rustix::process::getpgrp;
+    use rustix::termios::{OptionalActions, tcgetpgrp, tcsetattr};
+
+    let stdin = std::io::stdin();
+    let is_foreground = tcgetpgrp(&stdin).ok()? == getpgrp();
+    is_foreground.then(|| tcsetattr(&stdin, OptionalActions::Now, state).ok())?
+}
+
+#[cfg(not(unix))]
+struct QuietKeys;
+
+#[cfg(not(unix))]
+impl QuietKeys {
+    fn new() -> Option<Self> {
+        None
     }
 }
 

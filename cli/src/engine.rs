@@ -2,6 +2,7 @@
 //!
 //! Each step is in the state before it is shown. A creation is in the state before its request is sent.
 
+mod creation;
 mod end;
 mod run;
 mod stop;
@@ -18,7 +19,7 @@ use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage};
 use crate::observer::Observer;
-use crate::output::Output;
+use crate::output::{Form, Output};
 use crate::stats::round_up;
 use crate::store::Store;
 
@@ -30,7 +31,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 /// What a run does, and within which limits.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+    pub(crate) form: Form,
     pub(crate) new_task: NewTaskArgs,
     pub(crate) limits: Limits,
     /// The command that lists images by state, for the summary.
@@ -50,25 +51,6 @@ impl Limits {
     /// Reports whether each task is polled once, and nothing is created: a timeout of zero.
     fn is_once(&self) -> bool {
         self.timeout.is_some_and(|timeout| timeout.is_zero())
-    }
-}
-
-/// The source of the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A list with its state.
-    List,
-    /// URLs of the command line.
-    Urls,
-    /// Task ids of the command line or of standard input.
-    Tasks,
-    /// The same, of which each is polled once.
-    TasksOnce,
-}
-
-impl Kind {
-    pub(crate) fn is_tasks(self) -> bool {
-        matches!(self, Self::Tasks | Self::TasksOnce)
     }
 }
 
@@ -113,6 +95,9 @@ fn drive(
         (run.open_tasks()?, run.is_idle())
     };
     if is_idle && open.is_empty() {
+        return Ok(());
+    }
+    if limits.is_once() && observer.pause().is_some() {
         return Ok(());
     }
     wait_for_pause(observer)?;
@@ -205,7 +190,7 @@ impl Iterator for Input {
 
 /// Checks the options of new tasks, so that their errors are not reported for each URL.
 pub(crate) fn check(args: &NewTaskArgs) -> Result<(), Failure> {
-    let task = run::new_task("https://example.org/", None, args);
+    let task = creation::new_task("https://example.org/", None, args);
     task.validate()?;
     if args.max_failures == Some(0) {
         return Err(usage("--max-failures must be at least 1"));

@@ -34,7 +34,7 @@ pub(crate) struct LeftOut {
 }
 
 impl LeftOut {
-    /// Leaves out backups, too, a list, its state and what SQLite and the lock put beside that.
+    /// Leaves out backups, too, a list, its state and what stands beside that.
     pub(crate) fn rewriting(list: &Path, state: &Path) -> Self {
         let beside = ["", "-wal", "-shm", ".lock"].map(|end| with_ending(state, end));
         let paths = beside.iter().map(PathBuf::as_path).chain([list]);
@@ -130,4 +130,39 @@ fn read_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let start_len = bytes.len();
     file.read_to_end(&mut bytes)?;
     Ok((!bytes[start_len..].contains(&0)).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_and_state_are_left_out_when_files_are_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let names = [
+            "l.txt",
+            "s.db",
+            "s.db-wal",
+            "s.db-shm",
+            "s.db.lock",
+            "a.bak",
+            "b.pan123-tmp",
+            "other",
+        ];
+        for name in names {
+            fs::write(path(name), name).unwrap();
+        }
+        let texts = |paths: &[PathBuf]| -> Vec<_> {
+            let found = read(paths, LeftOut::rewriting(&path("l.txt"), &path("s.db")));
+            let texts = found.map(|found| match found {
+                Found::Text { path, bytes } => (path, bytes),
+                other => panic!("{other:?}"),
+            });
+            texts.collect()
+        };
+        let other = vec![(path("other"), b"other".to_vec())];
+        assert_eq!(texts(&[folder.path().to_owned()]), other);
+        assert_eq!(texts(&names.map(path)), other);
+    }
 }

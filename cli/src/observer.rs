@@ -321,15 +321,4 @@ mod tests {
         observer.expect_creation();
         assert!(observer.stop_unless_sent());
     }
-
-    #[test]
-    fn text_has_status_code_and_trace_id() {
-        let full = Outcome {
-            trace_id: Some("id-1\u{1b}".to_owned()),
-            retry_after: Some(seconds(9)),
-            ..outcome(200, Some(429))
-        };
-        let text = r"HTTP 200, code 429, retry after 9 s, trace id id-1\u{1b}";
-        assert_eq!(full.text(), text);
-    }
 }

@@ -34,17 +34,23 @@ pub(crate) enum Event<'a> {
     Note(&'a str),
 }
 
-/// The kind of the results.
+/// The source of the images, which decides about the form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The images of a list, when they end.
     List,
-    /// Created tasks.
-    Created,
-    /// Tasks, at each change of their progress.
+    /// URLs of the command line: created tasks.
+    Urls,
+    /// Task ids: each change of their progress.
     Tasks,
-    /// The same, without bars.
+    /// The same, of which each is polled once; without bars.
     TasksOnce,
+}
+
+impl Form {
+    pub(crate) fn is_tasks(self) -> bool {
+        matches!(self, Self::Tasks | Self::TasksOnce)
+    }
 }
 
 /// Shows events: as bars, lines or JSON objects.
@@ -70,9 +76,9 @@ impl Output {
             || common.verbose
             || (common.json && is_terminal)
             || form == Form::TasksOnce
-            || (form == Form::Created && is_pipe());
+            || (form == Form::Urls && is_pipe());
         let bars = if has_no_bars { None } else { Bars::new(tasks) };
-        let shows_ends = form != Form::Created && !common.json;
+        let shows_ends = form != Form::Urls && !common.json;
         Self {
             form,
             is_json: common.json,
@@ -90,7 +96,7 @@ impl Output {
             bars.show(event);
         }
         match event {
-            Event::Created(image) if self.form == Form::Created => {
+            Event::Created(image) if self.form == Form::Urls => {
                 let line = match self.is_json {
                     true => records::image_json(image),
                     false => records::created_line(image),
@@ -132,14 +138,14 @@ impl Output {
             (_, _) if !image.state.is_end() => None,
             (_, true) => Some(records::image_json(image)),
             (Form::List, false) => Some(records::image_line(image)),
-            (Form::Created, false) if image.task_id.is_some() => Some(records::created_line(image)),
-            (Form::Created, false) => None,
+            (Form::Urls, false) if image.task_id.is_some() => Some(records::created_line(image)),
+            (Form::Urls, false) => None,
         };
         let is_printed = line.is_some() && self.prints_results;
         if let Some(line) = line.filter(|_| self.prints_results) {
             self.print(&line)?;
         }
-        if !is_printed || self.form == Form::Created && !self.is_json {
+        if !is_printed || self.form == Form::Urls && !self.is_json {
             self.tell(image, progress, error);
         }
         Ok(())

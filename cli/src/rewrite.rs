@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::ops::Range;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use crate::files::{BACKUP, TEMPORARY, with_ending};
+use crate::list::printable;
 use crate::text;
 
 /// The new link of each image by its key, or the reason why it has none.
@@ -18,133 +18,70 @@ pub(crate) type NewLinks = HashMap<String, Result<String, String>>;
 /// The reason for an image that is not in the list.
 const NOT_IN_LIST: &str = "not in the list";
 
-/// The replacements in a text, in order.
+/// A text with new links, and their number.
 #[derive(Debug)]
-pub(crate) struct Rewriting<'a> {
-    text: &'a [u8],
-    replacements: Vec<(Range<usize>, String)>,
+pub(crate) struct Rewritten {
+    pub(crate) text: Vec<u8>,
+    pub(crate) links: usize,
 }
 
-impl<'a> Rewriting<'a> {
-    /// Finds the old links in the text of a file. Adds those that remain, each with its reason.
-    pub(crate) fn new(
-        path: &Path,
-        text: &'a [u8],
-        new_links: &NewLinks,
-        remaining: &mut BTreeMap<String, String>,
-    ) -> Self {
-        let is_markup = path.extension().is_some_and(|ending| {
-            ["html", "htm", "xml"]
-                .iter()
-                .any(|markup| ending.eq_ignore_ascii_case(markup))
-        });
-        let mut replacements = Vec::new();
-        for link in text::find(text).links {
-            match new_links.get(&link.url.key) {
-                Some(Ok(new)) => {
-                    let new = text::in_form_of(&text[link.range.clone()], new, is_markup);
-                    replacements.push((link.range, new));
-                }
-                Some(Err(reason)) => {
-                    remaining.insert(link.url.sent, reason.clone());
-                }
-                None if link.is_image && !link.is_of_host => {
-                    remaining.insert(link.url.sent, NOT_IN_LIST.to_owned());
-                }
-                None => {}
-            }
-        }
-        Self { text, replacements }
-    }
-
-    /// Returns the number of links that are replaced.
-    pub(crate) fn count(&self) -> usize {
-        self.replacements.len()
-    }
-
-    /// Returns the new text.
-    pub(crate) fn apply(&self) -> Vec<u8> {
-        self.apply_to(0..self.text.len(), &self.replacements)
-    }
-
-    /// Returns a part of the text with all of the replacements in it.
-    fn apply_to(&self, part: Range<usize>, replacements: &[(Range<usize>, String)]) -> Vec<u8> {
-        let mut new = Vec::with_capacity(part.len());
-        let mut at = part.start;
-        for (range, link) in replacements {
-            new.extend_from_slice(&self.text[at..range.start]);
-            new.extend_from_slice(link.as_bytes());
-            at = range.end;
-        }
-        new.extend_from_slice(&self.text[at..part.end]);
-        new
-    }
-
-    /// Returns the lines that change, as a unified diff without context. Control characters are escaped.
-    pub(crate) fn diff(&self, path: &Path) -> String {
-        let name = printable(&path.display().to_string());
-        let mut diff = format!("--- {name}\n+++ {name}\n");
-        let mut rest = &self.replacements[..];
-        // The number of the line in the old text, up to where that is counted, and the line in the new text.
-        let (mut line, mut counted, mut new_line) = (1, 0, 1);
-        while let Some((first, _)) = rest.first() {
-            let start = self.line_start(first.start);
-            let mut end = self.line_end(first.end);
-            let in_lines = rest.iter().take_while(|(range, _)| {
-                let is_in_lines = range.start < end;
-                if is_in_lines && range.end > end {
-                    end = self.line_end(range.end);
-                }
-                is_in_lines
-            });
-            let (now, later) = rest.split_at(in_lines.count());
-            rest = later;
-            let unchanged = newlines(&self.text[counted..start]);
-            (line, new_line, counted) = (line + unchanged, new_line + unchanged, end);
-            let new = self.apply_to(start..end, now);
-            let parts = [&self.text[start..end], &new].map(lines);
-            let [old_count, new_count] = [parts[0].len(), parts[1].len()];
-            let _ = writeln!(diff, "@@ -{line},{old_count} +{new_line},{new_count} @@");
-            (line, new_line) = (line + old_count, new_line + new_count);
-            for (sign, lines) in ["-", "+"].into_iter().zip(parts) {
-                for text in lines {
-                    let text = printable(&String::from_utf8_lossy(text));
-                    let _ = writeln!(diff, "{sign}{text}");
-                }
-            }
-        }
-        diff
-    }
-
-    fn line_start(&self, at: usize) -> usize {
-        self.text[..at]
+/// Replaces the old links in the text of a file. Adds those that remain, each with its reason.
+pub(crate) fn rewrite(
+    path: &Path,
+    text: &[u8],
+    new_links: &NewLinks,
+    remaining: &mut BTreeMap<String, String>,
+) -> Rewritten {
+    let is_markup = path.extension().is_some_and(|ending| {
+        ["html", "htm", "xml"]
             .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1)
+            .any(|markup| ending.eq_ignore_ascii_case(markup))
+    });
+    let mut new_text = Vec::with_capacity(text.len());
+    let (mut at, mut links) = (0, 0);
+    for link in text::find(text).links {
+        match new_links.get(&link.url.key) {
+            Some(Ok(new)) => {
+                let new = text::in_form_of(&text[link.range.clone()], new, is_markup);
+                new_text.extend_from_slice(&text[at..link.range.start]);
+                new_text.extend_from_slice(new.as_bytes());
+                at = link.range.end;
+                links += 1;
+            }
+            Some(Err(reason)) => {
+                remaining.insert(link.url.sent, reason.clone());
+            }
+            None if link.is_image && !link.is_of_host => {
+                remaining.insert(link.url.sent, NOT_IN_LIST.to_owned());
+            }
+            None => {}
+        }
     }
-
-    /// Returns the end of a line, after its line feed.
-    fn line_end(&self, at: usize) -> usize {
-        let len = self.text[at..].iter().position(|byte| *byte == b'\n');
-        len.map_or(self.text.len(), |len| at + len + 1)
+    new_text.extend_from_slice(&text[at..]);
+    Rewritten {
+        text: new_text,
+        links,
     }
 }
 
-fn newlines(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count()
+/// Returns the lines that change, as a unified diff without context. No link spans lines. Control characters are escaped.
+pub(crate) fn diff(path: &Path, old: &[u8], new: &[u8]) -> String {
+    let name = printable(&path.display().to_string());
+    let mut diff = format!("--- {name}\n+++ {name}\n");
+    let lines = |text| <[u8]>::split(text, |byte| *byte == b'\n');
+    for (number, (old, new)) in (1..).zip(lines(old).zip(lines(new))) {
+        if old != new {
+            let [old, new] = [old, new].map(printable_line);
+            let _ = write!(diff, "@@ -{number} +{number} @@\n-{old}\n+{new}\n");
+        }
+    }
+    diff
 }
 
-fn lines(text: &[u8]) -> Vec<&[u8]> {
-    text.strip_suffix(b"\n")
-        .unwrap_or(text)
-        .split(|byte| *byte == b'\n')
-        .collect()
-}
-
-/// Escapes control characters other than TAB, which could control a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for char in text.chars() {
+/// Returns a line of a diff with its TABs, and with other control characters escaped.
+fn printable_line(line: &[u8]) -> String {
+    let mut printable = String::with_capacity(line.len());
+    for char in String::from_utf8_lossy(line).chars() {
         match char {
             '\t' => printable.push(char),
             _ if char.is_control() => printable.extend(char.escape_default()),
@@ -244,7 +181,7 @@ mod tests {
     }
 
     fn rewritten(name: &str, text: &[u8], remaining: &mut BTreeMap<String, String>) -> Vec<u8> {
-        Rewriting::new(Path::new(name), text, &new_links(), remaining).apply()
+        rewrite(Path::new(name), text, &new_links(), remaining).text
     }
 
     /// Rows of an old text and its new one, where `@` stands for the new link, `AMP` for the one with `&amp;`, and `ESC`
@@ -322,7 +259,7 @@ mod tests {
             b"https://e.org/a.png ![](https://e.org/f.png) https://e.org/x.gif https://e.org/p.html
             https://v.123pan.cn/1/a.png";
         let mut remaining = BTreeMap::new();
-        Rewriting::new(Path::new("a.md"), text, &links, &mut remaining);
+        rewrite(Path::new("a.md"), text, &links, &mut remaining);
         let expected = [
             ("https://e.org/f.png", "failed"),
             ("https://e.org/x.gif", NOT_IN_LIST),
@@ -337,25 +274,22 @@ mod tests {
 
     #[test]
     fn the_diff_has_each_line_that_changes_once() {
-        let text = b"1\n2 https://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\n<img src='https://e.org/a\n.png'>\nhttps://e.org/a.png";
-        let links = new_links();
-        let diff = Rewriting::new(Path::new("a\n.md"), text, &links, &mut BTreeMap::new())
-            .diff(Path::new("a\n.md"))
-            .replace(NEW, "NEW");
+        let text =
+            b"1\n2\thttps://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\nhttps://e.org/a.png";
+        let new = rewritten("a.md", text, &mut BTreeMap::new());
         let expected = r"--- a\n.md
 +++ a\n.md
-@@ -2,1 +2,1 @@
--2 https://e.org/a.png https://e.org/a.png\u{1b}[0m\r
-+2 NEW NEW\u{1b}[0m\r
-@@ -4,2 +4,1 @@
--<img src='https://e.org/a
--.png'>
-+<img src='NEW'>
-@@ -6,1 +5,1 @@
+@@ -2 +2 @@
+-2	https://e.org/a.png https://e.org/a.png\u{1b}[0m\r
++2	NEW NEW\u{1b}[0m\r
+@@ -4 +4 @@
 -https://e.org/a.png
 +NEW
 ";
-        assert_eq!(diff, expected);
+        assert_eq!(
+            diff(Path::new("a\n.md"), text, &new).replace(NEW, "NEW"),
+            expected
+        );
     }
 
     #[test]

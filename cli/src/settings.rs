@@ -1,6 +1,5 @@
 //! Settings: from options, then the environment, then the configuration file.
 
-use std::collections::HashMap;
 use std::env::{self, VarError};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -9,7 +8,6 @@ use std::path::{Path, PathBuf};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use pan123_offline::{Client, ClientBuilder, Credentials};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::args::Common;
 use crate::failure::{Failure, usage};
@@ -21,13 +19,7 @@ const DEFAULT_BASE_URL: &str = "https://open-api.123pan.com";
 const MAX_FILE_LEN: u64 = 64 * 1024;
 
 /// The fields of the configuration file.
-const FIELDS: [&str; 5] = [
-    "access_token",
-    "client_id",
-    "client_secret",
-    "token_cache",
-    "base_url",
-];
+const FIELDS: &str = "access_token, client_id, client_secret, token_cache, base_url";
 
 /// Settings from one source. A login is taken from one source as a whole.
 #[derive(Default, Deserialize)]
@@ -224,8 +216,8 @@ impl Settings {
         check_owner_only("configuration file", &path, &file)?;
         let text = read(&path, file)?;
         serde_json::from_slice(&text).map_err(|error| {
-            let what = describe(&error, &text);
-            usage(format!("the configuration file {}{what}", path.display()))
+            let what = describe(&error);
+            usage(format!("the configuration file {}, {what}", path.display()))
         })
     }
 
@@ -261,33 +253,12 @@ fn is_absent(kind: ErrorKind) -> bool {
 }
 
 /// Describes an error of the configuration file by its place, because the text may be a token.
-fn describe(error: &serde_json::Error, text: &[u8]) -> String {
-    let place = format!(", line {}, column {}", error.line(), error.column());
-    if !error.is_data() {
-        return format!("{place}: not JSON");
+fn describe(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    match error.is_data() {
+        true => format!("{place}: not an object of strings with the fields {FIELDS}"),
+        false => format!("{place}: not JSON"),
     }
-    let object: Option<HashMap<String, IgnoredAny>> = serde_json::from_slice(text).ok();
-    let unknown = object.and_then(|object| {
-        object
-            .into_keys()
-            .find(|name| !FIELDS.contains(&name.as_str()))
-    });
-    let fields = FIELDS.join(", ");
-    match unknown {
-        Some(name) if is_like_a_field(&name) => {
-            format!(": unknown field `{name}`; the fields are {fields}")
-        }
-        Some(_) => format!("{place}: an unknown field; the fields are {fields}"),
-        None => format!("{place}: not an object whose values are strings"),
-    }
-}
-
-/// Reports whether a name is a misspelt field rather than a token: short, letters and `_` only.
-fn is_like_a_field(name: &str) -> bool {
-    name.len() <= 20
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte))
 }
 
 /// The user's own folders, as the system has them.

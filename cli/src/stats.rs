@@ -93,8 +93,8 @@ pub(crate) fn time_left(
     let creations = create_gap.checked_mul(u32::try_from(counts.new).ok()?)?;
     let ends = match rate {
         Some(rate) => Duration::try_from_secs_f64(remaining as f64 / rate).ok()?,
-        // Nothing is known about the ends.
-        None if counts.new == 0 => return None,
+        // Nothing is known about the ends, which matter little for a long list.
+        None if counts.new <= counts.open => return None,
         None => Duration::ZERO,
     };
     Some(creations.max(ends))
@@ -170,7 +170,7 @@ mod tests {
             (counts(33, 2, 10), Some(4.0), secs(1), Some(secs(33))),
             (counts(10, 10, 5), Some(0.5), secs(1), Some(secs(40))),
             (counts(10, 0, 0), None, secs(1), Some(secs(10))),
-            (counts(0, 7, 0), None, secs(1), None),
+            (counts(1, 7, 0), None, secs(1), None),
             (counts(0, 0, 7), Some(1.0), secs(1), None),
             (counts(u64::MAX / 2, 0, 0), Some(1.0), secs(1), None),
             (counts(2, 0, 0), Some(1.0), Duration::MAX, None),

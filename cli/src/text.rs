@@ -47,6 +47,10 @@ pub(crate) fn find(text: &[u8]) -> Links {
             found.data += 1;
             continue;
         }
+        // No writer breaks an address, and so each line of a file has its own links.
+        if raw.contains(&b'\n') {
+            continue;
+        }
         let Some((address, len)) = chars::decode(raw) else {
             continue;
         };

@@ -17,6 +17,8 @@ mod interrupt;
 #[cfg(target_os = "linux")]
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/list.rs"]
+mod list;
 #[path = "cli/login.rs"]
 mod login;
 #[path = "cli/migrate.rs"]
@@ -41,3 +43,5 @@ mod tasks;
 mod terminal;
 #[path = "cli/tool.rs"]
 mod tool;
+#[path = "cli/whole_way.rs"]
+mod whole_way;

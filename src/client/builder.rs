@@ -36,7 +36,8 @@ const DEFAULT_MIN_REQUEST_GAP: Duration = Duration::from_millis(200);
 #[must_use = "a builder does nothing before `build()`"]
 pub struct ClientBuilder {
     login: Option<Login>,
-    base_url: Setting<String>,
+    /// The name under which the user set it, for errors, and the URL.
+    base_url: (&'static str, String),
     timeout: Duration,
     connect_timeout: Duration,
     retries: u32,
@@ -50,12 +51,6 @@ pub struct ClientBuilder {
 enum Login {
     Token(&'static str, AccessToken),
     Credentials([&'static str; 2], Credentials),
-}
-
-/// A value with the name under which the user set it, for errors.
-struct Setting<T> {
-    name: &'static str,
-    value: T,
 }
 
 impl Login {
@@ -78,26 +73,21 @@ impl Login {
         if let Some(token) = variable(TOKEN)? {
             return Ok(Self::Token(TOKEN, token.into()));
         }
-        let (id, secret) = match PAIR.map(&variable) {
-            [Ok(Some(id)), Ok(Some(secret))] => (id, secret),
-            [Ok(None), Ok(None)] => {
+        let (id, secret) = match (variable(PAIR[0])?, variable(PAIR[1])?) {
+            (Some(id), Some(secret)) => (id, secret),
+            (None, None) => {
                 let reason =
                     "it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
                 return Err(Error::config(TOKEN, reason));
             }
-            [Ok(Some(_)), Ok(None)] => {
-                return Err(Error::config(
-                    PAIR[1],
-                    "it is not set, but PAN123_CLIENT_ID is",
-                ));
+            (Some(_), None) => {
+                let reason = "it is not set, but PAN123_CLIENT_ID is";
+                return Err(Error::config(PAIR[1], reason));
             }
-            [Ok(None), Ok(Some(_))] => {
-                return Err(Error::config(
-                    PAIR[0],
-                    "it is not set, but PAN123_CLIENT_SECRET is",
-                ));
+            (None, Some(_)) => {
+                let reason = "it is not set, but PAN123_CLIENT_SECRET is";
+                return Err(Error::config(PAIR[0], reason));
             }
-            [Err(error), _] | [_, Err(error)] => return Err(error),
         };
         let credentials = Credentials::new(id, secret);
         Ok(Self::Credentials(
@@ -114,10 +104,7 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             login: None,
-            base_url: Setting {
-                name: "base_url",
-                value: DEFAULT_BASE_URL.to_owned(),
-            },
+            base_url: ("base_url", DEFAULT_BASE_URL.to_owned()),
             timeout: DEFAULT_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             retries: DEFAULT_RETRIES,
@@ -151,7 +138,7 @@ impl ClientBuilder {
         };
         let name = "PAN123_BASE_URL";
         if let Some(value) = variable(name)? {
-            builder.base_url = Setting { name, value };
+            builder.base_url = (name, value);
         }
         Ok(builder)
     }
@@ -175,10 +162,7 @@ impl ClientBuilder {
     /// Sets the URL of the service, optionally with a path in front of the service's own. `https`, or `http` for a
     /// loopback address. Default: `https://open-api.123pan.com`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        self.base_url = Setting {
-            name: "base_url",
-            value: url.into(),
-        };
+        self.base_url = ("base_url", url.into());
         self
     }
 
@@ -265,8 +249,8 @@ impl ClientBuilder {
             ));
         };
         let max_token_len = login.validate()?;
-        let base = BaseUrl::parse(&self.base_url.value)
-            .map_err(|reason| Error::config(self.base_url.name, reason))?;
+        let (name, url) = self.base_url;
+        let base = BaseUrl::parse(&url).map_err(|reason| Error::config(name, reason))?;
         validate_user_agent(&self.user_agent)?;
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
@@ -332,10 +316,10 @@ impl fmt::Debug for ClientBuilder {
             // `build()` rejects a URL with a password, but until then it may be here.
             .field(
                 "base_url",
-                if self.base_url.value.contains('@') {
+                if self.base_url.1.contains('@') {
                     &"[redacted]"
                 } else {
-                    &self.base_url.value
+                    &self.base_url.1
                 },
             )
             .field("timeout", &self.timeout)

@@ -24,8 +24,6 @@ pub struct ApiError {
     /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
     pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
-    /// Whether the request was one for an access token.
-    pub(super) is_token_request: bool,
     /// Whether the refused token is replaced after `retry_after`.
     pub(super) is_token_replaceable: bool,
 }
@@ -44,7 +42,6 @@ impl ApiError {
             http_status,
             retry_after: None,
             delivery: Delivery::MaybeSent,
-            is_token_request: false,
             is_token_replaceable: false,
         }
     }
@@ -85,7 +82,7 @@ impl ApiError {
         if self.is_token_replaceable {
             return Some(TOKEN_REPLACEABLE);
         }
-        let is_token_rejected = self.is_token_request
+        let is_token_rejected = self.delivery == Delivery::TokenRequest
             && matches!(self.code, ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED)
             && !self.is_transient();
         Some(match self.code {

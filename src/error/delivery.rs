@@ -6,15 +6,21 @@ use super::{ApiError, DecodeError, Error, HttpError, TransportError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     NotSent,
+    /// Not sent, because the token request failed that has to come first.
+    TokenRequest,
     MaybeSent,
     /// The request was for a new task, which may exist now.
     MaybeCreated,
 }
 
 impl Delivery {
+    pub(super) fn may_be_sent(self) -> bool {
+        matches!(self, Self::MaybeSent | Self::MaybeCreated)
+    }
+
     pub(super) fn advice(self) -> &'static str {
         match self {
-            Self::NotSent | Self::MaybeSent => "",
+            Self::NotSent | Self::TokenRequest | Self::MaybeSent => "",
             Self::MaybeCreated => "; the task may exist, check before you create it again",
         }
     }
@@ -46,15 +52,16 @@ impl Error {
 
     /// Marks the error as one of a request that was not sent.
     pub(crate) fn mark_not_sent(self) -> Self {
-        self.with_delivery(Delivery::NotSent)
+        if self.delivery().may_be_sent() {
+            self.with_delivery(Delivery::NotSent)
+        } else {
+            self
+        }
     }
 
     /// Marks the error of a token request, before which the actual request is not sent.
-    pub(crate) fn of_token_request(mut self) -> Self {
-        if let Self::Api(e) = &mut self {
-            e.is_token_request = true;
-        }
-        self.mark_not_sent()
+    pub(crate) fn of_token_request(self) -> Self {
+        self.with_delivery(Delivery::TokenRequest)
     }
 
     /// Marks the error of a request that creates a task, if the task may exist now.

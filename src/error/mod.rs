@@ -149,7 +149,7 @@ impl Error {
     /// Every decision of this crate about repeating a creation follows it. Check before you repeat one yourself.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
-        self.delivery() != Delivery::NotSent
+        self.delivery().may_be_sent()
             && match self {
                 Self::Transport(_) | Self::Decode(_) => true,
                 Self::Http(e) => is_ambiguous_status(e.status),
@@ -209,7 +209,7 @@ impl Error {
     /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
     /// has closed. Not for a token request, which always has a new connection.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.delivery != Delivery::NotSent)
+        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.delivery.may_be_sent())
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {

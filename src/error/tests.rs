@@ -76,7 +76,24 @@ fn status_and_code_decide_whether_an_error_is_transient_and_may_have_taken_effec
             (transient, effect),
             "{error:?}"
         );
-        assert!(!error.mark_not_sent().may_have_taken_effect());
+        for not_sent in [error.clone().mark_not_sent(), error.of_token_request()] {
+            assert!(!not_sent.may_have_taken_effect(), "{not_sent:?}");
+        }
+    }
+}
+
+#[test]
+fn error_of_a_token_request_stays_one() {
+    let advice = "no access token was issued, check the client id and secret";
+    for code in [1, 401] {
+        let error = api(code, 200).of_token_request();
+        assert!(error.to_string().contains(advice), "{error}");
+        assert!(error.mark_not_sent().to_string().contains(advice));
+    }
+    // No credentials would help against these.
+    for (code, status) in [(1, 429), (1, 403), (503, 200)] {
+        let error = api(code, status).of_token_request();
+        assert!(!error.to_string().contains(advice), "{error}");
     }
 }
 

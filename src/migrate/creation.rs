@@ -1,12 +1,10 @@
-//! The task that is being created, and what follows an error of its creation. Pure.
+//! The task that is being created, and the delays after errors of creations. Pure.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
 use crate::new_task::NewTask;
-use crate::retry::AttemptError;
 use crate::throttle::later;
-use crate::watch::consequence::{Consequence, consequence};
 
 /// The first delay before a task is created again; it doubles with each further error.
 const MIN_CREATE_DELAY: Duration = Duration::from_secs(1);
@@ -70,38 +68,11 @@ impl Doubt {
     }
 }
 
-/// The consequence of an error of a creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AfterError {
-    /// The same task is created again after this delay.
-    RetryAfter(Duration),
-    /// The task is not created. The next one is created after this delay.
-    SkipAfter(Duration),
-    /// The task is not created. The error concerns this task only, so the next creation is not delayed.
-    Skip,
-    /// The task may exist. The next one is created after the [`Doubt`].
-    SkipInDoubt,
-    /// Everything ends.
-    Stop,
+/// Returns the delay before a task is created again. `errors` counts the consecutive ones.
+pub(super) fn backoff(errors: u32) -> Duration {
+    doubling(MIN_CREATE_DELAY, errors, MAX_CREATE_DELAY)
 }
 
-/// Decides what follows an error. `errors` counts the consecutive ones, this one included.
-pub(super) fn decide(failed: &AttemptError, errors: u32, is_exhausted: bool) -> AfterError {
-    let backoff = doubling(MIN_CREATE_DELAY, errors, MAX_CREATE_DELAY);
-    match consequence(failed) {
-        Consequence::EndAll => AfterError::Stop,
-        _ if failed.error.may_have_taken_effect() => AfterError::SkipInDoubt,
-        Consequence::EndTask => AfterError::Skip,
-        // The next creation is delayed, too: a failing server does not receive the whole list at once.
-        Consequence::BackOff if is_exhausted => AfterError::SkipAfter(backoff),
-        Consequence::BackOff => {
-            let retry_after = failed.error.retry_after().unwrap_or_default();
-            AfterError::RetryAfter(retry_after.max(backoff))
-        }
-    }
-}
-
-/// Returns the delay after the error with this number, which begins at 1.
 fn doubling(min: Duration, errors: u32, max: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(errors.saturating_sub(1));
     min.saturating_mul(factor).min(max)
@@ -132,59 +103,13 @@ pub(super) fn timed_out() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, HttpError};
-    use crate::error_code::ErrorCode;
-    use crate::retry::AttemptCause;
-
-    const fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
 
     #[test]
-    fn decides_what_follows_an_error() {
-        use AfterError::{RetryAfter, Skip, SkipAfter, SkipInDoubt, Stop};
-
-        let http = |status| Error::Http(HttpError::new(status, b""));
-        let api = |code| Error::Api(ApiError::new(ErrorCode(code), String::new(), None, None));
-        let limited = || http(429).with_retry_after(Some(seconds(600)));
-        let of_token_request = |error: Error| AttemptError {
-            error: error.of_token_request(),
-            cause: AttemptCause::TokenRequest,
-        };
-        let rows: [(AttemptError, u32, bool, AfterError); 14] = [
-            // Certainly not created: again, after a delay that doubles.
-            (http(503).into(), 1, false, RetryAfter(seconds(1))),
-            (http(503).into(), 4, false, RetryAfter(seconds(8))),
-            (http(503).into(), u32::MAX, false, RetryAfter(seconds(60))),
-            (http(429).into(), 1, false, RetryAfter(seconds(1))),
-            (limited().into(), 3, false, RetryAfter(seconds(600))),
-            (
-                of_token_request(http(502)),
-                2,
-                false,
-                RetryAfter(seconds(2)),
-            ),
-            // For too long.
-            (http(503).into(), 8, true, SkipAfter(seconds(60))),
-            // A task may exist.
-            (http(502).into(), 1, false, SkipInDoubt),
-            (http(502).into(), 8, true, SkipInDoubt),
-            // An error of this task.
-            (api(1).into(), 1, false, Skip),
-            (api(5113).into(), 1, false, Skip),
-            // An error of all.
-            (api(403).into(), 1, false, Stop),
-            (api(401).into(), 1, false, Stop),
-            (of_token_request(api(1)), 1, false, Stop),
-        ];
-        for (failed, errors, is_exhausted, expected) in rows {
-            let decision = decide(&failed, errors, is_exhausted);
-            assert_eq!(decision, expected, "{failed:?}");
+    fn delays_double_up_to_a_maximum() {
+        let seconds = Duration::from_secs;
+        for (errors, expected) in [(1, 1), (2, 2), (4, 8), (7, 60), (u32::MAX, 60)] {
+            assert_eq!(backoff(errors), seconds(expected), "{errors} errors");
         }
-    }
-
-    #[test]
-    fn doubt_ends_with_a_successful_poll_or_after_a_delay_that_doubles() {
         let now = Instant::now();
         let mut doubt = None;
         for delay in [20, 40, 80, 160, 300, 300].map(seconds) {

@@ -5,11 +5,12 @@ use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::MigrationEvent;
-use super::creation::{self, AfterError, CreationState, CurrentTask, Doubt};
+use super::creation::{self, CreationState, CurrentTask, Doubt};
 use crate::new_task::NewTask;
 use crate::retry::AttemptError;
 use crate::throttle::{Slot, later};
 use crate::watch::NextTimeoutError;
+use crate::watch::consequence::{Consequence, consequence};
 use crate::watch::policy::ErrorStreak;
 use crate::watch::requests::{Clock, Requests};
 use crate::watch::scheduler::{Scheduler, Step};
@@ -236,45 +237,40 @@ where
     fn on_error(&mut self, mut current: CurrentTask, failed: AttemptError) -> MigrationEvent {
         let index = current.index;
         let now = self.scheduler.clock.now();
-        self.errors.add(now);
-        let is_exhausted = self.scheduler.policy.is_exhausted(self.errors, now);
-        let after = creation::decide(&failed, self.errors.count, is_exhausted);
+        let consequence = consequence(&failed);
         let error = failed.error;
-        match after {
-            AfterError::RetryAfter(delay) => {
-                let time = self.delay_creation(now, delay);
-                current.state = CreationState::Waiting;
-                self.current = Some(current);
-                return MigrationEvent::Delayed {
-                    index,
-                    error,
-                    delay: time.saturating_duration_since(now),
-                };
-            }
-            AfterError::SkipAfter(delay) => {
-                self.delay_creation(now, delay);
-            }
-            AfterError::Skip => {
-                self.errors = ErrorStreak::default();
-                self.doubt = None;
-            }
-            AfterError::SkipInDoubt => {
-                self.errors = ErrorStreak::default();
-                let successes = self.scheduler.successes;
-                self.doubt = Some(Doubt::after(self.doubt, successes, now));
-            }
-            AfterError::Stop => {
+        match consequence {
+            Consequence::EndAll => {
                 self.scheduler.stopped_by = Some(error.clone());
                 self.input = None;
             }
+            _ if error.may_have_taken_effect() => {
+                let successes = self.scheduler.successes;
+                self.doubt = Some(Doubt::after(self.doubt, successes, now));
+            }
+            Consequence::EndTask => {
+                self.errors = ErrorStreak::default();
+                self.doubt = None;
+            }
+            // Also after the last error of a task: a failing server does not receive the whole list at once.
+            Consequence::BackOff => {
+                self.errors.add(now);
+                let retry_after = error.retry_after().unwrap_or_default();
+                let delay = creation::backoff(self.errors.count).max(retry_after);
+                let time = self.not_before.unwrap_or(now).max(later(now, delay));
+                self.not_before = Some(time);
+                if !self.scheduler.policy.is_exhausted(self.errors, now) {
+                    current.state = CreationState::Waiting;
+                    self.current = Some(current);
+                    return MigrationEvent::Delayed {
+                        index,
+                        error,
+                        delay: time.saturating_duration_since(now),
+                    };
+                }
+            }
         }
         MigrationEvent::NotCreated { index, error }
-    }
-
-    /// Delays the next creation, and returns its earliest time.
-    fn delay_creation(&mut self, now: Instant, delay: Duration) -> Instant {
-        let time = self.not_before.unwrap_or(now).max(later(now, delay));
-        *self.not_before.insert(time)
     }
 }
 

@@ -73,8 +73,8 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
         self
     }
 
-    /// Stops creating tasks: the remaining input is not taken. Tasks that exist are followed to their ends. A task
-    /// whose `Creating` was returned is not created either, and gets no further event.
+    /// Stops creating tasks: the remaining input is not taken. Tasks that exist are followed to their ends. The task that
+    /// was taken last is not created either, and gets no further event, whether or not its `Creating` was returned.
     pub fn stop_creating(&mut self) {
         self.0.stop_creating();
     }
@@ -85,7 +85,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
         self.0.scheduler.pending()
     }
 
-    /// Returns the number of tasks that were taken from the input.
+    /// Returns the number of tasks that were taken from the input: at most one more than events have named.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.0.taken

@@ -19,19 +19,33 @@ pub(crate) const GAP: Duration = Duration::from_millis(200);
 /// The client's time limit of a request.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A function that is called when the clock is moved from one time to another.
-type OnSleep = Box<dyn FnMut(Duration, Duration)>;
+/// Far above every test's number of sleeps.
+const MAX_SLEEPS: u32 = 100_000;
+
+/// A function that is called with the time to which the clock is moved.
+type OnSleep = Box<dyn FnMut(Duration)>;
 
 #[derive(Clone)]
 pub(crate) struct FakeClock {
     pub(crate) start: Instant,
     elapsed: Rc<Cell<Duration>>,
     on_sleep: Rc<RefCell<Option<OnSleep>>>,
+    sleeps: Rc<Cell<u32>>,
 }
 
 impl FakeClock {
     pub(crate) fn elapsed(&self) -> Duration {
         self.elapsed.get()
+    }
+
+    /// Sleeps for the duration of a reply, and returns its result, or a timeout at the deadline.
+    fn result_at<T>(&self, deadline: Instant, (duration, result): Reply<T>) -> Result<T, Error> {
+        let timeout = deadline.saturating_duration_since(self.now());
+        self.sleep(duration.min(timeout));
+        if duration > timeout {
+            return Err(transport(TransportErrorKind::Timeout));
+        }
+        result
     }
 }
 
@@ -41,9 +55,11 @@ impl Clock for FakeClock {
     }
 
     fn sleep(&self, duration: Duration) {
-        let (from, to) = (self.elapsed(), self.elapsed() + duration);
+        self.sleeps.set(self.sleeps.get() + 1);
+        assert!(self.sleeps.get() < MAX_SLEEPS, "it waits for ever");
+        let to = self.elapsed() + duration;
         if let Some(on_sleep) = &mut *self.on_sleep.borrow_mut() {
-            on_sleep(from, to);
+            on_sleep(to);
         }
         self.elapsed.set(to);
     }
@@ -60,7 +76,7 @@ pub(crate) struct Received {
 }
 
 /// The duration of a request, and its result.
-type Reply<T> = (Duration, Result<T, AttemptError>);
+pub(crate) type Reply<T> = (Duration, Result<T, Error>);
 type OnPoll = Box<dyn FnMut(u64) -> Reply<Progress>>;
 type OnCreate = Box<dyn FnMut() -> Reply<u64>>;
 
@@ -85,6 +101,7 @@ impl FakeService {
             start: Instant::now(),
             elapsed: Rc::default(),
             on_sleep: Rc::default(),
+            sleeps: Rc::default(),
         };
         Self {
             clock,
@@ -100,25 +117,15 @@ impl FakeService {
         *self.on_create.borrow_mut() = Box::new(on_create);
     }
 
-    pub(crate) fn token_requests(
-        &self,
-        replies: impl IntoIterator<Item = (Duration, Result<(), Error>)>,
-    ) {
-        let of_token_request = |error: Error| AttemptError {
-            error: error.of_token_request(),
-            cause: AttemptCause::TokenRequest,
-        };
-        let replies = replies.into_iter();
-        self.tokens
-            .borrow_mut()
-            .extend(replies.map(|(duration, result)| (duration, result.map_err(of_token_request))));
+    pub(crate) fn token_requests(&self, replies: impl IntoIterator<Item = Reply<()>>) {
+        self.tokens.borrow_mut().extend(replies);
     }
 
     /// Another thread makes a call at each multiple of this interval.
     pub(crate) fn direct_calls(&self, interval: Duration) {
         let (throttle, start) = (Rc::clone(&self.throttle), self.clock.start);
         let mut next = Duration::ZERO;
-        *self.clock.on_sleep.borrow_mut() = Some(Box::new(move |_, to| {
+        *self.clock.on_sleep.borrow_mut() = Some(Box::new(move |to| {
             while next <= to {
                 throttle.record(start + next);
                 next += interval;
@@ -142,39 +149,30 @@ impl FakeService {
         reply: Reply<T>,
     ) -> Result<T, AttemptError> {
         let now = self.clock.now();
-        let timeout = deadline.saturating_duration_since(now);
         self.received.borrow_mut().push(Received {
             at: self.clock.elapsed(),
             task_id,
-            timeout,
+            timeout: deadline.saturating_duration_since(now),
         });
         self.throttle.record(now);
-        let (duration, mut result) = reply;
-        if duration > timeout {
-            result = Err(transport(TransportErrorKind::Timeout).into());
+        let result = self.clock.result_at(deadline, reply);
+        if let Err(error) = &result {
+            self.throttle.observe(error, self.clock.now());
         }
-        self.clock.sleep(duration.min(timeout));
-        if let Err(failed) = &result {
-            self.throttle.observe(&failed.error, self.clock.now());
-        }
-        result
+        Ok(result?)
     }
 }
 
 impl Requests for FakeService {
     fn ensure_token(&self, deadline: Instant) -> Result<(), AttemptError> {
-        let Some((duration, result)) = self.tokens.borrow_mut().pop_front() else {
+        let Some(reply) = self.tokens.borrow_mut().pop_front() else {
             return Ok(());
         };
-        let timeout = deadline.saturating_duration_since(self.clock.now());
-        self.clock.sleep(duration.min(timeout));
-        match duration > timeout {
-            true => Err(AttemptError {
-                error: transport(TransportErrorKind::Timeout).of_token_request(),
-                cause: AttemptCause::TokenRequest,
-            }),
-            false => result,
-        }
+        let result = self.clock.result_at(deadline, reply);
+        result.map_err(|error| AttemptError {
+            error: error.of_token_request(),
+            cause: AttemptCause::TokenRequest,
+        })
     }
 
     fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress, AttemptError> {

@@ -6,11 +6,10 @@ mod random;
 mod timeouts;
 
 use super::fake::{
-    FakeClock, FakeService, GAP, SECOND, api, done, http, retry_after, running, transport,
+    FakeClock, FakeService, GAP, Reply, SECOND, api, done, http, retry_after, running, transport,
 };
 use super::*;
 use crate::error::TransportErrorKind;
-use crate::retry::AttemptError;
 
 struct Fixture {
     scheduler: Scheduler<FakeService, FakeClock>,
@@ -20,18 +19,15 @@ struct Fixture {
 impl Fixture {
     fn new(
         task_ids: impl IntoIterator<Item = u64>,
-        mut script: impl FnMut(u64) -> (Duration, Result<Progress>) + 'static,
+        script: impl FnMut(u64) -> Reply<Progress> + 'static,
     ) -> Self {
-        Self::with_gap(GAP, task_ids, move |id| {
-            let (duration, result) = script(id);
-            (duration, result.map_err(AttemptError::from))
-        })
+        Self::with_gap(GAP, task_ids, script)
     }
 
     fn with_gap(
         gap: Duration,
         task_ids: impl IntoIterator<Item = u64>,
-        script: impl FnMut(u64) -> (Duration, std::result::Result<Progress, AttemptError>) + 'static,
+        script: impl FnMut(u64) -> Reply<Progress> + 'static,
     ) -> Self {
         let service = FakeService::new(gap, script);
         let mut scheduler = Scheduler::new(service.clone(), service.clock.clone());

@@ -6,7 +6,7 @@ use pan123_offline::PollPolicy;
 
 use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
 use crate::args::{Common, Create};
-use crate::engine::{self, Kind, Limits, Plan};
+use crate::engine::{self, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage};
 use crate::list::{List, excerpt};
@@ -37,7 +37,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     let (client, observer) = client(common, &settings)?;
     let mut store = Store::in_memory()?;
     store.sync(list.entries(), Recreate::default())?;
-    let mut output = Output::new(common, Form::Created, urls.len(), false);
+    let mut output = Output::new(common, Form::Urls, urls.len(), false);
     for entry in list.entries() {
         let text = excerpt(entry.text);
         match entry.parsed {
@@ -56,7 +56,7 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
             .error_window(Duration::ZERO),
     };
     let plan = Plan {
-        kind: Kind::Urls,
+        form: Form::Urls,
         new_task: args.new_task.clone(),
         limits: Limits {
             follows: args.wait,

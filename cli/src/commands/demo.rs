@@ -9,10 +9,10 @@ use pan123_offline::{Client, PollPolicy, Progress, Status};
 use super::gap;
 use super::wait::follow_tasks;
 use crate::args::Common;
-use crate::engine::Kind;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
 use crate::observer::Observer;
+use crate::output::Form;
 use crate::task_ids::TaskIds;
 
 const DEMO_POLL_RATE: f64 = 40.0;
@@ -63,7 +63,7 @@ pub(super) fn demo(common: &Common) -> Result<ExitStatus, Failure> {
     let policy = PollPolicy::new()
         .initial_interval(Duration::from_millis(300))
         .max_interval(Duration::from_millis(600));
-    let limits = (Kind::Tasks, None, false);
+    let limits = (Form::Tasks, None, false);
     let end = follow_tasks(common, &client, &observer, &ids, limits, policy)?;
     if !common.quiet {
         eprint_line(&format!("`wait` would end with exit code {}", end.code()));

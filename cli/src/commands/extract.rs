@@ -13,6 +13,7 @@ use crate::failure::{Failure, eprint_line};
 use crate::files::{self, Found, LeftOut};
 use crate::json;
 use crate::key::ImageUrl;
+use crate::list::printable;
 use crate::text;
 
 /// One line of `extract --json`.
@@ -44,7 +45,7 @@ pub(super) fn extract(args: &Extract, common: &Common) -> Result<ExitStatus, Fai
                 continue;
             }
             Found::Failed(message) => {
-                eprint_line(&message);
+                eprint_line(&printable(&message));
                 status = ExitStatus::RequestFailed;
                 continue;
             }

@@ -6,11 +6,9 @@ use std::time::Duration;
 use pan123_offline::PollPolicy;
 use serde::Serialize;
 
-use super::{
-    DEFAULT_CREATE_RATE, DEFAULT_POLL_RATE, client, folder_text, gap, print, warn_of_cache,
-};
+use super::{DEFAULT_CREATE_RATE, client, folder_text, gap, print, warn_of_cache};
 use crate::args::{Common, Migrate};
-use crate::engine::{self, Kind, Limits, Plan};
+use crate::engine::{self, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::image::Counts;
@@ -19,9 +17,6 @@ use crate::list::{List, excerpt};
 use crate::output::{Event, Form, Output};
 use crate::settings::ResolvedSettings;
 use crate::store::{Recreate, Store, SyncReport, state_path};
-
-/// Requests of a task after its creation: at least one while it is in progress, one at its end.
-const MIN_POLLS: u32 = 2;
 
 /// The keys of the account in the state.
 const BASE_URL: &str = "base_url";
@@ -60,7 +55,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     output.show(&Event::Note(&start))?;
     tell_late_names(&mut output, &report)?;
     let plan = Plan {
-        kind: Kind::List,
+        form: Form::List,
         new_task: args.new_task.clone(),
         limits: Limits {
             follows: true,
@@ -135,8 +130,10 @@ fn recreate(args: &Migrate) -> Recreate {
 
 fn counts_text(counts: Counts, report: &SyncReport) -> String {
     let mut text = format!("{} images: {}", counts.total(), counts.text());
-    if report.duplicates > 0 {
-        text += &format!("; {} duplicate lines", report.duplicates);
+    match report.duplicates {
+        0 => {}
+        1 => text += "; 1 duplicate line",
+        count => text += &format!("; {count} duplicate lines"),
     }
     text
 }
@@ -176,7 +173,7 @@ struct DryRun {
     /// Tasks to create, and existing tasks to follow.
     to_create: u64,
     to_follow: u64,
-    /// The expected time, at least.
+    /// The time that the creations take, at least.
     seconds: u64,
 }
 
@@ -195,13 +192,13 @@ fn dry_run(
     let report = store.sync(list.entries(), recreate(args))?;
     let to_follow = store.open_tasks()?.len() as u64;
     let counts = store.counts();
-    let poll_gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);
     let plan = DryRun {
         counts,
         duplicates: report.duplicates,
         to_create: counts.new,
         to_follow,
-        seconds: expected_time(counts.new, to_follow, create_gap(args), poll_gap).as_secs(),
+        seconds: create_gap(args).saturating_mul(to_create).as_secs(),
     };
     let text = if common.json {
         json::to_line(&plan)
@@ -224,43 +221,4 @@ fn dry_run(
         0 => ExitStatus::Succeeded,
         _ => ExitStatus::Usage,
     })
-}
-
-/// Returns the minimum time: creations keep one gap apart, and all requests another.
-fn expected_time(
-    to_create: u64,
-    to_follow: u64,
-    create_gap: Duration,
-    poll_gap: Duration,
-) -> Duration {
-    let tasks = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    let create = tasks(to_create);
-    let requests = create
-        .saturating_mul(1 + MIN_POLLS)
-        .saturating_add(tasks(to_follow));
-    let creations = create_gap.saturating_mul(create);
-    creations.max(poll_gap.saturating_mul(requests))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn expected_time_follows_the_slower_of_both_rates() {
-        let second = Duration::from_secs(1);
-        let rows = [
-            // To create and to follow, gaps of creations and of all requests, the time.
-            (0, 0, second, second / 5, Duration::ZERO),
-            (100, 0, second, second / 5, 100 * second),
-            (100, 0, second, second, 300 * second),
-            (0, 10, second, second, 10 * second),
-            (100, 50, Duration::ZERO, second / 5, 70 * second),
-            (u64::MAX, 1, Duration::MAX, second, Duration::MAX),
-        ];
-        for (to_create, to_follow, create_gap, poll_gap, expected) in rows {
-            let time = expected_time(to_create, to_follow, create_gap, poll_gap);
-            assert_eq!(time, expected, "{to_create} {to_follow}");
-        }
-    }
 }

@@ -14,7 +14,8 @@ use crate::failure::{Failure, eprint_line};
 use crate::files::{self, BACKUP, Found, LeftOut, with_ending};
 use crate::image::State;
 use crate::json;
-use crate::rewrite::{self, NewLinks, Rewriting, printable};
+use crate::list::printable;
+use crate::rewrite::{self, NewLinks, Rewritten};
 use crate::store::{Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
@@ -46,8 +47,8 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
         let change = match found {
             Found::Text { path, bytes } if args.undo => undo(&path, &bytes, &new_links),
             Found::Text { path, bytes } => {
-                let rewriting = Rewriting::new(&path, &bytes, &new_links, &mut remaining);
-                apply(&path, &bytes, &rewriting, args)
+                let new = rewrite::rewrite(&path, &bytes, &new_links, &mut remaining);
+                apply(&path, &bytes, &new, args)
             }
             Found::NotText => {
                 not_text += 1;
@@ -84,23 +85,23 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
     Ok(status)
 }
 
-/// Replaces the links in a file, or compares only. `None` where nothing changes.
+/// Writes the new text of a file, or compares only. `None` where nothing changes.
 fn apply(
     path: &Path,
     bytes: &[u8],
-    rewriting: &Rewriting<'_>,
+    new: &Rewritten,
     args: &Rewrite,
 ) -> Result<Option<Change>, String> {
-    if rewriting.count() == 0 {
+    if new.links == 0 {
         return Ok(None);
     }
-    let diff = args.dry_run.then(|| rewriting.diff(path));
+    let diff = args.dry_run.then(|| rewrite::diff(path, bytes, &new.text));
     if !args.dry_run {
-        rewrite::replace(path, bytes, &rewriting.apply(), !args.no_backup)?;
+        rewrite::replace(path, bytes, &new.text, !args.no_backup)?;
     }
     Ok(Some(Change {
         file: path.display().to_string(),
-        links: rewriting.count(),
+        links: new.links,
         diff,
     }))
 }
@@ -115,8 +116,8 @@ fn undo(path: &Path, bytes: &[u8], new_links: &NewLinks) -> Result<Option<Change
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let rewriting = Rewriting::new(path, &old, new_links, &mut BTreeMap::new());
-    if rewriting.apply() != bytes {
+    let new = rewrite::rewrite(path, &old, new_links, &mut BTreeMap::new());
+    if new.text != bytes {
         return Err(format!(
             "{}: not restored: it differs from what `rewrite` makes of {}",
             path.display(),
@@ -126,7 +127,7 @@ fn undo(path: &Path, bytes: &[u8], new_links: &NewLinks) -> Result<Option<Change
     fs::rename(&backup, &target).map_err(failed)?;
     Ok(Some(Change {
         file: path.display().to_string(),
-        links: rewriting.count(),
+        links: new.links,
         diff: None,
     }))
 }

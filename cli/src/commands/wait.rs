@@ -6,7 +6,7 @@ use pan123_offline::{Client, PollPolicy};
 
 use super::{client, warn_of_cache};
 use crate::args::{Common, NewTaskArgs, WaitArgs};
-use crate::engine::{self, Kind, Limits, Plan};
+use crate::engine::{self, Limits, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
 use crate::observer::Observer;
@@ -20,14 +20,14 @@ pub(super) fn wait(
     arguments: &[String],
     args: &WaitArgs,
 ) -> Result<ExitStatus, Failure> {
-    follow(common, arguments, Kind::Tasks, args.timeout, args.only_ends)
+    follow(common, arguments, Form::Tasks, args.timeout, args.only_ends)
 }
 
 /// Follows tasks to their ends, or polls each of them once.
 pub(super) fn follow(
     common: &Common,
     arguments: &[String],
-    kind: Kind,
+    form: Form,
     timeout: Option<Duration>,
     only_ends: bool,
 ) -> Result<ExitStatus, Failure> {
@@ -38,7 +38,7 @@ pub(super) fn follow(
         eprint_line(reason);
     }
     let policy = PollPolicy::new();
-    let limits = (kind, timeout, only_ends);
+    let limits = (form, timeout, only_ends);
     let status = follow_tasks(common, &client, &observer, &ids, limits, policy)?;
     warn_of_cache(&client);
     let invalid = match ids.invalid.is_empty() {
@@ -54,18 +54,14 @@ pub(super) fn follow_tasks(
     client: &Client,
     observer: &Observer,
     ids: &TaskIds,
-    (kind, timeout, only_ends): (Kind, Option<Duration>, bool),
+    (form, timeout, only_ends): (Form, Option<Duration>, bool),
     policy: PollPolicy,
 ) -> Result<ExitStatus, Failure> {
     let mut store = Store::in_memory()?;
     store.add_tasks(&ids.tasks)?;
-    let form = match kind {
-        Kind::TasksOnce => Form::TasksOnce,
-        _ => Form::Tasks,
-    };
     let output = Output::new(common, form, ids.tasks.len(), only_ends);
     let plan = Plan {
-        kind,
+        form,
         new_task: NewTaskArgs::default(),
         limits: Limits {
             follows: true,

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::Kind;
 use super::run::Run;
 use super::stop::Stop;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, explain};
 use crate::image::{Counts, State};
 use crate::list::printable;
-use crate::output::Event;
+use crate::output::{Event, Form};
 use crate::stats::duration;
 use crate::store::CUT_OFF;
 
@@ -105,7 +104,7 @@ impl Run {
         }
         let counts = self.store.counts();
         // A single result is its own summary.
-        if self.plan.kind == Kind::List || counts.total() > 1 || stop.is_some() {
+        if self.plan.form == Form::List || counts.total() > 1 || stop.is_some() {
             let text = self.summary(stop, counts, left);
             self.output.show(&Event::Note(&text))?;
         }
@@ -125,7 +124,7 @@ impl Run {
             None => "",
         };
         let total = counts.total();
-        let noun = if self.plan.kind.is_tasks() {
+        let noun = if self.plan.form.is_tasks() {
             "task"
         } else {
             "image"
@@ -150,7 +149,7 @@ impl Run {
     fn is_late(&self) -> bool {
         let counts = self.store.counts();
         let is_unfinished = counts.new > 0 || counts.open > 0;
-        self.timed_out && is_unfinished && self.plan.kind != Kind::TasksOnce
+        self.timed_out && is_unfinished && self.plan.form != Form::TasksOnce
     }
 
     pub(super) fn exit_status(&self) -> ExitStatus {

@@ -2,29 +2,18 @@
 
 use std::time::Instant;
 
-use pan123_offline::{Error, MigrationEvent, NewTask, Progress, Status, Update};
+use pan123_offline::{Error, MigrationEvent, Progress, Status, Update};
 
-use super::verdict::{NotPolled, after_creation, after_poll};
-use super::{Kind, Plan};
-use crate::args::NewTaskArgs;
+use super::Plan;
+use super::creation::Current;
+use super::verdict::{NotPolled, after_poll};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, describe, explain};
 use crate::image::{Image, State};
-use crate::key::ImageUrl;
-use crate::list::printable;
-use crate::names::generated_names;
 use crate::observer::Observer;
 use crate::output::{Event, Output};
 use crate::stats::{Rate, RunStats, time_left};
-use crate::store::{Store, StoreError};
-
-/// The image whose task is created.
-pub(super) struct Current {
-    pub(super) image: Image,
-    file_name: Option<String>,
-    /// The state says so, and its request is sent by the next step of the migration.
-    pub(super) is_announced: bool,
-}
+use crate::store::Store;
 
 pub(super) struct Run {
     pub(super) store: Store,
@@ -32,24 +21,24 @@ pub(super) struct Run {
     pub(super) plan: Plan,
     pub(super) observer: Observer,
     /// The rows of the images to create, and the next of them.
-    todo: Vec<i64>,
-    next: usize,
+    pub(super) todo: Vec<i64>,
+    pub(super) next: usize,
     pub(super) current: Option<Current>,
     pub(super) started: Instant,
     rate: Rate,
     /// Images that this run has not brought to an end, whatever the reason.
-    failures: usize,
+    pub(super) failures: usize,
     /// Tasks that the service knows, and those that it does not know.
     pub(super) known: usize,
     pub(super) forgotten: usize,
-    stops_creating: bool,
+    pub(super) stops_creating: bool,
     pub(super) timed_out: bool,
     /// The error that ended everything, or that stopped the creations.
     pub(super) stopped_by: Option<Error>,
     pub(super) has_ended: bool,
     /// The worst outcome that no count shows.
     pub(super) status: ExitStatus,
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     pub(super) paused_until: Option<Instant>,
     pub(super) is_closed: bool,
 }
@@ -98,69 +87,6 @@ impl Run {
         Ok(self.store.open_tasks()?)
     }
 
-    /// Takes the next image to create. A failure ends the input.
-    pub(super) fn next_task(&mut self) -> Option<NewTask> {
-        match self.try_next_task() {
-            Ok(task) => task,
-            Err(failure) => {
-                self.failure = Some(failure);
-                None
-            }
-        }
-    }
-
-    fn try_next_task(&mut self) -> Result<Option<NewTask>, Failure> {
-        while let Some(id) = self.todo.get(self.next) {
-            self.next += 1;
-            let mut image = self.store.image(*id)?;
-            let Ok(url) = ImageUrl::parse(&image.given) else {
-                continue;
-            };
-            let name = self.name_of(&image, &url)?;
-            let file_name = match name {
-                Ok(name) => name,
-                Err(reason) => {
-                    self.store.change(&mut image, |image| {
-                        image.state = State::Invalid;
-                        image.reason = Some(reason);
-                    })?;
-                    self.show_change(&image, None, None)?;
-                    continue;
-                }
-            };
-            let task = new_task(&url.sent, file_name.clone(), &self.plan.new_task);
-            self.current = Some(Current {
-                image,
-                file_name,
-                is_announced: false,
-            });
-            return Ok(Some(task));
-        }
-        Ok(None)
-    }
-
-    /// Returns the name to send: that of the list, or one that no other image has.
-    fn name_of(
-        &self,
-        image: &Image,
-        url: &ImageUrl,
-    ) -> Result<Result<Option<String>, String>, StoreError> {
-        if let Some(name) = &image.name {
-            if self.store.is_name_taken(name, image.id)? {
-                return Ok(Err("its name was sent for another image".to_owned()));
-            }
-            return Ok(Ok(Some(name.clone())));
-        }
-        if self.plan.kind == Kind::List {
-            for name in generated_names(&url.sent, &image.key) {
-                if !self.store.is_name_taken(&name, image.id)? {
-                    return Ok(Ok(Some(name)));
-                }
-            }
-        }
-        Ok(Ok(None))
-    }
-
     /// Records and shows an event.
     pub(super) fn on_event(&mut self, event: MigrationEvent) -> Result<(), Failure> {
         match event {
@@ -178,95 +104,6 @@ impl Run {
             self.output.show(&Event::Error(&text))?;
         }
         self.save_pause()
-    }
-
-    /// Records that the task is created next. The record is on disk when this returns.
-    fn announce(&mut self) -> Result<(), Failure> {
-        let Some(mut current) = self.current.take() else {
-            return Ok(());
-        };
-        let (file_name, directory) = (
-            current.file_name.clone(),
-            self.plan.new_task.directory.clone(),
-        );
-        self.store.change(&mut current.image, |image| {
-            image.state = State::Creating;
-            image.file_name = file_name;
-            image.directory = directory;
-        })?;
-        self.observer.expect_creation();
-        current.is_announced = true;
-        self.current = Some(current);
-        Ok(())
-    }
-
-    fn created(&mut self, task_id: u64) -> Result<(), Failure> {
-        let Some(Current { mut image, .. }) = self.current.take() else {
-            return Ok(());
-        };
-        let recorded = self.store.change(&mut image, |image| {
-            image.state = State::Open;
-            image.task_id = Some(task_id);
-            image.percent = None;
-            image.reason = None;
-        });
-        if recorded.is_err() {
-            let url = printable(&image.given);
-            let text = format!("created task {task_id} for {url}, which is not in the state");
-            self.output.show(&Event::Error(&text))?;
-        }
-        recorded?;
-        let shown = self.output.show(&Event::Created(&image));
-        if shown.is_err() && self.plan.kind == Kind::Urls {
-            // The id can be had from nowhere else.
-            let url = printable(&image.given);
-            let text = format!("created task {task_id} for {url}");
-            self.output.show(&Event::Error(&text))?;
-        }
-        Ok(shown?)
-    }
-
-    /// Records that the task was announced, but is not created now.
-    pub(super) fn retract(&mut self) -> Result<(), Failure> {
-        let Some(mut current) = self.current.take() else {
-            return Ok(());
-        };
-        if current.is_announced {
-            current.is_announced = false;
-            self.store
-                .change(&mut current.image, |image| image.state = State::New)?;
-        }
-        self.current = Some(current);
-        Ok(())
-    }
-
-    fn not_created(&mut self, error: &Error) -> Result<(), Failure> {
-        let Some(Current { mut image, .. }) = self.current.take() else {
-            return Ok(());
-        };
-        let verdict = after_creation(error);
-        if self.plan.limits.is_once() && error.is_timeout() && verdict.state == State::New {
-            return Ok(self
-                .store
-                .change(&mut image, |image| image.state = State::New)?);
-        }
-        self.store.change(&mut image, |image| {
-            image.state = verdict.state;
-            image.reason = match verdict.state {
-                State::New => None,
-                _ => Some(explain(error)),
-            };
-        })?;
-        if verdict.state != State::New {
-            self.failures += 1;
-            self.show_change(&image, None, None)?;
-        }
-        if verdict.stops_creating {
-            self.stops_creating = true;
-            self.raise(ExitStatus::of(error));
-            self.stopped_by.get_or_insert_with(|| error.clone());
-        }
-        Ok(())
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
@@ -332,7 +169,7 @@ impl Run {
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
         self.failures += 1;
-        let is_task = self.plan.kind.is_tasks();
+        let is_task = self.plan.form.is_tasks();
         let is_forgotten = after_poll(error) == NotPolled::Forgotten && !is_task;
         self.forgotten += usize::from(is_forgotten);
         self.store.change(&mut image, |image| {
@@ -354,7 +191,7 @@ impl Run {
         self.show_change(&image, None, Some(error))
     }
 
-    fn show_change(
+    pub(super) fn show_change(
         &mut self,
         image: &Image,
         progress: Option<Progress>,
@@ -368,7 +205,7 @@ impl Run {
         Ok(self.output.show(&event)?)
     }
 
-    fn raise(&mut self, status: ExitStatus) {
+    pub(super) fn raise(&mut self, status: ExitStatus) {
         self.status = self.status.max(status);
     }
 
@@ -425,13 +262,4 @@ impl Run {
         let _ = self.save_pause();
         true
     }
-}
-
-/// Returns the task to create.
-pub(super) fn new_task(url: &str, file_name: Option<String>, args: &NewTaskArgs) -> NewTask {
-    let mut task = NewTask::new(url);
-    task.file_name = file_name;
-    task.directory = args.directory.clone();
-    task.callback_url = args.callback_url.clone();
-    task
 }

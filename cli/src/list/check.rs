@@ -12,17 +12,16 @@ const REFUSED_ENDINGS: [&str; 5] = ["heic", "heif", "avif", "pdf", "html"];
 
 /// Checks a URL in the URL Standard's serialization. Returns a warning if the service will probably not reach it.
 pub(super) fn check(url: &str) -> Result<Option<&'static str>, String> {
-    let task = NewTask::new(url).validate();
-    let rest = url.split_once("://").filter(|_| task.is_ok());
-    let Some((_, rest)) = rest else {
-        return Err("it is not an http or https URL".to_owned());
-    };
+    let (_, rest) = url.split_once("://").unwrap_or_default();
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let path = rest.split('?').next().unwrap_or_default();
     if authority.contains('@') {
         return Err(
             "it contains a user name or a password, which the service would see".to_owned(),
         );
+    }
+    if NewTask::new(url).validate().is_err() {
+        return Err("it is not an http or https URL".to_owned());
     }
     let last = path.rsplit('/').next().unwrap_or_default();
     if let Some((_, ending)) = last.rsplit_once('.')

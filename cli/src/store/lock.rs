@@ -81,21 +81,3 @@ fn is_same_file(file: &File, path: &Path) -> bool {
 fn is_same_file(_: &File, _: &Path) -> bool {
     true
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_process_holds_the_lock_at_a_time() {
-        let path = std::env::temp_dir().join(format!("pan123-lock-{}", std::process::id()));
-        assert!(!is_held(&path));
-        let lock = Lock::acquire(path.clone()).unwrap().unwrap();
-        assert!(is_held(&path));
-        assert!(Lock::acquire(path.clone()).unwrap().is_none());
-        drop(lock);
-        assert!(!is_held(&path));
-        assert!(Lock::acquire(path.clone()).unwrap().is_some());
-        let _ = fs::remove_file(path);
-    }
-}

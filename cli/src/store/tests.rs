@@ -72,31 +72,6 @@ const B: &str = "https://e.org/b.png";
 const C: &str = "https://e.org/c.png";
 
 #[test]
-fn spellings_of_one_url_are_one_image() {
-    let mut store = Store::in_memory().unwrap();
-    let report = sync(
-        &mut store,
-        &[
-            "https://E.org:443/%61.png#top",
-            A,
-            "no URL",
-            "no URL",
-            "https://e.org/a.png?x=1",
-        ],
-    );
-    assert_eq!(report.duplicates, 2);
-    assert_eq!(
-        images(&store),
-        [
-            (Some(1), A.to_owned(), State::New),
-            (Some(3), "no URL".to_owned(), State::Invalid),
-            (Some(5), "https://e.org/a.png?x=1".to_owned(), State::New),
-        ]
-    );
-    assert_eq!(store.counts().text(), "2 new, 1 invalid");
-}
-
-#[test]
 fn counts_are_those_of_the_list_as_it_is() {
     let mut store = Store::in_memory().unwrap();
     sync(&mut store, &[A, B, C, "https://e.org/x.png,x.png"]);
@@ -118,17 +93,6 @@ fn counts_are_those_of_the_list_as_it_is() {
     // It comes back.
     sync(&mut store, &[A]);
     assert_eq!(store.counts().text(), "1 open");
-}
-
-#[test]
-fn a_name_that_comes_after_the_creation_is_told_once() {
-    let mut store = Store::in_memory().unwrap();
-    sync(&mut store, &[A, B]);
-    set(&mut store, 0, State::Succeeded, 1);
-    let named = ["https://e.org/a.png\tx.png", "https://e.org/b.png\ty.png"];
-    assert_eq!(sync(&mut store, &named).late_names, [1]);
-    assert_eq!(sync(&mut store, &named).late_names, [0; 0]);
-    assert_eq!(store.counts().text(), "1 new, 1 succeeded");
 }
 
 #[test]
@@ -159,22 +123,6 @@ fn a_creation_that_was_cut_off_is_unknown() {
     };
     store.sync(list(&[A, B]).entries(), recreate).unwrap();
     assert_eq!(store.counts().text(), "2 new");
-}
-
-#[test]
-fn failed_images_are_new_on_demand_only() {
-    let mut store = Store::in_memory().unwrap();
-    sync(&mut store, &[A, B, C]);
-    set(&mut store, 0, State::Failed, 1);
-    set(&mut store, 0, State::Refused, 2);
-    sync(&mut store, &[A, B, C]);
-    assert_eq!(store.counts().text(), "1 new, 1 failed, 1 refused");
-    let recreate = Recreate {
-        failed: true,
-        unknown: false,
-    };
-    store.sync(list(&[A, B, C]).entries(), recreate).unwrap();
-    assert_eq!(store.counts().text(), "3 new");
 }
 
 #[test]

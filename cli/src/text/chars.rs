@@ -143,11 +143,7 @@ impl Path {
         let is_punctuation = |char: char| char.is_ascii_punctuation();
         let last = self.last.trim_end_matches(is_punctuation);
         // The longest ending has four letters.
-        let start = last
-            .char_indices()
-            .rev()
-            .nth(4)
-            .map_or(0, |(start, _)| start);
+        let start = last.char_indices().rev().nth(4).map_or(0, |(at, _)| at);
         self.slashes > 2 && ending_of_path(&last[start..]).is_some()
     }
 }

@@ -34,7 +34,7 @@ static TAG_END: LazyLock<Regex> = LazyLock::new(|| regex(r"^(?:[\s/]|\\[nrt/])*>
 /// A tag with more attributes counts as none, so that no text takes quadratic time.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// A longer label of a reference counts as none, as in `CommonMark`.
+/// A longer label of a reference counts as none, as in the standard of Markdown.
 const MAX_LABEL_LEN: usize = 999;
 
 fn regex(pattern: &str) -> Regex {

@@ -6,13 +6,13 @@ use crate::tool::{Running, Tool};
 
 /// Command lines, and what the shell must offer for the last word; nothing but these.
 const CASES: [(&str, &[&str]); 6] = [
-    ("pan123-offline l", &["login"]),
-    ("pan123-offline re", &["report"]),
+    ("pan123-offline lo", &["login"]),
+    ("pan123-offline rep", &["report"]),
     ("pan123-offline wait --ti", &["--timeout"]),
     ("pan123-offline wait --timeout 1h --js", &["--json"]),
     ("pan123-offline create --f", &["--file-name"]),
     (
-        "pan123-offline report urls.journal --u",
+        "pan123-offline report urls.txt --u",
         &["--unknown", "--urls"],
     ),
 ];

@@ -1,5 +1,7 @@
 //! `extract`: the list of images in files and folders. The forms of links are a table of the finder's own tests.
 
+use crate::migrate::Case;
+use crate::rewrite::set_links;
 use crate::tool::Tool;
 
 /// A folder with files of each kind, and the images in it.
@@ -86,16 +88,19 @@ fn all_prints_links_that_are_no_images_too() {
 
 #[test]
 fn new_links_of_the_state_are_left_out() {
-    let (tool, images) = posts();
-    tool.write(
-        "links",
-        0o600,
-        "https://old.org/5.png\thttps://IMG.me:443/5.png\n",
+    let (posts, images) = posts();
+    let case = Case::new("https://old.org/5.png\n");
+    case.migrate("-q").ends(0);
+    set_links(
+        &case.tool,
+        [("https://old.org/5.png", "https://IMG.me:443/5.png")],
     );
-    let run = tool.run("extract -q --state links posts");
+    let state = case.tool.path("urls.txt.db");
+    let run = posts.run(&format!("extract -q posts --state {}", state.display()));
     run.ends(0)
         .prints(images.strip_suffix("https://img.me/5.png\n").unwrap());
-    tool.run("extract --state missing posts")
+    posts
+        .run("extract --state missing posts")
         .ends(2)
         .has_message("missing");
 }

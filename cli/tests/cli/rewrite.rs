@@ -3,22 +3,24 @@
 use std::fs;
 use std::path::Path;
 
+use rusqlite::Connection;
+
+use crate::migrate::Case;
 use crate::tool::Tool;
 
-const LINKS: &str = "https://e.org/a.png\thttps://v.123pan.cn/1/a.png
-https://e.org/f.png\t-\tfailed
-https://e.org/n.png
-";
+const LIST: &str = "https://e.org/a.png\nhttps://e.org/fail.png\nhttps://e.org/n.png\n";
+const LINK: (&str, &str) = ("https://e.org/a.png", "https://v.123pan.cn/1/a.png");
 const OLD: &[u8] =
-    b"\xbc\xfb ![a](https://e.org/a.png)\r\n\r\nhttps://e.org/a.png#x https://e.org/f.png\r\nend";
+    b"\xbc\xfb ![a](https://e.org/a.png)\r\n\r\nhttps://e.org/a.png#x https://e.org/fail.png\r\nend";
 const NEW: &[u8] =
-    b"\xbc\xfb ![a](https://v.123pan.cn/1/a.png)\r\n\r\nhttps://v.123pan.cn/1/a.png#x https://e.org/f.png\r\nend";
+    b"\xbc\xfb ![a](https://v.123pan.cn/1/a.png)\r\n\r\nhttps://v.123pan.cn/1/a.png#x https://e.org/fail.png\r\nend";
 
-/// A folder of posts, and the list with its links.
+/// A folder of posts, and a migration of its images, of which one failed and one has no link yet.
 fn posts() -> Tool {
-    let tool = Tool::new();
-    tool.write("urls.txt", 0o644, "https://e.org/a.png\n");
-    tool.write("urls.txt.links", 0o600, LINKS);
+    let case = Case::new(LIST);
+    case.migrate("-q").ends(1);
+    let tool = case.tool;
+    set_links(&tool, [LINK]);
     tool.write("posts/a.md", 0o640, OLD);
     tool.write(
         "posts/b/c.html",
@@ -34,7 +36,16 @@ fn posts() -> Tool {
     tool
 }
 
-const REWRITE: &str = "rewrite --links urls.txt.links urls.txt";
+/// Writes new links into the state, as `links` does.
+pub(crate) fn set_links<'a>(tool: &Tool, links: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    let mut connection = Connection::open(tool.path("urls.txt.db")).unwrap();
+    let transaction = connection.transaction().unwrap();
+    for (key, link) in links {
+        let sql = "UPDATE image SET link = ?2 WHERE url = ?1";
+        assert_eq!(transaction.execute(sql, [key, link]).unwrap(), 1, "{key}");
+    }
+    transaction.commit().unwrap();
+}
 
 impl Tool {
     #[track_caller]
@@ -62,14 +73,14 @@ fn a_md() -> String {
 #[test]
 fn replaces_the_links_of_a_folder_and_a_second_run_changes_nothing() {
     let tool = posts();
-    let run = tool.run(&format!("{REWRITE} posts"));
+    let run = tool.run("rewrite urls.txt posts");
     let c_html = Path::new("posts").join("b").join("c.html");
     run.ends(0)
         .prints(&format!("{}\t2\n{}\t1\n", a_md(), c_html.display()))
         .has_message(
             "replaced 3 links in 2 files; left out: 1 file with a NUL byte; 3 old links remain: ",
         )
-        .has_message("1 failed, 1 no link yet, 1 not in the list\n")
+        .has_message("1 failed, 1 no new link yet, 1 not in the list\n")
         .has_message("https://e.org/other.gif: not in the list");
     let has_new_links = || {
         tool.has("posts/a.md", NEW);
@@ -85,7 +96,7 @@ fn replaces_the_links_of_a_folder_and_a_second_run_changes_nothing() {
     };
     has_new_links();
     tool.has("posts/a.md.bak", OLD);
-    tool.run(&format!("{REWRITE} posts -q"))
+    tool.run("rewrite urls.txt posts -q")
         .ends(0)
         .prints("")
         .is_quiet();
@@ -95,25 +106,23 @@ fn replaces_the_links_of_a_folder_and_a_second_run_changes_nothing() {
 #[test]
 fn undo_gives_the_bytes_back() {
     let tool = posts();
-    tool.run(&format!("{REWRITE} posts")).ends(0);
-    let run = tool.run(&format!("{REWRITE} posts --undo"));
+    tool.run("rewrite urls.txt posts").ends(0);
+    let run = tool.run("rewrite urls.txt posts --undo");
     run.ends(0).has_message("2 files restored");
     assert_eq!(run.stdout.lines().count(), 2, "{run:#?}");
     tool.has("posts/a.md", OLD);
     assert_eq!(tool.names("posts"), ["a.md", "b", "d.md", "e.bin"]);
     assert_eq!(tool.names("posts/b"), ["c.html"]);
-    tool.run(&format!("{REWRITE} posts --undo"))
-        .ends(0)
-        .prints("");
+    tool.run("rewrite urls.txt posts --undo").ends(0).prints("");
 }
 
 #[test]
 fn undo_leaves_a_file_that_was_edited_since() {
     let tool = posts();
-    tool.run(&format!("{REWRITE} posts")).ends(0);
+    tool.run("rewrite urls.txt posts").ends(0);
     let edited = [NEW, b" and more"].concat();
     tool.write("posts/a.md", 0o644, &edited);
-    let run = tool.run(&format!("{REWRITE} posts --undo"));
+    let run = tool.run("rewrite urls.txt posts --undo");
     run.ends(5)
         .has_message("a.md: not restored")
         .has_message("1 file restored");
@@ -129,11 +138,11 @@ fn undo_leaves_a_file_that_was_edited_since() {
 fn a_dry_run_prints_a_diff_and_changes_nothing() {
     let tool = posts();
     tool.write("posts/a.md", 0o644, "1\n\x1b[2J https://e.org/a.png\n3\n");
-    let run = tool.run(&format!("{REWRITE} --dry-run posts/a.md"));
+    let run = tool.run("rewrite urls.txt --dry-run posts/a.md");
     run.ends(0)
         .has_message("would replace 1 link in 1 file")
         .prints(
-            "--- posts/a.md\n+++ posts/a.md\n@@ -2,1 +2,1 @@\n-\\u{1b}[2J https://e.org/a.png\n\
+            "--- posts/a.md\n+++ posts/a.md\n@@ -2 +2 @@\n-\\u{1b}[2J https://e.org/a.png\n\
          +\\u{1b}[2J https://v.123pan.cn/1/a.png\n",
         );
     tool.has("posts/a.md", "1\n\x1b[2J https://e.org/a.png\n3\n");
@@ -144,45 +153,32 @@ fn a_dry_run_prints_a_diff_and_changes_nothing() {
 fn an_older_backup_is_kept_and_none_is_written_on_demand() {
     let tool = posts();
     tool.write("posts/a.md.bak", 0o644, "older");
-    tool.run(&format!("{REWRITE} posts/a.md")).ends(0);
+    tool.run("rewrite urls.txt posts/a.md").ends(0);
     tool.has("posts/a.md.bak", "older");
     tool.has("posts/a.md", NEW);
-    tool.run(&format!("{REWRITE} posts --no-backup")).ends(0);
+    tool.run("rewrite urls.txt posts --no-backup").ends(0);
     assert_eq!(tool.names("posts/b"), ["c.html"]);
 }
 
 #[test]
-fn list_state_backups_and_temporary_files_are_left_out_even_if_named() {
+fn list_backups_and_temporary_files_are_left_out_even_if_named() {
     let tool = posts();
-    let link = "https://e.org/a.png\n";
-    let names = [
-        "urls.txt",
-        "urls.txt.db",
-        "urls.txt.db-wal",
-        "urls.txt.db-shm",
-        "urls.txt.db.lock",
-        "x.bak",
-        ".y.pan123-tmp",
-    ];
+    let names = ["urls.txt", "x.bak", ".y.pan123-tmp"];
     for name in names {
-        tool.write(name, 0o644, link);
+        tool.write(name, 0o644, "https://e.org/a.png\n");
     }
-    for paths in [names.join(" "), ".".to_owned()] {
-        tool.run(&format!("{REWRITE} {paths}")).ends(0);
+    for paths in [names.join(" "), ".".to_owned(), "urls.txt.db".to_owned()] {
+        tool.run(&format!("rewrite urls.txt {paths}")).ends(0);
         for name in names {
-            tool.has(name, link);
+            tool.has(name, "https://e.org/a.png\n");
         }
     }
-    // Another state.
-    tool.write("other.db-wal", 0o644, link);
-    tool.run(&format!("{REWRITE} --state other.db other.db-wal"))
-        .ends(0);
-    tool.has("other.db-wal", link);
+    assert!(!tool.path("urls.txt.db.bak").exists());
 }
 
 #[test]
 fn json_has_an_object_for_each_changed_file() {
-    let run = posts().run(&format!("{REWRITE} posts/a.md --json"));
+    let run = posts().run("rewrite urls.txt posts/a.md --json");
     run.ends(0);
     assert_eq!(
         run.json(),
@@ -193,13 +189,13 @@ fn json_has_an_object_for_each_changed_file() {
 #[test]
 fn a_file_that_cannot_be_read_is_told_and_the_others_are_changed() {
     let tool = posts();
-    tool.run(&format!("{REWRITE} missing posts/a.md"))
+    tool.run("rewrite urls.txt missing posts/a.md")
         .ends(5)
         .prints("posts/a.md\t2\n")
         .has_message("missing");
-    tool.run("rewrite urls.txt posts")
+    tool.run("rewrite other.txt posts")
         .ends(2)
-        .has_message("urls.txt.db");
+        .has_message("there is no state other.txt.db");
     tool.run("rewrite - posts").ends(2).has_message("--state");
     tool.run("rewrite urls.txt").ends(2);
 }
@@ -217,7 +213,7 @@ fn mode_and_owner_stay_and_a_symbolic_link_stays_one() {
     let old = fs::metadata(&file).unwrap();
     symlink("posts/a.md", tool.path("link.md")).unwrap();
     symlink("posts/b/c.html", tool.path("b.md")).unwrap();
-    tool.run(&format!("{REWRITE} link.md posts/b"))
+    tool.run("rewrite urls.txt link.md posts/b")
         .ends(0)
         .has_message("replaced 3 links in 2 files");
     tool.has("posts/a.md", NEW);
@@ -236,7 +232,7 @@ fn mode_and_owner_stay_and_a_symbolic_link_stays_one() {
         fs::metadata(tool.path("posts/a.md.bak")).unwrap().ino(),
         old.ino()
     );
-    tool.run(&format!("{REWRITE} --undo link.md")).ends(0);
+    tool.run("rewrite urls.txt --undo link.md").ends(0);
     tool.has("posts/a.md", OLD);
     assert!(tool.path("link.md").is_symlink());
     assert_eq!(fs::metadata(&file).unwrap().ino(), old.ino());
@@ -258,7 +254,7 @@ fn killed_at_any_moment_each_file_is_whole() {
         for name in &names {
             tool.write(name, 0o644, &old);
         }
-        let running = tool.start(&format!("{REWRITE} kills"), "");
+        let running = tool.start("rewrite urls.txt kills", "");
         std::thread::sleep(Duration::from_millis(round * 7));
         running.signal("KILL");
         running.end();
@@ -273,14 +269,14 @@ fn killed_at_any_moment_each_file_is_whole() {
             changed += usize::from(bytes == new);
         }
         kills_between += usize::from((1..20).contains(&changed));
-        tool.run(&format!("{REWRITE} kills"))
+        tool.run("rewrite urls.txt kills")
             .ends(0)
             .has_message(&format!("in {} files", 20 - changed));
         for name in &names {
             tool.has(name, &new);
             tool.has(&format!("{name}.bak"), &old);
         }
-        tool.run(&format!("{REWRITE} kills --undo")).ends(0);
+        tool.run("rewrite urls.txt kills --undo").ends(0);
     }
     println!("{kills_between} of 10 kills came between two files");
 }
@@ -292,29 +288,31 @@ fn times_of_an_archive() {
     use std::fmt::Write as _;
     use std::time::Instant;
 
-    let tool = Tool::new();
-    let mut links = String::new();
+    let case = Case::new("https://e.org/1.png\n");
+    case.migrate("-q").ends(0);
+    let tool = case.tool;
+    let mut connection = Connection::open(tool.path("urls.txt.db")).unwrap();
+    let transaction = connection.transaction().unwrap();
     for file in 0..420 {
         let mut text = String::new();
-        for link in 0..43 {
-            let url = format!("https://cdn.e.org/image/{file}/bg20260{link}.jpg");
-            let _ = writeln!(links, "{url}\thttps://v.123pan.cn/1/{file}-{link}.jpg");
-            let _ = writeln!(
-                text,
-                "![]({url})\n\n{}\n",
-                "这里是一段文字，[链接](https://e.org/p)。".repeat(9)
-            );
+        for number in 0..43 {
+            let url = format!("https://cdn.e.org/image/{file}/bg20260{number}.jpg");
+            let link = format!("https://v.123pan.cn/1/{file}-{number}.jpg");
+            let sql = "INSERT INTO image (url, line, given, state, link) VALUES (?1, 2, ?1, 'succeeded', ?2)";
+            transaction.execute(sql, [&url, &link]).unwrap();
+            let filler = "这里是一段文字，[链接](https://e.org/p)。".repeat(9);
+            let _ = writeln!(text, "![]({url})\n\n{filler}\n");
         }
         tool.write(&format!("posts/{file}.md"), 0o644, text);
     }
-    tool.write("urls.txt.links", 0o600, links);
+    transaction.commit().unwrap();
     for command in [
-        "extract -q posts",
-        "rewrite --dry-run -q --links urls.txt.links urls.txt posts",
-        "rewrite -q --links urls.txt.links urls.txt posts",
+        "extract posts",
+        "rewrite --dry-run urls.txt posts",
+        "rewrite urls.txt posts",
     ] {
         let started = Instant::now();
-        tool.run(command).ends(0);
-        println!("{:?} {command}", started.elapsed());
+        let run = tool.run(command);
+        println!("{:?} {command}: {}", started.elapsed(), run.stderr);
     }
 }

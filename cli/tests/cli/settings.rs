@@ -184,20 +184,13 @@ fn rejects_an_invalid_file() {
         (format!("{{\"access_token\": {TOKEN}}}"), "not JSON"),
         (
             format!("{{\"{TOKEN}\": 1}}"),
-            "line 1, column 39: an unknown field; the fields are access_token, client_id, client_secret, token_cache, base_url",
-        ),
-        (
-            format!("{{\"acess_token\": \"{TOKEN}\"}}"),
-            "config.json: unknown field `acess_token`; the fields are access_token, client_id, client_secret, token_cache, base_url",
+            "config.json, line 1, column 39: not an object of strings with the fields access_token, ",
         ),
         (
             format!("{{\"access_token\": [\"{TOKEN}\"]}}"),
-            ": not an object whose values are strings",
+            ": not an object of strings",
         ),
-        (
-            format!("\"{TOKEN}\""),
-            ": not an object whose values are strings",
-        ),
+        (format!("\"{TOKEN}\""), ": not an object of strings"),
         (String::new(), "not JSON"),
         (
             format!("{{\"access_token\": \"{TOKEN}\"}}{}", " ".repeat(65 * 1024)),

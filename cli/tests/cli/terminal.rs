@@ -196,7 +196,11 @@ fn ctrl_c_keeps_the_bars() {
     );
     let run = running.end();
     run.ends(130);
-    let screen = Screen::showing(24, WIDTH, &run.stdout.replace("^C", ""));
+    let screen = Screen::showing(
+        24,
+        WIDTH,
+        &run.stdout.replace("^C", "").replace('\u{3}', ""),
+    );
     assert_eq!(result_of(&screen, "403316"), "37 %  in progress");
     assert_eq!(count(&screen, "interrupted: 1 task in "), 1);
 }

@@ -3,20 +3,6 @@
 use super::*;
 // ---- Other users of the client.
 
-#[test]
-fn waits_for_other_users_of_the_client() {
-    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(done())));
-    let record = |at: Duration, fixture: &Fixture| {
-        let time = fixture.service.clock.start + at;
-        fixture.service.throttle.record(time);
-    };
-    record(Duration::ZERO, &fixture);
-    fixture.next().unwrap();
-    record(SECOND, &fixture);
-    fixture.next().unwrap();
-    assert_eq!(fixture.times(), [200, 1200]);
-}
-
 /// Another thread calls more often than the gap.
 #[test]
 fn direct_calls_do_not_starve_a_wait() {

@@ -73,7 +73,7 @@ proptest! {
             next += 1;
             let duration = Duration::from_millis(*duration);
             log.borrow_mut().push((id, duration, result.clone()));
-            (duration, result.map_err(AttemptError::from))
+            (duration, result)
         };
         let gap = Duration::from_millis(gap);
         let mut fixture = Fixture::with_gap(gap, (0..tasks).chain(0..tasks / 2), script)

@@ -24,30 +24,6 @@ fn makes_a_last_poll_at_the_deadline() {
 }
 
 #[test]
-fn polls_near_the_deadline() {
-    // The first poll is made at once, with any timeout.
-    let mut fixture = Fixture::one([Ok(running(1))]).timeout(SECOND / 10);
-    fixture.updates();
-    assert_eq!(fixture.times(), [0]);
-    // The slot of the second task is at 200 ms, when less than 250 ms remain.
-    let mut fixture = Fixture::new([1, 2], |_| (Duration::ZERO, Ok(running(1))));
-    fixture = fixture.timeout(SECOND * 3 / 10);
-    fixture.updates();
-    assert_eq!(fixture.times(), [0, 300]);
-    // The caller's loop takes longer than the timeout.
-    let mut fixture = Fixture::one([Ok(running(1)), Ok(done())]).timeout(SECOND);
-    fixture.next().unwrap();
-    fixture.service.clock.sleep(SECOND * 12 / 10);
-    assert_eq!(fixture.next().unwrap().result.unwrap(), done());
-    assert_eq!(fixture.times(), [0, 1200]);
-    // The pace forbids the last poll.
-    let mut fixture = Fixture::with_gap(10 * SECOND, [1], |_| (Duration::ZERO, Ok(running(3))));
-    fixture = fixture.timeout(5 * SECOND);
-    fixture.updates();
-    assert_eq!((fixture.times(), fixture.elapsed()), (vec![0], 5 * SECOND));
-}
-
-#[test]
 fn retry_after_forbids_the_last_poll() {
     for error in [api(429), http(503)] {
         let results = [Ok(running(3)), Err(retry_after(error, 60))];
