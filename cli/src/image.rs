@@ -118,7 +118,8 @@ impl Counts {
 
     /// Counts the change of one image.
     pub(crate) fn shift(&mut self, from: State, to: State) {
-        *self.slot(from) -= 1;
+        let count = self.slot(from);
+        *count = count.saturating_sub(1);
         *self.slot(to) += 1;
     }
 
