@@ -81,6 +81,10 @@ pub(crate) struct Image {
     pub(crate) percent: Option<u8>,
     pub(crate) file_id: Option<String>,
     pub(crate) link: Option<String>,
+    /// Size in bytes.
+    pub(crate) size: Option<i64>,
+    /// Result of the service's moderation.
+    pub(crate) moderation: Option<i64>,
 }
 
 /// The number of images in each state. Their sum is the number of distinct entries of the list.

@@ -34,7 +34,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
         return dry_run(common, args, &list, &path, tell);
     }
     let settings = ResolvedSettings::resolve(common)?;
-    let (client, observer) = client(common, &settings)?;
+    let (client, observer) = client(common, &settings, 0)?;
     let (mut store, is_new) = Store::open_for_run(&path)?;
     claim(&store, &settings, &path)?;
     let report = store.sync(&list, recreate(args), tell)?;
@@ -97,7 +97,11 @@ fn check_strictly(list: &List) -> Result<(), Failure> {
 }
 
 /// Checks that the state belongs to the service and the account of the settings, and enters them into a new one.
-fn claim(store: &Store, settings: &ResolvedSettings, path: &Path) -> Result<(), Failure> {
+pub(super) fn claim(
+    store: &Store,
+    settings: &ResolvedSettings,
+    path: &Path,
+) -> Result<(), Failure> {
     let (service, client_id) = (settings.service(), settings.client_id());
     for (key, what, value) in [
         (BASE_URL, "service", Some(&*service)),
