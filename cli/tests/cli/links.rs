@@ -261,7 +261,7 @@ fn needs_a_state_of_this_service_and_account() {
     case.tool
         .run("links other.txt")
         .ends(2)
-        .has_message("other.txt.db does not exist");
+        .has_message("there is no state other.txt.db");
     case.tool.run("links -").ends(2).has_message("--state");
     case.links("--base-url http://127.0.0.1:9")
         .ends(2)
