@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::MigrationEvent;
@@ -33,6 +34,8 @@ pub(super) struct Engine<I, R, C> {
     doubt: Option<Doubt>,
     /// The slot of the next creation, which is reserved at that time.
     slot: Option<Slot>,
+    /// Whether a poll that is due goes before the next creation: once after each.
+    is_polls_turn: bool,
     errors: ErrorStreak,
     /// Each id that was followed, with the first position of a task that got it.
     indexes: HashMap<u64, Option<usize>>,
@@ -55,6 +58,7 @@ where
             not_before: None,
             doubt: None,
             slot: None,
+            is_polls_turn: false,
             errors: ErrorStreak::default(),
             indexes: HashMap::new(),
         }
@@ -82,8 +86,12 @@ where
                 return Ok(event);
             }
             let now = self.scheduler.clock.now();
-            let creation = self.creation_time(now);
-            if creation.is_some_and(|time| time <= now) {
+            let is_polls_turn = mem::take(&mut self.is_polls_turn);
+            let creation = match is_polls_turn {
+                true => Some(now),
+                false => self.creation_time(now),
+            };
+            if !is_polls_turn && creation.is_some_and(|time| time <= now) {
                 match self.create() {
                     Some(event) => return Ok(event),
                     None => continue,
@@ -204,6 +212,7 @@ where
             }
         }
         self.slot = None;
+        self.is_polls_turn = true;
         self.not_before = Some(later(now, self.create_gap));
         current.state = CreationState::Sending;
         let result = ensured.and_then(|()| requests.create(&task, deadline));

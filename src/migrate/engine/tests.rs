@@ -142,6 +142,27 @@ fn polls_and_creations_take_turns() {
 }
 
 #[test]
+fn polls_are_made_between_creations_that_take_longer_than_the_gap() {
+    for gap in [Duration::ZERO, SECOND] {
+        let mut fixture = fixture(3, []).gap(gap);
+        let mut task_id = 0;
+        fixture.service.on_create(move || {
+            task_id += 1;
+            (2 * SECOND, Ok(task_id))
+        });
+        let expected = expect([
+            (2000, "created 0 as 1"),
+            (2000, "Some(0) done"),
+            (4200, "created 1 as 2"),
+            (4200, "Some(1) done"),
+            (6400, "created 2 as 3"),
+            (6400, "Some(2) done"),
+        ]);
+        assert_eq!(fixture.events(), expected);
+    }
+}
+
+#[test]
 fn direct_calls_do_not_starve_creations() {
     let mut fixture = fixture(3, []).create_only();
     fixture.service.direct_calls(SECOND / 10);
