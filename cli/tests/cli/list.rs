@@ -98,7 +98,10 @@ fn a_name_that_is_added_later_creates_nothing_again() {
 fn what_is_no_list_makes_no_state() {
     let case = Case::new("# nothing\n\n");
     case.tool.write("folder/file", 0o600, "");
+    case.tool
+        .write("folder/urls.txt.db", 0o600, "SQLite format 3\0\nCREATE");
     for (arguments, text) in [
+        ("migrate folder/urls.txt.db", "is no text"),
         ("migrate folder", "is a folder"),
         ("migrate urls.txt", "is empty"),
         ("migrate none.txt", "none.txt: "),
