@@ -122,10 +122,12 @@ impl Error {
         }
     }
 
-    /// Returns whether the access token was refused: code 401 or HTTP 401.
+    /// Returns whether the access token was refused, with code 401 or HTTP 401, or none was issued for the client id and
+    /// secret.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
-        self.has_status(ErrorCode::UNAUTHORIZED)
+        let is_login_refused = matches!(self, Self::Api(e) if e.is_login_refused());
+        is_login_refused || self.has_status(ErrorCode::UNAUTHORIZED)
     }
 
     /// Returns whether the service has banned this IP address: code 403 or HTTP 403.

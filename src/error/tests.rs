@@ -85,8 +85,9 @@ fn status_and_code_decide_whether_an_error_is_transient_and_may_have_taken_effec
 #[test]
 fn error_of_a_token_request_stays_one() {
     let advice = "no access token was issued, check the client id and secret";
-    for code in [1, 401] {
+    for code in [1, 401, 7] {
         let error = api(code, 200).of_token_request();
+        assert!(error.is_unauthorized(), "{error}");
         assert!(error.to_string().contains(advice), "{error}");
         assert!(error.mark_not_sent().to_string().contains(advice));
     }
