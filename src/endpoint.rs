@@ -30,23 +30,28 @@ pub(crate) struct Call {
     pub(crate) is_page: bool,
 }
 
+impl Call {
+    fn get(path: String) -> Self {
+        Self {
+            path,
+            body: None,
+            idempotency: Idempotency::Idempotent,
+            is_page: false,
+        }
+    }
+}
+
 /// Returns the call for the progress of a task.
 pub(crate) fn get_process(task_id: u64) -> Call {
-    Call {
-        path: format!("{PROCESS_PATH}?taskID={task_id}"),
-        body: None,
-        idempotency: Idempotency::Idempotent,
-        is_page: false,
-    }
+    Call::get(format!("{PROCESS_PATH}?taskID={task_id}"))
 }
 
 /// Returns the call that creates a task. Its response is a [`CreatedTask`](crate::new_task::CreatedTask).
 pub(crate) fn create_task(task: &NewTask) -> Result<Call> {
     Ok(Call {
-        path: CREATE_PATH.to_owned(),
         body: Some(task.to_body()?),
         idempotency: Idempotency::NotIdempotent,
-        is_page: false,
+        ..Call::get(CREATE_PATH.to_owned())
     })
 }
 
@@ -65,12 +70,7 @@ pub(crate) fn image(file_id: &str) -> Result<Call> {
             let _ = write!(path, "%{byte:02X}");
         }
     }
-    Ok(Call {
-        path,
-        body: None,
-        idempotency: Idempotency::Idempotent,
-        is_page: false,
-    })
+    Ok(Call::get(path))
 }
 
 /// Returns the call for a page of a folder: the first one, or the one after a `lastFileId`.
@@ -80,9 +80,8 @@ pub(crate) fn page(directory_id: &str, last_file_id: &str) -> Call {
         body["lastFileId"] = last_file_id.into();
     }
     Call {
-        path: LIST_PATH.to_owned(),
         body: Some(body.to_string().into_bytes()),
-        idempotency: Idempotency::Idempotent,
         is_page: true,
+        ..Call::get(LIST_PATH.to_owned())
     }
 }

@@ -44,10 +44,11 @@ impl Auth {
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
-        let (base_url, client_id) = (transport.base_url().to_string(), credentials.client_id());
-        let path = credentials.cache_path();
-        let cache =
-            path.map(|path| TokenCache::new(path.to_owned(), base_url, client_id.to_owned()));
+        let cache = credentials.cache_path().map(|path| TokenCache {
+            path: path.to_owned(),
+            base_url: transport.base_url().to_string(),
+            client_id: credentials.client_id().to_owned(),
+        });
         Self::new(Some(Login { credentials, cache }), State::default())
     }
 
@@ -223,13 +224,8 @@ impl Auth {
 
     /// Returns the result, or keeps its error for [`cache_error()`](Self::cache_error).
     fn keep_cache_error<T>(&self, result: std::result::Result<T, TokenCacheError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.lock().cache_error = Some(error);
-                None
-            }
-        }
+        let keep = |error| self.lock().cache_error = Some(error);
+        result.map_err(keep).ok()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::credentials::{AccessToken, Credentials};
 use crate::envelope;
@@ -13,14 +14,6 @@ use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::{Connection, Request, Response, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    #[serde(rename = "clientID")]
-    client_id: &'a str,
-    client_secret: &'a str,
-}
 
 /// The expiry time is ignored: a token is used until the service refuses it with 401.
 #[derive(Deserialize)]
@@ -45,15 +38,11 @@ fn send(
     deadline: Instant,
 ) -> Result<AccessToken> {
     let client_secret = credentials.client_secret();
-    let body = Body {
-        client_id: credentials.client_id(),
-        client_secret,
-    };
-    let body = serde_json::to_vec(&body)
-        .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
+    let body = json!({"clientID": credentials.client_id(), "clientSecret": client_secret});
     let endpoint = transport.endpoint(ACCESS_TOKEN_PATH)?;
     let template = transport.template(None)?;
-    let request = Request::post(&endpoint, &body);
+    let body = body.to_string();
+    let request = Request::post(&endpoint, body.as_bytes());
     let response = transport.send(&template, request, deadline, Connection::Own)?;
     let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
     let token = AccessToken::from(access_token);

@@ -113,13 +113,11 @@ impl State {
         if let Some(failure) = &self.failure {
             return Some(failure.clone().with_retry_after(Some(delay)));
         }
-        let Refusal {
-            error,
-            was_accepted,
-        } = self.refusal.as_ref()?;
-        Some(match was_accepted {
-            true => error.clone().mark_token_replaceable(delay),
-            false => error.clone(),
+        let refusal = self.refusal.as_ref()?;
+        let error = refusal.error.clone();
+        Some(match refusal.was_accepted {
+            true => error.mark_token_replaceable(delay),
+            false => error,
         })
     }
 
@@ -204,49 +202,16 @@ mod tests {
                 assert_eq!(error.retry_after(), delay);
                 assert!(state.blocking_error(Reason::Asked, now).is_none());
             }
-            let minute_later = start + seconds(70);
-            assert!(
-                state
-                    .blocking_error(Reason::NoToken, minute_later)
-                    .is_none()
-            );
+            let blocking = state.blocking_error(Reason::NoToken, start + seconds(70));
+            assert!(blocking.is_none());
         }
-    }
-
-    #[test]
-    fn no_refused_token_is_used_again() {
-        let start = Instant::now();
-        let mut state = refused_twice(start, true);
-        for (token, is_usable) in [
-            ("first", false),
-            ("second", false),
-            ("third", true),
-            ("", false),
-        ] {
-            assert_eq!(state.is_usable(&token.into()), is_usable, "{token}");
-        }
-        let now = start + seconds(70);
-        let error = state.record_request(Ok("first".into()), now).unwrap_err();
-        assert!(matches!(error, Error::Decode(_)) && !error.may_have_taken_effect());
-        // It counts as a replacement, and its error is kept for the next minute.
-        let error = state.blocking_error(Reason::NoToken, now + seconds(59));
-        assert!(matches!(error, Some(Error::Decode(_))));
-        assert!(
-            state
-                .blocking_error(Reason::NoToken, now + seconds(60))
-                .is_none()
-        );
     }
 
     #[test]
     fn a_failed_request_blocks_the_next_one() {
         let api = |code| {
-            Error::Api(ApiError::new(
-                ErrorCode(code),
-                String::new(),
-                None,
-                Some(200),
-            ))
+            let code = ErrorCode(code);
+            Error::Api(ApiError::new(code, String::new(), None, Some(200)))
         };
         let retry_after = |error: Error, delay| error.with_retry_after(Some(seconds(delay)));
         for (error, delay) in [

@@ -148,44 +148,24 @@ mod tests {
     #[test]
     fn formats_host_header_and_url() {
         for (url, host, text) in [
-            ("https://example.com", "example.com", "https://example.com"),
-            ("https://example.com/", "example.com", "https://example.com"),
+            ("https://a.example", "a.example", "https://a.example"),
+            ("https://a.example/", "a.example", "https://a.example"),
             (
-                "https://example.com:443/a/b/",
-                "example.com",
-                "https://example.com:443/a/b",
+                "https://a.example:443/b/",
+                "a.example",
+                "https://a.example:443/b",
             ),
             (
-                "https://example.com:80",
-                "example.com:80",
-                "https://example.com:80",
-            ),
-            (
-                "https://example.com:8443",
-                "example.com:8443",
-                "https://example.com:8443",
+                "https://a.example:80",
+                "a.example:80",
+                "https://a.example:80",
             ),
             ("http://127.0.0.1:80", "127.0.0.1", "http://127.0.0.1:80"),
-            (
-                "http://127.0.0.1:443",
-                "127.0.0.1:443",
-                "http://127.0.0.1:443",
-            ),
-            ("http://[::1]:8080/x", "[::1]:8080", "http://[::1]:8080/x"),
+            ("http://[::1]:443/b", "[::1]:443", "http://[::1]:443/b"),
         ] {
             let base = BaseUrl::parse(url).unwrap();
-            assert_eq!(
-                (base.host_header(), &*base.to_string()),
-                (host, text),
-                "{url}"
-            );
+            assert_eq!(base.host_header(), host, "{url}");
+            assert_eq!(base.to_string(), text);
         }
-    }
-
-    #[test]
-    fn rejects_too_long_url() {
-        let max_len_url = format!("https://example.com/{}", "x".repeat(MAX_URL_LEN - 20));
-        assert!(BaseUrl::parse(&max_len_url).is_ok());
-        assert!(BaseUrl::parse(&format!("{max_len_url}x")).is_err());
     }
 }

@@ -47,20 +47,16 @@ pub(crate) struct Transport {
     headers: HeaderMap,
 }
 
-/// The URL of an endpoint. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Endpoint(Uri);
-
 /// A method with its endpoint and body: a GET has none, a POST has one.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
-    endpoint: &'a Endpoint,
+    endpoint: &'a Uri,
     body: Option<&'a [u8]>,
     max_response_len: usize,
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn get(endpoint: &'a Endpoint) -> Self {
+    pub(crate) fn get(endpoint: &'a Uri) -> Self {
         Self {
             endpoint,
             body: None,
@@ -68,7 +64,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(crate) fn post(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
+    pub(crate) fn post(endpoint: &'a Uri, body: &'a [u8]) -> Self {
         Self {
             body: Some(body),
             ..Self::get(endpoint)
@@ -76,7 +72,7 @@ impl<'a> Request<'a> {
     }
 
     /// A POST whose response is a page of a list.
-    pub(crate) fn post_for_page(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
+    pub(crate) fn post_for_page(endpoint: &'a Uri, body: &'a [u8]) -> Self {
         Self {
             max_response_len: MAX_PAGE_LEN,
             ..Self::post(endpoint, body)
@@ -114,16 +110,9 @@ impl Transport {
         configure: impl FnOnce(AgentConfig) -> AgentConfig,
     ) -> Result<Self> {
         let config = agent_config(&settings, configure)?;
-        let TransportSettings {
-            base_url,
-            user_agent,
-            timeout,
-            connect_timeout,
-            ..
-        } = settings;
-        let user_agent =
-            HeaderValue::from_str(&user_agent).map_err(|e| cannot_be_sent("user_agent", &e))?;
-        let host = HeaderValue::from_str(base_url.host_header())
+        let user_agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|e| cannot_be_sent("user_agent", &e))?;
+        let host = HeaderValue::from_str(settings.base_url.host_header())
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
         let mut headers = HeaderMap::with_capacity(8);
@@ -142,9 +131,9 @@ impl Transport {
         Ok(Self {
             agent,
             resolver,
-            base_url,
-            timeout,
-            connect_timeout,
+            base_url: settings.base_url,
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
             headers,
         })
     }
@@ -167,8 +156,8 @@ impl Transport {
     }
 
     /// Returns the URL of an endpoint, which is given by its path and query.
-    pub(crate) fn endpoint(&self, path: &str) -> Result<Endpoint> {
-        self.base_url.join(path).map(Endpoint)
+    pub(crate) fn endpoint(&self, path: &str) -> Result<Uri> {
+        self.base_url.join(path)
     }
 
     /// Sends a request and reads its response. An error tells whether the request may have been sent.
@@ -219,13 +208,14 @@ impl Transport {
         body_taken: &mut Option<bool>,
     ) -> std::result::Result<http::Response<Body>, ureq::Error> {
         let mut message = self.configure(template.0.clone(), deadline, connection);
-        *message.uri_mut() = request.endpoint.0.clone();
+        *message.uri_mut() = request.endpoint.clone();
         let Some(bytes) = request.body else {
             return self.agent.run(message);
         };
         *message.method_mut() = Method::POST;
-        let headers = message.headers_mut();
-        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        message
+            .headers_mut()
+            .insert(CONTENT_LENGTH, bytes.len().into());
         let mut observed = ObservedBody {
             bytes,
             taken: body_taken,
