@@ -91,8 +91,10 @@ mod tests {
             (true, false, 60),
             (true, true, 60),
         ] {
-            let mut limiter = Limiter::default();
-            limiter.has_issued = has_issued;
+            let mut limiter = Limiter {
+                has_issued,
+                ..Limiter::default()
+            };
             limiter.record_issue(is_replacement, start);
             assert_eq!(limiter.delay(start), seconds(delay));
             assert_eq!(limiter.delay(start + seconds(60)), Duration::ZERO);
