@@ -72,6 +72,8 @@ fn errors_and_logs_show_no_token() {
             &TOKEN[1..]
         ))),
         Reply::json(json(&format!(r#""code":"{TOKEN}""#))),
+        // The cause quotes a value of a wrong type.
+        Reply::json(json(&format!(r#""code":0,"data":"{TOKEN}""#))),
         Reply::json(json(&format!(
             r#""code":0,"data":{{"status":"{TOKEN}","process":1}}"#
         ))),
