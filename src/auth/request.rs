@@ -28,15 +28,6 @@ pub(super) fn request_token(
     transport: &Transport,
     deadline: Instant,
 ) -> Result<AccessToken> {
-    send(credentials, transport, deadline)
-        .map_err(|error| redact_new_token(error).of_token_request())
-}
-
-fn send(
-    credentials: &Credentials,
-    transport: &Transport,
-    deadline: Instant,
-) -> Result<AccessToken> {
     let client_secret = credentials.client_secret();
     let body = json!({"clientID": credentials.client_id(), "clientSecret": client_secret});
     let endpoint = transport.endpoint(ACCESS_TOKEN_PATH)?;
@@ -44,7 +35,8 @@ fn send(
     let body = body.to_string();
     let request = Request::post(&endpoint, body.as_bytes());
     let response = transport.send(&template, request, deadline, Connection::Own)?;
-    let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
+    let JsonObject(IssuedToken { access_token }) =
+        decode_response(&response, client_secret).map_err(redact_new_token)?;
     let token = AccessToken::from(access_token);
     match token.validate() {
         Ok(()) => Ok(token),

@@ -139,8 +139,7 @@ impl State {
                 self.limiter.record_issue(!self.refused.is_empty(), now);
                 if self.refused.contains(&token) {
                     let reason = "its `accessToken` is one that the service has refused";
-                    let error = Error::Decode(DecodeError::new(reason, b"", None));
-                    Err(error.of_token_request())
+                    Err(Error::Decode(DecodeError::new(reason, b"", None)))
                 } else {
                     Ok(token)
                 }
@@ -156,6 +155,7 @@ impl State {
                 Err(error)
             }
         };
+        let result = result.map_err(Error::of_token_request);
         self.failure = result.as_ref().err().cloned();
         result
     }
