@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
+use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
 use crate::new_task::NewTask;
 use crate::retry::Idempotency;
@@ -17,6 +18,9 @@ const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
 /// some 50.
 const MAX_FILE_ID_LEN: usize = 256;
 
+/// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
+const MAX_PAGE_LEN: usize = 1024 * 1024;
+
 /// Number of images in a page: the most that the service sends.
 const PAGE_LEN: u8 = 100;
 
@@ -26,8 +30,7 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) idempotency: Idempotency,
-    /// Whether the response is a page of a list, which may be longer than other responses.
-    pub(crate) is_page: bool,
+    pub(crate) max_response_len: usize,
 }
 
 impl Call {
@@ -36,7 +39,7 @@ impl Call {
             path,
             body: None,
             idempotency: Idempotency::Idempotent,
-            is_page: false,
+            max_response_len: MAX_BODY_LEN,
         }
     }
 }
@@ -81,7 +84,7 @@ pub(crate) fn page(directory_id: &str, last_file_id: &str) -> Call {
     }
     Call {
         body: Some(body.to_string().into_bytes()),
-        is_page: true,
+        max_response_len: MAX_PAGE_LEN,
         ..Call::get(LIST_PATH.to_owned())
     }
 }

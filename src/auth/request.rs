@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::credentials::{AccessToken, Credentials};
-use crate::envelope;
+use crate::envelope::{self, MAX_BODY_LEN};
 use crate::error::{DecodeError, Error, Result};
 use crate::json::JsonObject;
 use crate::redact::{redact_new_token, redact_secret};
@@ -30,10 +30,13 @@ pub(super) fn request_token(
 ) -> Result<AccessToken> {
     let client_secret = credentials.client_secret();
     let body = json!({"clientID": credentials.client_id(), "clientSecret": client_secret});
-    let endpoint = transport.endpoint(ACCESS_TOKEN_PATH)?;
     let template = transport.template(None)?;
     let body = body.to_string();
-    let request = Request::post(&endpoint, body.as_bytes());
+    let request = Request {
+        path: ACCESS_TOKEN_PATH,
+        body: Some(body.as_bytes()),
+        max_response_len: MAX_BODY_LEN,
+    };
     let response = transport.send(&template, request, deadline, Connection::Own)?;
     let JsonObject(IssuedToken { access_token }) =
         decode_response(&response, client_secret).map_err(redact_new_token)?;
