@@ -54,16 +54,12 @@ enum Login {
 }
 
 impl Login {
-    /// Validates the token or the credentials, and returns the maximum length of a token that can be sent.
-    fn validate(&self) -> Result<usize> {
+    fn validate(&self) -> Result<()> {
         match self {
-            Self::Token(name, token) => match token.validate() {
-                Ok(()) => Ok(token.secret().len()),
-                Err(reason) => Err(Error::config(name, reason)),
-            },
-            Self::Credentials(names, credentials) => {
-                credentials.validate(*names).map(|()| MAX_TOKEN_LEN)
-            }
+            Self::Token(name, token) => token
+                .validate()
+                .map_err(|reason| Error::config(name, reason)),
+            Self::Credentials(names, credentials) => credentials.validate(*names),
         }
     }
 
@@ -237,7 +233,7 @@ impl ClientBuilder {
                 "it is missing, and so are credentials; POST /api/v1/access_token issues tokens",
             ));
         };
-        let max_token_len = login.validate()?;
+        login.validate()?;
         let (name, url) = self.base_url;
         let base = BaseUrl::parse(&url).map_err(|reason| Error::config(name, reason))?;
         validate_user_agent(&self.user_agent)?;
@@ -255,7 +251,6 @@ impl ClientBuilder {
             timeout,
             connect_timeout,
             proxy,
-            max_token_len,
         };
         let transport = Transport::new(settings, self.configure_agent)?;
         let auth = match login {

@@ -9,7 +9,8 @@ use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use super::cannot_be_sent;
 use crate::error::Result;
 
-const MAX_URL_LEN: usize = 8 * 1024;
+/// Maximum length of a base URL in bytes.
+pub(super) const MAX_URL_LEN: usize = 8 * 1024;
 
 /// An origin, and optionally a path in front of the endpoints' paths.
 #[derive(Debug, Clone)]
@@ -94,10 +95,6 @@ impl BaseUrl {
     /// The host, and the port if the URL names one.
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
-    }
-
-    pub(super) fn path_len(&self) -> usize {
-        self.path.len()
     }
 
     /// The value of the header `Host`: with a port only if it is not the scheme's default.

@@ -6,7 +6,7 @@ use ureq::config::{AutoHeaderValue, Config, ConfigBuilder};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::base_url::{BaseUrl, has_valid_port};
+use super::base_url::{BaseUrl, MAX_URL_LEN, has_valid_port};
 use crate::error::{Error, Result};
 
 /// The argument of [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent).
@@ -16,7 +16,10 @@ pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
 /// from a connection that ended.
 const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
 const INPUT_BUFFER_LEN: usize = 8 * 1024;
-const MIN_OUTPUT_BUFFER_LEN: usize = 2 * 1024;
+
+/// Length of ureq's output buffer, into which the request line and each header must fit. The base URL may be the longest
+/// part; a token and the user agent are shorter.
+const OUTPUT_BUFFER_LEN: usize = MAX_URL_LEN + 1024;
 
 /// Maximum idle time of a pooled connection: enough for a poll every 30 s, and below 60 s, a gateway's common timeout.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
@@ -32,8 +35,6 @@ pub(crate) struct TransportSettings {
     pub(crate) connect_timeout: Duration,
     /// The proxy from the environment, with the name of its variable.
     pub(crate) proxy: Option<(&'static str, String)>,
-    /// Maximum length of a token that can be sent.
-    pub(crate) max_token_len: usize,
 }
 
 /// Returns the agent's configuration: defaults first, then the user's settings, then what cannot be changed.
@@ -59,12 +60,6 @@ pub(super) fn agent_config(
     if settings.base_url.is_loopback() {
         config = config.proxy(None);
     }
-    // Each header must fit into the output buffer, and the request line.
-    let max_len = settings
-        .max_token_len
-        .max(settings.user_agent.len())
-        .max(settings.base_url.path_len());
-    let output_buffer_len = (max_len + 1024).max(MIN_OUTPUT_BUFFER_LEN);
     let config = config
         .timeout_global(Some(settings.timeout))
         .timeout_connect(Some(connect_timeout(
@@ -88,7 +83,7 @@ pub(super) fn agent_config(
         .accept_encoding(AutoHeaderValue::None)
         .max_response_header_size(MAX_RESPONSE_HEADER_LEN)
         .input_buffer_size(INPUT_BUFFER_LEN)
-        .output_buffer_size(output_buffer_len)
+        .output_buffer_size(OUTPUT_BUFFER_LEN)
         .build();
     if let Some(proxy) = config.proxy() {
         let from_env = settings
