@@ -43,16 +43,11 @@ impl<T: DeserializeOwned> Envelope<T> {
     /// [`Error::Decode`] if it is not a JSON object with a `code`, or if the code is 0 and `data` is not a `T`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
         let envelope = match json::from_slice::<RawEnvelope<T>>(body) {
-            Ok(RawEnvelope {
-                code: Code(code),
-                message,
-                data,
-                trace_id,
-            }) => Self {
-                code,
-                message: message.unwrap_or_default(),
-                data: data.filter(|_| code.is_ok()),
-                trace_id,
+            Ok(raw) => Self {
+                data: raw.data.filter(|_| raw.code.0.is_ok()),
+                code: raw.code.0,
+                message: raw.message.unwrap_or_default(),
+                trace_id: raw.trace_id,
             },
             Err(error) => parse_lenient(body).ok_or_else(|| {
                 let reason = json::describe(&error, body);

@@ -21,7 +21,7 @@ use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
 use crate::transport::Transport;
 
 /// The tokens of a client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Auth {
     /// The source of new tokens; `None` for a token that the user gave, which is never replaced.
     login: Option<Login>,
@@ -40,7 +40,10 @@ impl Auth {
     pub(crate) fn with_token(token: AccessToken, transport: &Transport) -> Result<Self> {
         let mut state = State::default();
         state.set_current(Token::new(token, transport)?);
-        Ok(Self::new(None, state))
+        Ok(Self {
+            state: Mutex::new(state),
+            ..Self::default()
+        })
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
@@ -49,14 +52,9 @@ impl Auth {
             base_url: transport.base_url().to_string(),
             client_id: credentials.client_id().to_owned(),
         });
-        Self::new(Some(Login { credentials, cache }), State::default())
-    }
-
-    fn new(login: Option<Login>, state: State) -> Self {
         Self {
-            login,
-            state: Mutex::new(state),
-            refreshed: Condvar::new(),
+            login: Some(Login { credentials, cache }),
+            ..Self::default()
         }
     }
 

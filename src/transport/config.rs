@@ -94,7 +94,13 @@ pub(super) fn agent_config(
         validate_proxy(setting, proxy)?;
     }
     if settings.base_url.is_https() {
-        validate_tls(&config)?;
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        tls::validate(config.tls_config())?;
+        #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+        return Err(Error::config(
+            "base_url",
+            "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`",
+        ));
     }
     Ok(config)
 }
@@ -102,17 +108,6 @@ pub(super) fn agent_config(
 /// Returns the time limit for connecting: at most 15/16 of the timeout, so that it elapses before the whole timeout.
 pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> Duration {
     connect_timeout.min(timeout - timeout / 16)
-}
-
-/// Returns an error if this build has no TLS, or not the TLS that the configuration names.
-fn validate_tls(config: &Config) -> Result<()> {
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    return tls::validate(config.tls_config());
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    Err(Error::config(
-        "base_url",
-        "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`",
-    ))
 }
 
 fn validate_proxy(setting: &'static str, proxy: &Proxy) -> Result<()> {
