@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use self::texts::{Extract, Rewrite};
+pub(crate) use self::texts::{Extract, Links, Rewrite};
 use crate::help;
 
 /// The name of the command.
@@ -126,6 +126,12 @@ pub(crate) enum Command {
     /// last. It sends no request, and can be used during a migration.
     #[command(after_long_help = help::examples("report"))]
     Report(ReportArgs),
+    /// Find the new link of each image that has arrived, and print all
+    ///
+    /// Each line holds the URL as the list has it, a TAB, and the new link. Links that are known need
+    /// no request. The command can be used during a migration.
+    #[command(after_long_help = help::examples("links"))]
+    Links(Links),
     /// Replace the old links in texts and folders by the new ones
     ///
     /// Every other byte of a file stays as it is, and FILE.bak keeps the original. Each changed file
@@ -154,9 +160,9 @@ pub(crate) enum Command {
     /// Request a token for client id and secret, and keep it for the other commands
     #[command(after_long_help = help::examples("login"))]
     Login,
-    /// Show the output on a built-in service, without an account
+    /// Show the way from posts to posts with new links on a built-in service, without an account
     ///
-    /// Nothing leaves the machine.
+    /// The posts lie in a temporary folder, which is removed at the end. Nothing leaves the machine.
     #[command(after_long_help = help::examples("demo"))]
     Demo,
     /// Print the completion script for a shell

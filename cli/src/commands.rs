@@ -4,6 +4,7 @@ mod completions;
 mod create;
 mod demo;
 mod extract;
+mod links;
 mod login;
 mod man;
 mod migrate;
@@ -33,6 +34,7 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
     match command {
         Command::Migrate(args) => migrate::migrate(&common, &args),
         Command::Extract(args) => extract::extract(&args, &common),
+        Command::Links(args) => links::links(&common, &args),
         Command::Rewrite(args) => rewrite::rewrite(&args, &common),
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
@@ -53,8 +55,13 @@ fn print(text: &[u8]) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Succeeded)
 }
 
-/// Creates the client, and what observes it.
-fn client(common: &Common, settings: &ResolvedSettings) -> Result<(Client, Observer), Failure> {
+/// Creates the client, and what observes it. A migration and a watch repeat requests themselves, within the rate, and
+/// need no retries.
+fn client(
+    common: &Common,
+    settings: &ResolvedSettings,
+    retries: u32,
+) -> Result<(Client, Observer), Failure> {
     if let Some(warning) = settings.warning() {
         eprint_line(&warning);
     }
@@ -62,8 +69,7 @@ fn client(common: &Common, settings: &ResolvedSettings) -> Result<(Client, Obser
     let builder = settings.builder().timeout(common.request_timeout);
     let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
     let builder = observer.observe(builder, common.verbose);
-    // A migration and a watch repeat requests themselves, within the rate.
-    let client = builder.retries(0).min_request_gap(gap).build()?;
+    let client = builder.retries(retries).min_request_gap(gap).build()?;
     Ok((client, observer))
 }
 

@@ -5,7 +5,10 @@ use std::fmt::Write;
 /// Exit codes and their meanings.
 pub(crate) const EXIT_CODES: [(&str, &str); 10] = [
     ("0", "all succeeded"),
-    ("1", "some task failed, or it is unknown whether it exists"),
+    (
+        "1",
+        "some task failed, or it is unknown whether it exists; or a link is missing",
+    ),
     (
         "2",
         "usage error, or a setting or a line of a list that cannot work",
@@ -142,6 +145,16 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
                 "print the images that were added since, where new links have a domain of your own",
             ),
         ],
+        "links" => &[
+            (
+                "pan123-offline links urls.txt",
+                "find the new links, and print them beside the old ones",
+            ),
+            (
+                "pan123-offline links --refresh urls.txt",
+                "look all links up again, for example with a new domain of your own",
+            ),
+        ],
         "rewrite" => &[
             (
                 "pan123-offline rewrite --dry-run urls.txt posts/",
@@ -160,7 +173,7 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
             "pan123-offline login",
             "keep a token, so that no variable has to be set",
         )],
-        "demo" => &[("pan123-offline demo", "show the output on a terminal")],
+        "demo" => &[("pan123-offline demo", "show the whole way on a terminal")],
         "completions" => &[(
             "pan123-offline completions bash > ~/.local/share/bash-completion/completions/pan123-offline",
             "install the completions for bash",
@@ -170,15 +183,23 @@ pub(crate) fn examples_of(command: &str) -> &'static [(&'static str, &'static st
             "read the manual of a command",
         )],
         _ => &[
-            ("pan123-offline demo", "show the output, without an account"),
+            (
+                "pan123-offline demo",
+                "show the whole way, without an account",
+            ),
             ("pan123-offline login", "request and keep a token"),
             (
-                "pan123-offline create https://example.org/cat.png --wait",
-                "create a task and follow it",
+                "pan123-offline extract posts/ > urls.txt",
+                "make a list of the images in a folder of posts",
             ),
             (
                 "pan123-offline migrate urls.txt",
-                "migrate a list of images, through interruptions",
+                "migrate them, through interruptions",
+            ),
+            ("pan123-offline links urls.txt", "find their new links"),
+            (
+                "pan123-offline rewrite urls.txt posts/",
+                "replace the old links in the posts",
             ),
         ],
     }

@@ -81,6 +81,10 @@ pub(crate) struct Image {
     pub(crate) percent: Option<u8>,
     pub(crate) file_id: Option<String>,
     pub(crate) link: Option<String>,
+    /// Size in bytes.
+    pub(crate) size: Option<i64>,
+    /// Result of the service's moderation.
+    pub(crate) moderation: Option<i64>,
 }
 
 /// The number of images in each state. Their sum is the number of distinct entries of the list.
@@ -114,7 +118,8 @@ impl Counts {
 
     /// Counts the change of one image.
     pub(crate) fn shift(&mut self, from: State, to: State) {
-        *self.slot(from) -= 1;
+        let count = self.slot(from);
+        *count = count.saturating_sub(1);
         *self.slot(to) += 1;
     }
 

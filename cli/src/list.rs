@@ -122,7 +122,7 @@ impl List {
     }
 
     /// Returns the lines that are not skipped: blank ones, and those that begin with `#`.
-    fn lines(&self) -> impl Iterator<Item = (u32, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (u32, &str)> {
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
         let numbered = (1..).zip(text.lines());
         let trimmed = numbered.map(|(number, line)| (number, line.trim()));
@@ -131,20 +131,32 @@ impl List {
 
     /// Returns the lines in their order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        // The key of each name.
-        let mut names = HashMap::new();
-        self.lines().map(move |(line, text)| {
-            let parsed = parse(text).and_then(|parsed| {
-                if let Some(name) = parsed.name {
-                    let first = names.entry(name).or_insert_with(|| parsed.url.key.clone());
-                    if *first != parsed.url.key {
-                        return Err("its name is given to another URL, too".to_owned());
-                    }
+        let mut parser = Parser::default();
+        self.lines()
+            .map(move |(line, text)| parser.entry(line, text))
+    }
+}
+
+/// Parses lines, and remembers their names.
+#[derive(Default)]
+pub(crate) struct Parser<'a> {
+    /// The key of each name.
+    names: HashMap<&'a str, String>,
+}
+
+impl<'a> Parser<'a> {
+    pub(crate) fn entry(&mut self, line: u32, text: &'a str) -> Entry<'a> {
+        let parsed = parse(text).and_then(|parsed| {
+            if let Some(name) = parsed.name {
+                let key = &parsed.url.key;
+                let first = self.names.entry(name).or_insert_with(|| key.clone());
+                if first != key {
+                    return Err("its name is given to another URL, too".to_owned());
                 }
-                Ok(parsed)
-            });
-            Entry { line, text, parsed }
-        })
+            }
+            Ok(parsed)
+        });
+        Entry { line, text, parsed }
     }
 }
 

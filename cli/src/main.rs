@@ -15,6 +15,7 @@ mod help;
 mod image;
 mod json;
 mod key;
+mod links;
 mod list;
 mod names;
 mod observer;

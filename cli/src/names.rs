@@ -14,7 +14,7 @@ const FORBIDDEN: [char; 9] = ['"', '\\', '/', ':', '*', '?', '|', '>', '<'];
 /// Maximum number of characters of the part of a generated name that comes from the URL.
 const MAX_STEM_LEN: usize = 60;
 /// The number of hex digits of the hash in a generated name.
-const HASH_LEN: usize = 12;
+pub(crate) const HASH_LEN: usize = 12;
 
 /// Returns the text before and the ending after the last dot, if the ending is that of an image.
 pub(crate) fn split_image_ending(name: &str) -> Option<(&str, &str)> {
@@ -63,13 +63,21 @@ pub(crate) fn generated_names(url: &str, key: &str) -> Vec<String> {
         },
     };
     let (stem, ending) = (clean(stem), ending.to_ascii_lowercase());
-    let mut hash = String::new();
+    let hashes = hashes(key).into_iter();
+    hashes
+        .map(|hash| format!("{stem}-{hash}.{ending}"))
+        .collect()
+}
+
+/// Returns the hashes in the names that are generated for a key.
+pub(crate) fn hashes(key: &str) -> Vec<String> {
+    let mut digits = String::new();
     for byte in Sha256::digest(key) {
-        let _ = write!(hash, "{byte:02x}");
+        let _ = write!(digits, "{byte:02x}");
     }
-    let parts = hash.as_bytes().chunks_exact(HASH_LEN);
+    let parts = digits.as_bytes().chunks_exact(HASH_LEN);
     parts
-        .map(|digits| format!("{stem}-{}.{ending}", String::from_utf8_lossy(digits)))
+        .map(|hash| String::from_utf8_lossy(hash).into_owned())
         .collect()
 }
 

@@ -22,9 +22,31 @@ struct ImageRecord<'a> {
     link: Option<&'a str>,
 }
 
+/// The same of an image whose link is known.
+#[derive(Serialize)]
+struct LinkRecord<'a> {
+    #[serde(flatten)]
+    image: ImageRecord<'a>,
+    size: Option<i64>,
+    moderation: Option<i64>,
+}
+
 /// Returns an image as a JSON object on a line.
 pub(crate) fn image_json(image: &Image) -> String {
-    json::to_line(&ImageRecord {
+    json::to_line(&image_record(image))
+}
+
+/// Returns an image with its file at the image host as a JSON object on a line.
+pub(crate) fn link_json(image: &Image) -> String {
+    json::to_line(&LinkRecord {
+        image: image_record(image),
+        size: image.size,
+        moderation: image.moderation,
+    })
+}
+
+fn image_record(image: &Image) -> ImageRecord<'_> {
+    ImageRecord {
         line: image.line,
         url: &image.given,
         file_name: image.file_name.as_deref().or(image.name.as_deref()),
@@ -34,7 +56,7 @@ pub(crate) fn image_json(image: &Image) -> String {
         reason: image.reason.as_deref(),
         file_id: image.file_id.as_deref(),
         link: image.link.as_deref(),
-    })
+    }
 }
 
 /// Returns line, URL, state, task id and reason of an image, with TABs between them.
@@ -171,6 +193,8 @@ mod tests {
             percent: None,
             file_id: None,
             link: None,
+            size: None,
+            moderation: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each change is a transaction of its own, and on disk when it returns. A process may be killed at any moment.
 
 mod error;
+mod host_files;
 mod lock;
 mod schema;
 mod sync;
@@ -29,7 +30,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The reason of an image whose creation was cut off.
 pub(crate) const CUT_OFF: &str = "the command was ended while it created the task";
 
-const COLUMNS: &str = "id, url, line, given, name, file_name, directory, state, reason, task_id, percent, file_id, link";
+const COLUMNS: &str = "id, url, line, given, name, file_name, directory, state, reason, task_id, percent, file_id, link, size, moderation";
 
 /// The state file of a list, or a state in memory.
 #[derive(Debug)]
@@ -288,6 +289,8 @@ impl Store {
             percent: row.get(10)?,
             file_id: row.get(11)?,
             link: row.get(12)?,
+            size: row.get(13)?,
+            moderation: row.get(14)?,
         };
         if image.state == State::Unknown && image.reason.is_none() {
             image.reason = Some(CUT_OFF.to_owned());

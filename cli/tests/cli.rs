@@ -9,6 +9,8 @@
 #[cfg(unix)]
 #[path = "cli/completions.rs"]
 mod completions;
+#[path = "cli/demo.rs"]
+mod demo;
 #[path = "cli/extract.rs"]
 mod extract;
 #[cfg(target_os = "linux")]
@@ -17,6 +19,8 @@ mod interrupt;
 #[cfg(target_os = "linux")]
 #[path = "cli/kills.rs"]
 mod kills;
+#[path = "cli/links.rs"]
+mod links;
 #[path = "cli/list.rs"]
 mod list;
 #[path = "cli/login.rs"]

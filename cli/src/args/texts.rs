@@ -1,4 +1,4 @@
-//! The options of the commands on texts.
+//! The options of `extract`, `links` and `rewrite`.
 
 use std::path::PathBuf;
 
@@ -22,6 +22,16 @@ pub(crate) struct Extract {
     /// not.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Links {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// Look the known links up again, too
+    #[arg(long)]
+    pub(crate) refresh: bool,
 }
 
 #[derive(Debug, Args)]

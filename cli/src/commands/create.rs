@@ -34,9 +34,9 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     }
     let list = List::of_arguments(&urls);
     let settings = ResolvedSettings::resolve(common)?;
-    let (client, observer) = client(common, &settings)?;
+    let (client, observer) = client(common, &settings, 0)?;
     let mut store = Store::in_memory()?;
-    store.sync(list.entries(), Recreate::default())?;
+    store.sync(&list, Recreate::default(), |_| ())?;
     let mut output = Output::new(common, Form::Urls, urls.len(), false);
     for entry in list.entries() {
         let text = excerpt(entry.text);

@@ -13,7 +13,7 @@ use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::image::Counts;
 use crate::json;
-use crate::list::{List, excerpt};
+use crate::list::{Entry, List, excerpt};
 use crate::output::{Event, Form, Output};
 use crate::settings::ResolvedSettings;
 use crate::store::{Recreate, Store, SyncReport, state_path};
@@ -26,21 +26,18 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     engine::check(&args.new_task)?;
     let path = state_path(&args.list, args.state.as_deref());
     let list = List::read(&args.list, args.state.is_some())?;
-    let invalid = tell_lines(&list, common.quiet);
-    if args.strict && invalid > 0 {
-        return Err(usage(format!(
-            "invalid lines of {}: {invalid}; with --strict nothing is done",
-            list.name()
-        )));
+    if args.strict {
+        check_strictly(&list)?;
     }
+    let tell = |entry: &Entry<'_>| tell_line(&list, entry, common.quiet);
     if args.dry_run {
-        return dry_run(common, args, &list, &path);
+        return dry_run(common, args, &list, &path, tell);
     }
     let settings = ResolvedSettings::resolve(common)?;
-    let (client, observer) = client(common, &settings)?;
+    let (client, observer) = client(common, &settings, 0)?;
     let (mut store, is_new) = Store::open_for_run(&path)?;
     claim(&store, &settings, &path)?;
-    let report = store.sync(list.entries(), recreate(args))?;
+    let report = store.sync(&list, recreate(args), tell)?;
     let open = store.open_tasks()?.len();
     let tasks = open + usize::try_from(store.counts().new).unwrap_or(usize::MAX);
     let mut output = Output::new(common, Form::List, tasks, true);
@@ -70,34 +67,41 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     status
 }
 
-/// Tells each invalid line, and each that the service will probably not reach. Returns the number of invalid lines.
-fn tell_lines(list: &List, is_quiet: bool) -> usize {
-    let mut invalid = 0;
-    for entry in list.entries() {
-        let told = match &entry.parsed {
-            Ok(parsed) if is_quiet => parsed.warning.filter(|_| false),
-            Ok(parsed) => parsed.warning,
-            Err(reason) => {
-                invalid += 1;
-                Some(reason.as_str())
-            }
-        };
-        if let Some(reason) = told {
-            let (line, name) = (entry.line, list.name());
-            let kind = if entry.parsed.is_ok() {
-                "warning"
-            } else {
-                "invalid"
-            };
-            let text = excerpt(entry.text);
-            eprint_line(&format!("line {line} of {name}: {kind}: {text}: {reason}"));
-        }
+/// Tells that a line is invalid, or that the service will probably not reach its URL.
+fn tell_line(list: &List, entry: &Entry<'_>, is_quiet: bool) {
+    let (kind, reason) = match &entry.parsed {
+        Err(reason) => ("invalid", reason.as_str()),
+        Ok(parsed) => match parsed.warning {
+            Some(warning) if !is_quiet => ("warning", warning),
+            _ => return,
+        },
+    };
+    let (line, name) = (entry.line, list.name());
+    let text = excerpt(entry.text);
+    eprint_line(&format!("line {line} of {name}: {kind}: {text}: {reason}"));
+}
+
+/// Tells the invalid lines, and ends the command if there are any.
+fn check_strictly(list: &List) -> Result<(), Failure> {
+    let invalid = list.entries().filter(|entry| entry.parsed.is_err());
+    let count = invalid
+        .inspect(|entry| tell_line(list, entry, true))
+        .count();
+    match count {
+        0 => Ok(()),
+        _ => Err(usage(format!(
+            "invalid lines of {}: {count}; with --strict nothing is done",
+            list.name()
+        ))),
     }
-    invalid
 }
 
 /// Checks that the state belongs to the service and the account of the settings, and enters them into a new one.
-fn claim(store: &Store, settings: &ResolvedSettings, path: &Path) -> Result<(), Failure> {
+pub(super) fn claim(
+    store: &Store,
+    settings: &ResolvedSettings,
+    path: &Path,
+) -> Result<(), Failure> {
     let (service, client_id) = (settings.service(), settings.client_id());
     for (key, what, value) in [
         (BASE_URL, "service", Some(&*service)),
@@ -182,6 +186,7 @@ fn dry_run(
     args: &Migrate,
     list: &List,
     path: &Path,
+    tell: impl FnMut(&Entry<'_>),
 ) -> Result<ExitStatus, Failure> {
     let (mut store, is_new) = Store::copy_of(path)?;
     // Without a login nothing is known about the account.
@@ -189,7 +194,7 @@ fn dry_run(
     if let Some(settings) = &settings {
         claim(&store, settings, path)?;
     }
-    let report = store.sync(list.entries(), recreate(args))?;
+    let report = store.sync(list, recreate(args), tell)?;
     let to_follow = store.open_tasks()?.len() as u64;
     let counts = store.counts();
     let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);

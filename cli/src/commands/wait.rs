@@ -32,7 +32,7 @@ pub(super) fn follow(
     only_ends: bool,
 ) -> Result<ExitStatus, Failure> {
     let settings = ResolvedSettings::resolve(common)?;
-    let (client, observer) = client(common, &settings)?;
+    let (client, observer) = client(common, &settings, 0)?;
     let ids = read(arguments)?;
     for reason in &ids.invalid {
         eprint_line(reason);

@@ -4,7 +4,7 @@
 //! at the second signal, the command ends at once.
 
 use std::process::exit;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     run: Arc<Mutex<Run>>,
     observer: Observer,
     /// Set while a creation is under way, after which the command has to end.
-    stop: Arc<OnceLock<Stop>>,
+    stop: Arc<Mutex<Option<Stop>>>,
 }
 
 impl Shared {
@@ -51,7 +51,7 @@ impl Shared {
         Self {
             run: Arc::new(Mutex::new(run)),
             observer,
-            stop: Arc::new(OnceLock::new()),
+            stop: Arc::default(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Shared {
 
     /// Returns the signal, or the timeout, that came while a creation was under way, after which the command has to end.
     pub(super) fn stop_reason(&self) -> Option<Stop> {
-        self.stop.get().copied()
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Handles signals from here on.
@@ -92,7 +92,13 @@ impl Shared {
     fn stop(&self, stop: Stop) {
         // Locked to the end, so that nothing is printed after the summary.
         let mut run = self.lock_soon();
-        let is_first = self.stop.set(stop).is_ok();
+        let is_first = match (self.stop_reason(), stop) {
+            (None, _) | (Some(Stop::Timeout), Stop::Signal(_)) => true,
+            (Some(Stop::Signal(_)), Stop::Signal(_)) => false,
+            // It ends already.
+            (Some(_), Stop::Timeout) => return,
+        };
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
         match &mut run {
             // A creation that was announced, but not sent, is not sent any more.
             Some(run) if is_first && run.is_announced() && !self.observer.stop_unless_sent() => {

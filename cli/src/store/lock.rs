@@ -58,13 +58,14 @@ pub(super) fn is_held(path: &Path) -> bool {
 
 /// Returns options that create a file for its owner only.
 pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
     #[cfg(unix)]
-    {
+    let options = {
         use std::os::unix::fs::OpenOptionsExt;
 
-        options.mode(0o600);
-    }
+        OpenOptions::new().mode(0o600).clone()
+    };
+    #[cfg(not(unix))]
+    let options = OpenOptions::new();
     options
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{CachedStatement, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, Rows, TransactionBehavior, params};
 
 use super::error::Cause;
 use super::{CUT_OFF, Store, StoreError, seconds_since_epoch};
 use crate::image::State;
-use crate::list::Entry;
+use crate::list::{Entry, List, Parser};
 
 /// The images that are created again.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,18 +38,27 @@ struct Known {
 }
 
 impl Store {
-    /// Enters the list. Images that have left it without a task are forgotten.
-    pub(crate) fn sync<'a>(
+    /// Enters the list. Images that have left it without a task are forgotten. Calls `tell` for each line that is not
+    /// in the state as it is.
+    pub(crate) fn sync(
         &mut self,
-        entries: impl Iterator<Item = Entry<'a>>,
+        list: &List,
         recreate: Recreate,
+        mut tell: impl FnMut(&Entry<'_>),
     ) -> Result<SyncReport, StoreError> {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut report = SyncReport::default();
         let mut seen = HashSet::new();
+        let mut parser = Parser::default();
         {
+            let mut in_order = transaction.prepare(
+                "SELECT id, line, given FROM image WHERE state <> 'invalid' AND name IS NULL \
+                 AND id <= (SELECT max(id) FROM image) ORDER BY id",
+            )?;
+            let mut in_order = InOrder::new(in_order.query([])?)?;
+            let mut set_line = transaction.prepare("UPDATE image SET line = ?2 WHERE id = ?1")?;
             let mut lookup = transaction.prepare_cached(
                 "SELECT id, line, given, name, state, reason FROM image WHERE url = ?1",
             )?;
@@ -61,7 +70,18 @@ impl Store {
                 "UPDATE image SET line = ?2, given = ?3, name = ?4, state = ?5, reason = ?6 \
                  WHERE id = ?1",
             )?;
-            for entry in entries {
+            for (line, text) in list.lines() {
+                // Most lines are where they were, and need no parsing.
+                if let Some((id, known_line)) = in_order.next_if(text)? {
+                    if !seen.insert(id) {
+                        report.duplicates += 1;
+                    } else if known_line != Some(line) {
+                        set_line.execute(params![id, line])?;
+                    }
+                    continue;
+                }
+                let entry = parser.entry(line, text);
+                tell(&entry);
                 let (key, name, state, reason) = match &entry.parsed {
                     Ok(parsed) => (&*parsed.url.key, parsed.name, State::New, None),
                     Err(reason) => (entry.text, None, State::Invalid, Some(reason.as_str())),
@@ -78,6 +98,7 @@ impl Store {
                     seen.insert(transaction.last_insert_rowid());
                     continue;
                 };
+                in_order.skip_to(known.id)?;
                 if !seen.insert(known.id) {
                     report.duplicates += 1;
                     continue;
@@ -175,6 +196,46 @@ fn find(lookup: &mut CachedStatement<'_>, key: &str) -> Result<Option<Known>, St
     };
     let state = State::from_name(&state).ok_or(Cause::Damaged)?;
     Ok(Some(Known { state, ..known }))
+}
+
+/// The valid images without a name, in the order in which they came into the state.
+struct InOrder<'a> {
+    rows: Rows<'a>,
+    next: Option<(i64, Option<u32>, String)>,
+}
+
+impl<'a> InOrder<'a> {
+    fn new(rows: Rows<'a>) -> Result<Self, StoreError> {
+        let mut in_order = Self { rows, next: None };
+        in_order.advance()?;
+        Ok(in_order)
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        self.next = match self.rows.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?)),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Takes the next image if it is this line of the list. Returns its row and its line so far.
+    fn next_if(&mut self, text: &str) -> Result<Option<(i64, Option<u32>)>, StoreError> {
+        let found = match &self.next {
+            Some((id, line, given)) if given == text => (*id, *line),
+            _ => return Ok(None),
+        };
+        self.advance()?;
+        Ok(Some(found))
+    }
+
+    /// Goes on after the image in this row.
+    fn skip_to(&mut self, row: i64) -> Result<(), StoreError> {
+        while self.next.as_ref().is_some_and(|(id, _, _)| *id <= row) {
+            self.advance()?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes the images that are no longer in the list out of it.

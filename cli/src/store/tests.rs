@@ -39,7 +39,7 @@ fn list(lines: &[&str]) -> List {
 
 fn sync(store: &mut Store, lines: &[&str]) -> SyncReport {
     store
-        .sync(list(lines).entries(), Recreate::default())
+        .sync(&list(lines), Recreate::default(), |_| ())
         .unwrap()
 }
 
@@ -121,7 +121,7 @@ fn a_creation_that_was_cut_off_is_unknown() {
         unknown: true,
         failed: false,
     };
-    store.sync(list(&[A, B]).entries(), recreate).unwrap();
+    store.sync(&list(&[A, B]), recreate, |_| ()).unwrap();
     assert_eq!(store.counts().text(), "2 new");
 }
 
@@ -207,4 +207,33 @@ fn keeps_task_ids_and_metadata() {
     store.set_meta("base_url", "a").unwrap();
     store.set_meta("base_url", "b").unwrap();
     assert_eq!(store.meta("base_url").unwrap().as_deref(), Some("b"));
+}
+
+/// Lines are compared with the images in their order first, and looked up where that fails.
+#[test]
+fn lines_may_move_repeat_appear_and_go() {
+    const D: &str = "https://e.org/d.png";
+    const E: &str = "https://e.org/E.png";
+    let orders: [&[&str]; 8] = [
+        &[A, B, C, D],
+        &[E, A, B, C, D],
+        &[A, C, D],
+        &[D, C, B, A],
+        &[A, A, B, C, B, D, D],
+        &[B, "https://E.ORG/c.png", D, A],
+        &[D],
+        &[A, "https://e.org/b.png\tb.png", C, "none", D],
+    ];
+    for before in orders {
+        for after in orders {
+            let mut store = Store::in_memory().unwrap();
+            sync(&mut store, before);
+            sync(&mut store, after);
+            let synced = images(&store);
+            let mut fresh = Store::in_memory().unwrap();
+            let report = sync(&mut fresh, after);
+            assert_eq!(synced, images(&fresh), "{before:?} {after:?}");
+            assert_eq!(sync(&mut store, after), report, "{before:?} {after:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use pan123_offline::{Progress, Status};
 use serde_json::{Value, json};
 
 use crate::platform::is_private;
-use crate::tool::{Run, Tool};
+use crate::tool::{Run, Tool, until};
 
 pub(crate) const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
 const FAILED: Progress = Progress::new(Status::Failed, 40);
@@ -327,4 +327,22 @@ fn an_error_of_all_creations_stops_them_and_leaves_the_images_new() {
         .has_message("No further task was created");
     assert_eq!(case.counts(), json!({"new": 3}));
     assert_eq!(case.service.request_count(), 1);
+}
+
+/// Row 10.
+#[test]
+#[ignore = "takes a minute; `.ci/run` runs it"]
+fn an_outage_of_45_seconds_makes_two_unknown_at_most() {
+    let case = Case::new(&list(40));
+    case.service
+        .new_tasks(|_, _| vec![Progress::new(Status::InProgress, 5); 9]);
+    let running = case.tool.start("migrate urls.txt --timeout 52s", "");
+    assert!(until(|| bodies(&case.service).len() >= 4));
+    case.service.reply_with(|_| Some(Reply::new(502)));
+    std::thread::sleep(Duration::from_secs(45));
+    case.service.reply_with(|_| None);
+    running.end().has_message("HTTP 502 for ");
+    let counts = case.counts();
+    println!("{counts}");
+    assert!(counts["unknown"].as_u64() <= Some(2), "{counts}");
 }

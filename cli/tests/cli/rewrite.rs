@@ -195,7 +195,7 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_are_changed() {
         .has_message("missing");
     tool.run("rewrite other.txt posts")
         .ends(2)
-        .has_message("there is no state other.txt.db");
+        .has_message("the state other.txt.db does not exist");
     tool.run("rewrite - posts").ends(2).has_message("--state");
     tool.run("rewrite urls.txt").ends(2);
 }

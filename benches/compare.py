@@ -1,0 +1,478 @@
+#!/usr/bin/env python3
+"""Compares the cost of a call, and of depending on this crate, with other clients.
+
+    benches/compare.py [--quick] [--check] [PART...]
+
+Measures the parts and writes benches/results/PART.json. Then, also without a part, draws
+benches/plots/*.svg and writes the tables of benches/README.md from all results.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from statistics import median
+
+BENCHES = Path(__file__).resolve().parent
+PEERS_FOLDER = BENCHES / "peers"
+README = BENCHES / "README.md"
+MARKS = ["<!-- The rest, up to the next mark, is written by compare.py. -->\n", "<!-- End. -->\n"]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", PEERS_FOLDER / "target")).absolute()
+
+OWN, FLOOR = "pan123-offline", "floor"
+OTHERS = ["ureq", "reqwest", "curl", "attohttpc", "minreq"]
+PEERS = [OWN, *OTHERS, FLOOR]
+VERSIONS = [*PEERS[:-1], "curl-sys", "httparse", "rustls"]
+# A count is the difference of a long and a short run, so that it contains no start.
+LONG_RUN, SHORT_RUN = 1200, 200
+# Milliseconds that the name server takes to respond.
+DELAYS = [0, 5, 20]
+# Programs that are built: name, client, features (None: the default ones).
+BUILDS = [
+    ("pan123-offline, rustls", OWN, None),
+    ("pan123-offline, native-tls", OWN, "native-tls"),
+    ("pan123-offline, platform-verifier", OWN, "platform-verifier"),
+    ("pan123-offline, no TLS", OWN, ""),
+    ("ureq, rustls", "ureq", None),
+    ("reqwest, rustls (aws-lc-rs)", "reqwest", None),
+    ("reqwest, rustls with ring", "reqwest", "ring"),
+    ("reqwest, default features", "reqwest", "defaults"),
+    ("curl, static libcurl, OpenSSL", "curl", None),
+    ("attohttpc, rustls (aws-lc-rs)", "attohttpc", None),
+    ("minreq, rustls (aws-lc-rs)", "minreq", "webpki-roots"),
+    ("floor, rustls", FLOOR, None),
+]
+
+# Variables that change a call or a build, and differ between machines.
+UNSET = re.compile(r"(?i).*_proxy$|SSL_CERT_|RES_OPTIONS|CARGO_(PROFILE|BUILD|TARGET)_|RUSTFLAGS")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not UNSET.match(name)}
+STRACE = ["strace", "-f", "-qq", "-e", "signal=none"]
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+MEMCHECK = ["valgrind", "--tool=memcheck", "--undef-value-errors=no"]
+NAMESPACES = "unshare --net --mount --pid --fork --kill-child --mount-proc".split()
+# Inside the namespaces: brings loopback up, and makes 127.0.0.1 the name server.
+SETUP = """
+    set -e
+    ip link set lo up
+    folder=$(mktemp -d)
+    echo 'nameserver 127.0.0.1' >$folder/resolv.conf
+    echo 'hosts: files dns' >$folder/nsswitch.conf
+    for file in resolv.conf nsswitch.conf; do mount --bind $folder/$file /etc/$file; done
+    exec "$@"
+"""
+
+
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def output(*command):
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def cargo(command, *options):
+    return ["cargo", command, "--quiet", "--locked",
+            "--manifest-path", str(PEERS_FOLDER / "Cargo.toml"), *options]
+
+
+def add(figures, program, **values):
+    for name, value in values.items():
+        figures.setdefault(name, {})[program] = round(value, 3)
+
+
+class Server:
+    """The server of all clients, in a process of its own."""
+
+    def __init__(self, *arguments):
+        # A client and a server on two cores wake up an idle core for each message, which takes
+        # longer than the call.
+        self.cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(self.cores)})
+        self.folder = tempfile.TemporaryDirectory()
+        self.certificate = f"{self.folder.name}/certificate.pem"
+        self.process = subprocess.Popen(
+            [TARGET / "release/server", self.certificate, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.http, self.https = self.read(), self.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+        self.folder.cleanup()
+        os.sched_setaffinity(0, self.cores)
+
+    def read(self):
+        return self.process.stdout.readline().strip()
+
+    def send(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def counts(self):
+        """Returns the numbers of connections and of DNS queries so far."""
+        self.send("counts")
+        return [int(count) for count in self.read().split()]
+
+    def headers(self):
+        """Returns the lines of the last request in lower case, sorted."""
+        self.send("request")
+        return sorted(line.lower() for line in iter(self.read, ""))
+
+    def run(self, peer, mode, calls, base, tool=()):
+        """Runs a client, and returns its output and its errors."""
+        command = [*tool, TARGET / f"release/call-{peer}", mode, str(calls), base]
+        if base == self.https:
+            command.append(self.certificate)
+        # The variable is for minreq, which takes no certificate from its user.
+        done = subprocess.run(command, env=ENVIRONMENT | {"SSL_CERT_FILE": self.certificate},
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{peer} failed: {done.stderr}")
+        return done.stdout, done.stderr
+
+
+# ---- Measurements. Each returns figures: {name of the figure: {program: value}}.
+
+
+def counts(quick):
+    """Instructions, allocations, system calls and connections of a call by address."""
+    figures = {}
+    with Server() as server:
+        check_requests(server)
+        for peer in PEERS:
+            log(f"counts: {peer}")
+
+            def per_call(tool, counts_of):
+                long, short = (counts_of(server.run(peer, "count", calls, server.http, tool)[1])
+                               for calls in (LONG_RUN, SHORT_RUN))
+                return [(a - b) / (LONG_RUN - SHORT_RUN) for a, b in zip(long, short)]
+
+            def numbers(pattern):
+                return lambda text: [int(it.replace(",", ""))
+                                     for it in re.search(pattern, text).groups()]
+
+            [instructions] = per_call(CALLGRIND, numbers(r"Collected : (\d+)"))
+            usage = numbers(r"total heap usage: (\S+) allocs, \S+ frees, (\S+) bytes")
+            allocations, size = per_call(MEMCHECK, usage)
+            system_calls, _ = per_call(STRACE, strace_counts)
+            before, _ = server.counts()
+            server.run(peer, "count", 1000, server.http)
+            add(figures, peer, instructions=instructions, allocations=allocations,
+                allocated_bytes=size, system_calls=system_calls,
+                connections=server.counts()[0] - before)
+    return figures
+
+
+def strace_counts(text):
+    """Returns the numbers of system calls and of new threads in the output of strace."""
+    # A system call during which another thread makes one has a second line.
+    lines = [line for line in text.splitlines() if " resumed>" not in line]
+    return len(lines), len([line for line in lines if re.search(r"\bclone3?\(.*THREAD", line)])
+
+
+def check_requests(server):
+    """Fails if a client does not send the headers of the floor. It may add others."""
+    for peer in reversed(PEERS):
+        server.run(peer, "count", 1, server.http)
+        headers = server.headers()
+        expected = headers if peer == FLOOR else expected
+        if missing := set(expected) - set(headers):
+            sys.exit(f"{peer} does not send {missing}, but {headers}")
+
+
+def time_calls(figures, server, prefix, rounds, calls):
+    """Times all clients in turns, so that a busy moment of the machine affects all."""
+    reports = [[server.run(peer, "time", calls[peer], server.https)[0].split()[1:] for peer in PEERS]
+               for _ in range(rounds)]
+    for peer, samples in zip(PEERS, zip(*reports)):
+        wall, cpu, peak = (median(map(float, values)) for values in zip(*samples))
+        add(figures, peer, **{f"{prefix}_wall_us": wall / 1e3, f"{prefix}_cpu_us": cpu / 1e3,
+                              f"{prefix}_peak_kib": peak})
+
+
+def by_name(quick):
+    """Calls over TLS by host name, in namespaces with a name server of their own."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    inside = [sys.executable, __file__, "inside", *(["--quick"] if quick else [])]
+    return json.loads(output(*NAMESPACES, *user, "sh", "-c", SETUP, "sh", *inside))
+
+
+def by_name_inside(quick):
+    rounds, calls, lookups = (2, 500, 20) if quick else (5, 2000, 100)
+    figures, timed_calls = {}, {}
+    with Server("by-name") as server:
+        for peer in PEERS:
+            log(f"by name: {peer}")
+            before = server.counts()
+            errors = server.run(peer, "count", 1000, server.https, STRACE)[1]
+            connections, queries = (now - then for now, then in zip(server.counts(), before))
+            add(figures, peer, by_name_connections=connections, by_name_queries=queries,
+                by_name_threads=strace_counts(errors)[1])
+            # With a slow name server, a lookup for each call takes minutes.
+            timed_calls[peer] = lookups if queries >= 1000 else calls
+        for delay in DELAYS:
+            log(f"by name: a name server {delay} ms away")
+            server.send(f"delay {delay}")
+            time_calls(figures, server, f"by_name_{delay}ms", rounds, timed_calls)
+    return figures
+
+
+def builds(quick):
+    """Clean builds of a program that makes one call."""
+    figures = {}
+    subprocess.run(cargo("fetch"), check=True)
+    for name, peer, features in BUILDS:
+        log(f"builds: {name}")
+        options = ["--package", f"call-{peer}"]
+        if features is not None:
+            options += ["--no-default-features", "--features", features]
+        tree = output(*cargo("tree", *options, "--edges", "normal", "--prefix", "none"))
+        packages = {line.removesuffix(" (*)") for line in tree.splitlines()}
+        below = [it for it in packages if it.split()[0] not in ("call", f"call-{peer}", peer)]
+        add(figures, name, packages=len(below))
+        for profile, extra in [("dev", []), ("release", ["--release"])]:
+            runs = [clean_build(peer, [*options, *extra]) for _ in range(1 if quick else 3)]
+            cpu, wall, size = (median(values) for values in zip(*runs))
+            add(figures, name, **{f"{profile}_cpu_s": cpu, f"{profile}_wall_s": wall})
+        add(figures, name, stripped_kib=size)
+    return figures
+
+
+def clean_build(peer, options):
+    """Returns the CPU time and the wall time of a build, and the size of the program."""
+    folder = TARGET / "clean"
+    shutil.rmtree(folder, ignore_errors=True)
+    options = [*options, "--offline", "--target-dir", str(folder)]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        cargo("build", *options, "--config", "profile.release.strip=true"), env=ENVIRONMENT)
+    _, code, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    if code != 0:
+        sys.exit(f"cannot build call-{peer}")
+    [program] = folder.glob(f"*/call-{peer}")
+    size = program.stat().st_size / 1024
+    shutil.rmtree(folder)
+    return usage.ru_utime + usage.ru_stime, wall, size
+
+
+PARTS = {"counts": counts, "by-name": by_name, "builds": builds}
+
+
+def measure(part, quick):
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    lock = tomllib.loads((PEERS_FOLDER / "Cargo.lock").read_text())["package"]
+    about = {
+        "date": f"{datetime.date.today()}{', a quick run' if quick else ''}",
+        "cpu": f"{cpu.group(1) if cpu else 'unknown'}, {os.cpu_count()} cores",
+        "linux": os.uname().release,
+        "rustc": output("rustc", "--version").strip(),
+        "versions": {it["name"]: it["version"] for it in lock if it["name"] in VERSIONS},
+        "figures": PARTS[part](quick),
+    }
+    path = BENCHES / f"results/{part}.json"
+    path.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+
+
+# ---- The results: tables, limits, plots.
+
+
+class Results:
+    def __init__(self):
+        self.runs = {part: json.loads((BENCHES / f"results/{part}.json").read_text())
+                     for part in PARTS}
+        self.figures = {figure: values for run in self.runs.values()
+                        for figure, values in run["figures"].items()}
+
+    def get(self, figure, program, other=None):
+        """Returns a figure, or its share of another program's; None if it was not measured."""
+        values = self.figures.get(figure, {})
+        if other is None or values.get(program) is None:
+            return values.get(program)
+        return values[program] / values[other] if values.get(other) else None
+
+    def limits(self):
+        """Returns the limits: name, figure, maximum."""
+        below = 0.999
+        return [
+            ("instructions of a call, share of plain ureq's",
+             self.get("instructions", OWN, "ureq"), 0.85),
+            *((f"instructions of a call, share of {peer}'s",
+               self.get("instructions", OWN, peer), below) for peer in OTHERS[1:]),
+            ("allocations of a call", self.get("allocations", OWN), 32),
+            ("DNS queries for 1,000 calls by name", self.get("by_name_queries", OWN), 2),
+            ("threads started for 1,000 calls by name: one for the lookup",
+             self.get("by_name_threads", OWN), 1),
+            *((f"wall time by name, name server 20 ms away, share of {peer}'s",
+               self.get("by_name_20ms_wall_us", OWN, peer), below) for peer in ("reqwest", "curl")),
+            ("packages below it", self.get("packages", "pan123-offline, rustls"), 32),
+            ("CPU time of a clean build, share of plain ureq's",
+             self.get("dev_cpu_s", "pan123-offline, rustls", "ureq, rustls"), 1.1),
+        ]
+
+    def table(self, title, programs, *columns):
+        """Each column has a heading, a figure and its decimals; for a share another program."""
+        rows = [[it, *(number(self.get(figure, it, *other), decimals)
+                       for _, figure, decimals, *other in columns)] for it in programs]
+        return table([title, *(heading for heading, *_ in columns)], rows)
+
+
+def number(value, decimals=0):
+    return "not measured" if value is None else f"{value:,.{decimals}f}"
+
+
+def table(heading, rows):
+    # The first column is text, the others are figures.
+    lines = [heading, ["---"] + ["--:"] * (len(heading) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+
+
+def is_kept(value, most):
+    return value is not None and value <= most
+
+
+def tables(results):
+    def by_delay(kind):
+        return [(f"{delay} ms", f"by_name_{delay}ms_{kind}", 1) for delay in DELAYS]
+
+    dev_cpu = results.figures["dev_cpu_s"]
+    programs = sorted(dev_cpu, key=dev_cpu.get)
+    versions = results.runs["counts"]["versions"].items()
+    return "".join([
+        "\n## Limits\n\n",
+        table(["checked by `--check`", "measured", "at most", ""],
+              [[name, number(value, 3), number(most, 3), "yes" if is_kept(value, most) else "NO"]
+               for name, value, most in results.limits()]),
+        "## A call by host name, over TLS\n\n",
+        results.table("wall time, µs; name server:", PEERS, *by_delay("wall_us")),
+        results.table("CPU time, µs; name server:", PEERS, *by_delay("cpu_us")),
+        results.table("1,000 calls", PEERS, ("DNS queries", "by_name_queries", 0),
+                      ("connections", "by_name_connections", 0),
+                      ("threads started", "by_name_threads", 0),
+                      ("peak memory, KiB", "by_name_0ms_peak_kib", 0)),
+        "## A call by address\n\n",
+        results.table("counted", PEERS, ("instructions", "instructions", 0),
+                      ("share of ureq's", "instructions", 2, "ureq"),
+                      ("allocations", "allocations", 1), ("bytes", "allocated_bytes", 0),
+                      ("system calls", "system_calls", 1),
+                      ("connections, 1,000 calls", "connections", 0)),
+        "## A program that depends on it\n\n",
+        results.table("clean dev build", programs, ("CPU time, s", "dev_cpu_s", 1),
+                      ("share of ureq's", "dev_cpu_s", 2, "ureq, rustls"),
+                      ("wall time, s", "dev_wall_s", 1), ("packages below it", "packages", 0)),
+        results.table("clean release build", programs, ("CPU time, s", "release_cpu_s", 1),
+                      ("share of ureq's", "release_cpu_s", 2, "ureq, rustls"),
+                      ("wall time, s", "release_wall_s", 1),
+                      ("stripped size, KiB", "stripped_kib", 0)),
+        "## Runs\n\n",
+        table(["benches/results/", "date", "CPU", "Linux", "Rust"],
+              [[part, *(run[key] for key in ("date", "cpu", "linux", "rustc"))]
+               for part, run in results.runs.items()]),
+        f"Versions: {', '.join(' '.join(it) for it in versions)}.\n\n",
+    ])
+
+
+def write_tables(results):
+    before, rest = README.read_text().split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    README.write_text(before + MARKS[0] + tables(results) + MARKS[1] + after)
+
+
+# The page is white or dark, and shows through.
+TEXT, BAR, LINE = "#768390", "#9aa4af", "#e0524c"
+OWN_BARS = {OWN: "#3081f7", "pan123, native-tls": "#7aa7e8"}
+
+
+def draw(results):
+    calls = {peer: peer for peer in PEERS}
+    programs = {
+        OWN: "pan123-offline, rustls", "pan123, native-tls": "pan123-offline, native-tls",
+        "ureq": "ureq, rustls", "reqwest": "reqwest, default features",
+        "curl": "curl, static libcurl, OpenSSL", "attohttpc": "attohttpc, rustls (aws-lc-rs)",
+        "minreq": "minreq, rustls (aws-lc-rs)", FLOOR: "floor, rustls"}
+    by_delay = {f"name server {delay} ms away": f"by_name_{delay}ms_wall_us" for delay in DELAYS}
+    for file, title, panels, names, decimals in [
+        ("by-name", "Time of a call by host name over TLS, µs (logarithmic)", by_delay, calls, 1),
+        ("cpu", "CPU time of a call by host name over TLS, µs",
+         {"name server 5 ms away": "by_name_5ms_cpu_us"}, calls, 1),
+        ("instructions", "Instructions of a call by address", {"": "instructions"}, calls, 0),
+        ("build", "CPU time of a clean build, s",
+         {"dev": "dev_cpu_s", "release": "release_cpu_s"}, programs, 1),
+        ("size", "Size of a stripped program, KiB", {"": "stripped_kib"}, programs, 0),
+    ]:
+        values = {panel: {name: results.get(figure, program) for name, program in names.items()}
+                  for panel, figure in panels.items()}
+        plot(file, title, values, decimals)
+
+
+def plot(file, title, panels, decimals):
+    import matplotlib
+    from matplotlib import pyplot
+    matplotlib.rcParams.update({
+        "svg.fonttype": "none", "svg.hashsalt": file, "text.color": TEXT, "ytick.color": TEXT,
+        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"]})
+    figure, all_axes = pyplot.subplots(len(panels), squeeze=False, layout="constrained",
+                                       figsize=(7.6, 0.4 + 2.2 * len(panels)))
+    figure.suptitle(f"{title}; line: a bare socket", fontweight="bold", x=0.01, ha="left")
+    for axes, (panel, values) in zip(all_axes[:, 0], panels.items()):
+        floor = values.pop(FLOOR)
+        names = sorted(values, key=values.get, reverse=True)
+        bars = axes.barh(names, [values[name] for name in names], height=0.75,
+                         color=[OWN_BARS.get(name, BAR) for name in names])
+        axes.bar_label(bars, [number(values[name], decimals) for name in names], padding=4)
+        is_logarithmic = "logarithmic" in title
+        axes.set_xscale("log" if is_logarithmic else "linear")
+        most = max(values.values())
+        axes.set_xlim(*((1, 2.5 * most) if is_logarithmic else (0, 1.12 * most)))
+        axes.axvline(floor, color=LINE, linewidth=1.5)
+        axes.set_title(panel, loc="left", fontsize=10)
+        axes.xaxis.set_visible(False)
+        axes.tick_params(length=0)
+        axes.set_frame_on(False)
+    figure.savefig(BENCHES / f"plots/{file}.svg", transparent=True, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}, or all")
+    parser.add_argument("--quick", action="store_true", help="repeat less, to see that it works")
+    parser.add_argument("--check", action="store_true", help="fail if a limit does not hold")
+    options = parser.parse_args()
+    if options.parts == ["inside"]:
+        print(json.dumps(by_name_inside(options.quick)))
+        return
+    parts = list(PARTS) if options.parts == ["all"] else options.parts
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"unknown: {', '.join(unknown)}")
+    if set(parts) - {"builds"}:
+        # One by one, since cargo unifies the features of packages that are built together.
+        for package in ["server", *(f"call-{peer}" for peer in PEERS)]:
+            subprocess.run(cargo("build", "--release", "--package", package,
+                                 "--target-dir", str(TARGET)), check=True)
+    for part in parts:
+        measure(part, options.quick)
+    results = Results()
+    draw(results)
+    write_tables(results)
+    broken = [it for it in results.limits() if not is_kept(*it[1:])]
+    for name, value, most in broken:
+        log(f"limit: {name}: {number(value, 3)}, at most {number(most, 3)}")
+    if options.check and broken:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+//! `links`: where the images are. Which file is which image is a table of the unit tests.
+
+use pan123_offline::testing::{Reply, Request};
+use serde_json::{Value, json};
+
+use crate::migrate::{Case, list, url};
+use crate::tool::{Run, until};
+
+fn success(data: &Value) -> Reply {
+    Reply::json(json!({"code": 0, "message": "ok", "data": data}).to_string())
+}
+
+impl Case {
+    /// A list of which all has been migrated.
+    fn migrated(list: &str) -> Self {
+        let case = Self::new(list);
+        assert!(case.migrate("-q").code() < 2);
+        case
+    }
+
+    #[track_caller]
+    fn links(&self, options: &str) -> Run {
+        self.tool.run(&format!("links urls.txt {options}"))
+    }
+
+    /// The paths and bodies of the requests from here on.
+    fn requests_after(&self, count: usize) -> Vec<(String, Value)> {
+        let requests = self.service.requests();
+        let body = |request: &Request| serde_json::from_slice(&request.body).unwrap_or_default();
+        let requests = requests[count..].iter();
+        requests
+            .map(|request| (request.path.clone(), body(request)))
+            .collect()
+    }
+
+    /// Changes the files of each page before it is sent.
+    fn change_files(&self, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+        let client = pan123_offline::Client::builder()
+            .access_token("other")
+            .base_url(self.service.base_url())
+            .build()
+            .unwrap();
+        let folder = client.images("").next().unwrap().unwrap();
+        let files = client.images(&folder.file_id).map(|file| {
+            let file = file.unwrap();
+            let mut file = json!({"fileId": file.file_id, "filename": file.name, "type": 0,
+                "size": file.size, "status": 0, "updateAt": file.updated_at, "downloadURL": file.url});
+            change(&mut file);
+            file
+        });
+        let page = json!({"fileList": files.collect::<Vec<_>>(), "lastFileId": "-1"});
+        self.service.reply_with(move |request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            (body["parentFileId"] == folder.file_id.as_str()).then(|| success(&page))
+        });
+    }
+}
+
+#[test]
+fn prints_old_and_new_links_in_the_order_of_the_list_and_asks_once() {
+    let case = Case::migrated(
+        "HTTPS://images.example:443/b.png#x\nhttps://images.example/fail.png\n\
+         https://images.example/a.jpg\thouse.jpg\n",
+    );
+    let run = case.links("");
+    run.ends(0).has_message("2 links; not arrived: 1 failed\n");
+    let lines: Vec<_> = run
+        .stdout
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .collect();
+    let old: Vec<_> = lines.iter().map(|(old, _)| *old).collect();
+    assert_eq!(
+        old,
+        [
+            "HTTPS://images.example:443/b.png#x",
+            "https://images.example/a.jpg"
+        ]
+    );
+    assert!(
+        lines[1].1.starts_with("https://vip.123pan.cn/1/"),
+        "{run:#?}"
+    );
+    assert!(
+        lines[0].1.ends_with(".png") && lines[1].1.ends_with(".jpg"),
+        "{run:#?}"
+    );
+
+    let requests = case.service.request_count();
+    case.links("-q").ends(0).is_quiet().prints(&run.stdout);
+    let objects = case.links("--json").ends(0).json();
+    assert_eq!(case.service.request_count(), requests, "nothing is sent");
+    assert_eq!(objects.len(), 2);
+    let object = &objects[1];
+    assert_eq!(
+        (&object["url"], &object["link"]),
+        (&json!(lines[1].0), &json!(lines[1].1))
+    );
+    assert_eq!(
+        (&object["file_name"], &object["moderation"]),
+        (&json!("house.jpg"), &json!(0))
+    );
+    assert!(
+        object["file_id"].is_string() && object["size"].is_u64(),
+        "{object}"
+    );
+
+    case.links("--refresh").ends(0).prints(&run.stdout);
+    assert_eq!(case.service.request_count(), requests + 2);
+    case.tool.run("rewrite urls.txt urls.txt").ends(0);
+    // Offline, and without an account.
+    let tool = case.tool.without("PAN123_ACCESS_TOKEN");
+    tool.run("links urls.txt").ends(0).prints(&run.stdout);
+    tool.run("links urls.txt --refresh").ends(2);
+}
+
+#[test]
+fn the_links_of_1200_images_take_14_requests_at_most() {
+    let case = Case::migrated(&list(1200));
+    let requests = case.service.request_count();
+    let run = case.links("--rate inf");
+    run.ends(0).has_message("1200 links\n");
+    let sent = case.service.request_count() - requests;
+    assert!(sent <= 14, "{sent} requests");
+    let links: std::collections::HashSet<_> = run
+        .stdout
+        .lines()
+        .map(|line| line.split('\t').nth(1))
+        .collect();
+    assert_eq!(links.len(), 1200);
+}
+
+#[test]
+fn a_folder_is_listed_once_and_the_default_one_is_found_by_its_name() {
+    let case = Case::new(&list(2));
+    case.migrate("--directory 77== -q").ends(0);
+    case.write(&list(4));
+    case.migrate("-q").ends(0);
+    let requests = case.service.request_count();
+    case.links("").ends(0).has_message("4 links\n");
+    let listed: Vec<_> = case
+        .requests_after(requests)
+        .into_iter()
+        .map(|(path, body)| {
+            assert!(path.ends_with("/file/list"), "{path}");
+            body["parentFileId"].clone()
+        })
+        .collect();
+    assert_eq!(listed, ["", "offline-downloads==", "77=="]);
+}
+
+#[test]
+fn a_file_with_the_name_of_the_default_folder_is_not_it() {
+    let case = Case::migrated(&list(1));
+    let file = json!({"fileId": "x", "filename": "来自:离线下载", "type": 0});
+    case.service
+        .reply_next(success(&json!({"fileList": [file], "lastFileId": "-1"})));
+    case.links("")
+        .ends(1)
+        .prints("")
+        .has_message("/00000.png: there is no folder 来自:离线下载\n");
+    case.links("").ends(0);
+}
+
+#[test]
+fn of_two_urls_with_equal_bytes_one_has_the_link_and_the_other_is_told() {
+    let case = Case::migrated(&list(2));
+    let known = case.links("").stdout;
+    case.service.same_image(&url(2), &url(0));
+    case.write(&list(3));
+    case.migrate("-q").ends(0);
+    // The file has the name of the later one by now, and stays with the first.
+    case.links("")
+        .ends(1)
+        .prints(&known)
+        .has_message(&format!("{}: no file 00002-", url(2)))
+        .has_message("an image with the same bytes may have taken its place")
+        .has_message("2 links; 1 image without one\n");
+    let run = case.links("--refresh");
+    run.ends(1)
+        .has_message(&format!("{}: no file 00000-", url(0)))
+        .has_message("2 links; 1 image without one\n");
+    let link = known.lines().next().unwrap().split('\t').nth(1).unwrap();
+    assert!(
+        run.stdout.contains(&format!("{}\t{link}\n", url(2))),
+        "{run:#?}"
+    );
+}
+
+#[test]
+fn an_image_that_was_sent_without_a_name_is_told_and_not_looked_for() {
+    let case = Case::migrated("https://images.example/q~tplv-watermark.image\n");
+    let requests = case.service.request_count();
+    case.links("")
+        .ends(1)
+        .prints("")
+        .has_message(".image: it was sent without a name");
+    assert_eq!(case.service.request_count(), requests);
+}
+
+#[test]
+fn what_the_service_sends_is_not_trusted() {
+    let case = Case::migrated(&list(5));
+    case.change_files(|file| {
+        let name = file["filename"].as_str().unwrap()[..5].to_owned();
+        match &*name {
+            "00000" => file["downloadURL"] = "https://e.org/a\"><b>(1)\\.png".into(),
+            "00001" => file["downloadURL"] = "https://user:sesame@e.org/a.png".into(),
+            "00002" => file["userSelfURL"] = "javascript:alert(1)".into(),
+            "00003" => file["status"] = 101.into(),
+            _ => file["filename"] = "\u{1b}[2J.png".into(),
+        }
+    });
+    let run = case.links("");
+    run.ends(1)
+        .prints(&format!(
+            "{}\thttps://e.org/a%22%3E%3Cb%3E%281%29%5C.png\n",
+            url(0)
+        ))
+        .has_message(&format!("{}: its link is no http", url(1)))
+        .has_message(&format!("{}: its link is no http", url(2)))
+        .has_message(&format!(
+            "{}: the service's moderation has rejected it",
+            url(3)
+        ))
+        .has_message(&format!("{}: no file 00004-", url(4)));
+    assert!(!run.stderr.contains("sesame"), "{run:#?}");
+    // Later it is accepted.
+    case.service.reply_with(|_| None);
+    case.links("").ends(0).has_message("5 links\n");
+}
+
+#[test]
+fn known_links_are_printed_although_a_request_fails() {
+    let case = Case::migrated(&list(1));
+    let known = case.links("").stdout;
+    case.write(&list(2));
+    case.migrate("-q").ends(0);
+    for (reply, code, message) in [
+        (Reply::code(401, "token is expired"), 3, "token is expired"),
+        (
+            Reply::code(5066, "file not found"),
+            5,
+            "the folder 来自:离线下载: ",
+        ),
+    ] {
+        case.service.reply_next(reply);
+        let run = case.links("");
+        run.ends(code).prints(&known).has_message(message);
+        run.has_message("1 link; 1 image without one\n");
+    }
+    // A request that is repeated.
+    case.service.reply_next(Reply::new(503));
+    case.links("").ends(0).has_message("2 links\n");
+}
+
+#[test]
+fn needs_a_state_of_this_service_and_account() {
+    let case = Case::migrated(&list(1));
+    let requests = case.service.request_count();
+    case.tool
+        .run("links other.txt")
+        .ends(2)
+        .has_message("there is no state other.txt.db");
+    case.tool.run("links -").ends(2).has_message("--state");
+    case.links("--base-url http://127.0.0.1:9")
+        .ends(2)
+        .has_message("belongs to the service");
+    assert_eq!(case.service.request_count(), requests);
+}
+
+#[test]
+fn links_are_found_while_a_migration_runs() {
+    let case = Case::new(&list(300));
+    let running = case
+        .tool
+        .start("migrate urls.txt -q --rate inf --create-rate 40", "");
+    let mut links = 0;
+    let found = until(|| {
+        links = case.links("-q").stdout.lines().count();
+        links > 0
+    });
+    assert!(found && links < 300, "{links}");
+    running.end().ends(0);
+    case.links("").ends(0).has_message("300 links\n");
+}
