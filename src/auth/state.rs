@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cache::TokenCacheError;
 use super::limiter::Limiter;
@@ -53,21 +53,14 @@ pub(super) struct State {
     pub(super) current: Option<Arc<Token>>,
     /// Tokens that the service refused. They are never sent again.
     refused: Vec<AccessToken>,
-    /// Why there is no current token, if the service has refused the last one.
-    refusal: Option<Refusal>,
+    /// Why there is no current token, if the service has refused the last one: transient if that had been accepted before.
+    refusal: Option<Error>,
     /// Error of the last token request, if that failed.
     pub(super) failure: Option<Error>,
     pub(super) limiter: Limiter,
     /// Whether a thread reads the cache and requests a token now. The others wait for it.
     pub(super) is_refreshing: bool,
     pub(super) cache_error: Option<TokenCacheError>,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    error: Error,
-    /// Whether the token had been accepted before.
-    was_accepted: bool,
 }
 
 /// The reason of a refresh.
@@ -90,9 +83,9 @@ impl State {
             return;
         }
         self.current = None;
-        self.refusal = Some(Refusal {
-            error: error.clone(),
-            was_accepted,
+        self.refusal = Some(match was_accepted {
+            true => error.clone().mark_token_replaceable(Duration::ZERO),
+            false => error.clone(),
         });
     }
 
@@ -110,15 +103,13 @@ impl State {
         if delay.is_zero() {
             return None;
         }
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone().with_retry_after(Some(delay)));
+        match (self.failure.clone(), self.refusal.clone()) {
+            (Some(failure), _) => Some(failure.with_retry_after(Some(delay))),
+            (None, Some(refusal)) if refusal.is_transient() => {
+                Some(refusal.with_retry_after(Some(delay)))
+            }
+            (None, refusal) => refusal,
         }
-        let refusal = self.refusal.as_ref()?;
-        let error = refusal.error.clone();
-        Some(match refusal.was_accepted {
-            true => error.mark_token_replaceable(delay),
-            false => error,
-        })
     }
 
     /// Makes a token the current one.
@@ -163,8 +154,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::error::{ApiError, HttpError};
     use crate::error_code::ErrorCode;
