@@ -12,7 +12,7 @@ migrate 2.5
 sleep 1.5
 echo
 migrate 60
-echo "\$ pan123-offline status urls.txt.journal"
-pan123-offline status urls.txt.journal
+echo "\$ pan123-offline status urls.txt"
+pan123-offline status urls.txt
 sleep 3
 eval "exec ${stand_in[1]}>&-"

@@ -101,10 +101,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(e) => e.kind.is_transient(),
-            Self::Http(e) if e.is_token_replaceable => true,
-            Self::Api(e) if e.is_token_replaceable => true,
-            Self::Http(e) => is_transient_status(e.status),
-            Self::Api(e) => e.is_transient(),
+            Self::Http(e) => e.is_token_replaceable || is_transient_status(e.status),
+            Self::Api(e) => e.is_token_replaceable || e.is_transient(),
             Self::Config(_)
             | Self::Decode(_)
             | Self::TaskFailed { .. }

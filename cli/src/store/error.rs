@@ -126,7 +126,8 @@ impl fmt::Display for StoreError {
             Cause::NoFolder => write!(f, "the folder of {state} does not exist"),
             _ if self.is_absent() => write!(
                 f,
-                "{state} does not exist; `migrate` makes it, and --state names another file"
+                "there is no {}; `migrate` makes it, and --state names another file",
+                state.trim_start_matches("the ")
             ),
             Cause::Foreign => write!(
                 f,

@@ -164,25 +164,38 @@ fn a_file_with_the_name_of_the_default_folder_is_not_it() {
 
 #[test]
 fn of_two_urls_with_equal_bytes_one_has_the_link_and_the_other_is_told() {
-    let case = Case::new(&list(3));
+    let case = Case::migrated(&list(2));
+    let known = case.links("").stdout;
     case.service.same_image(&url(2), &url(0));
+    case.write(&list(3));
     case.migrate("-q").ends(0);
-    let run = case.links("");
-    run.ends(1)
+    // The file has the name of the later one by now, and stays with the first.
+    case.links("")
+        .ends(1)
+        .prints(&known)
+        .has_message(&format!("{}: no file 00002-", url(2)))
         .has_message("an image with the same bytes may have taken its place")
         .has_message("2 links; 1 image without one\n");
-    let reported = |number| run.stderr.contains(&format!("{}: no file ", url(number)));
-    assert!(reported(0) != reported(2) && !reported(1), "{run:#?}");
-    // It stays so, also where the file has the name of the other one by now.
-    case.links("").ends(1).prints(&run.stdout);
     let run = case.links("--refresh");
-    run.ends(1).has_message("2 links; 1 image");
-    let links: std::collections::HashSet<_> = run
-        .stdout
-        .lines()
-        .map(|line| line.split('\t').nth(1))
-        .collect();
-    assert_eq!(links.len(), 2);
+    run.ends(1)
+        .has_message(&format!("{}: no file 00000-", url(0)))
+        .has_message("2 links; 1 image without one\n");
+    let link = known.lines().next().unwrap().split('\t').nth(1).unwrap();
+    assert!(
+        run.stdout.contains(&format!("{}\t{link}\n", url(2))),
+        "{run:#?}"
+    );
+}
+
+#[test]
+fn an_image_that_was_sent_without_a_name_is_told_and_not_looked_for() {
+    let case = Case::migrated("https://images.example/q~tplv-watermark.image\n");
+    let requests = case.service.request_count();
+    case.links("")
+        .ends(1)
+        .prints("")
+        .has_message(".image: it was sent without a name");
+    assert_eq!(case.service.request_count(), requests);
 }
 
 #[test]
@@ -248,7 +261,7 @@ fn needs_a_state_of_this_service_and_account() {
     case.tool
         .run("links other.txt")
         .ends(2)
-        .has_message("other.txt.db does not exist");
+        .has_message("there is no state other.txt.db");
     case.tool.run("links -").ends(2).has_message("--state");
     case.links("--base-url http://127.0.0.1:9")
         .ends(2)

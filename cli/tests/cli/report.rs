@@ -60,7 +60,7 @@ fn status_counts_and_tells_scripts() {
     case.tool
         .run("status urls.txt")
         .ends(2)
-        .has_message("the state urls.txt.db does not exist");
+        .has_message("there is no state urls.txt.db");
     case.migrate("").ends(0);
     case.tool.run("status urls.txt --exit-code").ends(0);
     assert_eq!(case.counts(), json!({"succeeded": 1}));
