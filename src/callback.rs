@@ -63,7 +63,6 @@ impl<'de> Deserialize<'de> for Callback {
         }
 
         let JsonObject(raw) = JsonObject::<RawCallback>::deserialize(deserializer)?;
-        let text = |value: Option<Box<RawValue>>| value.and_then(|value| text(&value));
         Ok(Self {
             url: raw.url,
             status: CallbackStatus::from(raw.status),
@@ -74,8 +73,8 @@ impl<'de> Deserialize<'de> for Callback {
 }
 
 /// Returns a text that is not empty. Any other value counts as absent: it must not hide the status.
-fn text(value: &RawValue) -> Option<String> {
-    json::as_text(value).filter(|text| !text.is_empty())
+fn text(value: Option<Box<RawValue>>) -> Option<String> {
+    json::as_text(&value?).filter(|text| !text.is_empty())
 }
 
 /// Result of a task, from the field `status` of a [`Callback`]. The numbers differ from those of

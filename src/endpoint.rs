@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
+use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
 use crate::new_task::NewTask;
 use crate::retry::Idempotency;
@@ -17,6 +18,9 @@ const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
 /// some 50.
 const MAX_FILE_ID_LEN: usize = 256;
 
+/// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
+const MAX_PAGE_LEN: usize = 1024 * 1024;
+
 /// Number of images in a page: the most that the service sends.
 const PAGE_LEN: u8 = 100;
 
@@ -26,27 +30,31 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) idempotency: Idempotency,
-    /// Whether the response is a page of a list, which may be longer than other responses.
-    pub(crate) is_page: bool,
+    pub(crate) max_response_len: usize,
+}
+
+impl Call {
+    fn get(path: String) -> Self {
+        Self {
+            path,
+            body: None,
+            idempotency: Idempotency::Idempotent,
+            max_response_len: MAX_BODY_LEN,
+        }
+    }
 }
 
 /// Returns the call for the progress of a task.
 pub(crate) fn get_process(task_id: u64) -> Call {
-    Call {
-        path: format!("{PROCESS_PATH}?taskID={task_id}"),
-        body: None,
-        idempotency: Idempotency::Idempotent,
-        is_page: false,
-    }
+    Call::get(format!("{PROCESS_PATH}?taskID={task_id}"))
 }
 
 /// Returns the call that creates a task. Its response is a [`CreatedTask`](crate::new_task::CreatedTask).
 pub(crate) fn create_task(task: &NewTask) -> Result<Call> {
     Ok(Call {
-        path: CREATE_PATH.to_owned(),
         body: Some(task.to_body()?),
         idempotency: Idempotency::NotIdempotent,
-        is_page: false,
+        ..Call::get(CREATE_PATH.to_owned())
     })
 }
 
@@ -65,12 +73,7 @@ pub(crate) fn image(file_id: &str) -> Result<Call> {
             let _ = write!(path, "%{byte:02X}");
         }
     }
-    Ok(Call {
-        path,
-        body: None,
-        idempotency: Idempotency::Idempotent,
-        is_page: false,
-    })
+    Ok(Call::get(path))
 }
 
 /// Returns the call for a page of a folder: the first one, or the one after a `lastFileId`.
@@ -80,9 +83,8 @@ pub(crate) fn page(directory_id: &str, last_file_id: &str) -> Call {
         body["lastFileId"] = last_file_id.into();
     }
     Call {
-        path: LIST_PATH.to_owned(),
         body: Some(body.to_string().into_bytes()),
-        idempotency: Idempotency::Idempotent,
-        is_page: true,
+        max_response_len: MAX_PAGE_LEN,
+        ..Call::get(LIST_PATH.to_owned())
     }
 }

@@ -43,16 +43,11 @@ impl<T: DeserializeOwned> Envelope<T> {
     /// [`Error::Decode`] if it is not a JSON object with a `code`, or if the code is 0 and `data` is not a `T`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
         let envelope = match json::from_slice::<RawEnvelope<T>>(body) {
-            Ok(RawEnvelope {
-                code: Code(code),
-                message,
-                data,
-                trace_id,
-            }) => Self {
-                code,
-                message: message.unwrap_or_default(),
-                data: data.filter(|_| code.is_ok()),
-                trace_id,
+            Ok(raw) => Self {
+                data: raw.data.filter(|_| raw.code.0.is_ok()),
+                code: raw.code.0,
+                message: raw.message.unwrap_or_default(),
+                trace_id: raw.trace_id,
             },
             Err(error) => parse_lenient(body).ok_or_else(|| {
                 let reason = json::describe(&error, body);
@@ -73,11 +68,17 @@ impl<T> Envelope<T> {
     /// # Errors
     /// [`Error::Api`] if the code is not 0; [`Error::Decode`] if it is 0 and `data` is missing.
     pub fn into_result(self) -> Result<T> {
-        match self.data {
-            Some(data) if self.code.is_ok() => Ok(data),
-            None if self.code.is_ok() => Err(missing_data(&[])),
-            _ => Err(self.into_error(None)),
+        self.into_result_of(b"", None)
+    }
+
+    fn into_result_of(self, body: &[u8], http_status: Option<u16>) -> Result<T> {
+        if !self.code.is_ok() {
+            return Err(self.into_error(http_status));
         }
+        self.data.ok_or_else(|| {
+            let reason = "its `code` is 0 and its `data` is missing";
+            Error::Decode(DecodeError::new(reason, body, None))
+        })
     }
 
     fn into_error(self, http_status: Option<u16>) -> Error {
@@ -102,20 +103,7 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usi
         let reason = format!("its body is longer than {} KiB", max_len / 1024);
         return Err(Error::Decode(DecodeError::new(reason, body, None)));
     }
-    let envelope = Envelope::from_slice(body)?;
-    if envelope.code.is_ok() {
-        envelope.data.ok_or_else(|| missing_data(body))
-    } else {
-        Err(envelope.into_error(Some(status)))
-    }
-}
-
-fn missing_data(body: &[u8]) -> Error {
-    Error::Decode(DecodeError::new(
-        "its `code` is 0 and its `data` is missing",
-        body,
-        None,
-    ))
+    Envelope::from_slice(body)?.into_result_of(body, Some(status))
 }
 
 /// The documented fields.

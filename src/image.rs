@@ -4,9 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::json;
 
-/// The smallest `status` of an image that the service's moderation has rejected.
-const MIN_REJECTED_STATUS: i64 = 101;
-
 /// An image of the image host, or a folder: see [`Client::image`](crate::Client::image) and
 /// [`Client::images`](crate::Client::images).
 ///
@@ -50,7 +47,7 @@ impl Image {
     /// Returns whether the service's moderation has rejected the image.
     #[must_use]
     pub const fn is_rejected(&self) -> bool {
-        self.status >= MIN_REJECTED_STATUS
+        self.status > 100
     }
 }
 

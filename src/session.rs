@@ -86,11 +86,10 @@ impl Session {
         call: &Call,
         deadline: Instant,
     ) -> std::result::Result<T, AttemptError> {
-        let endpoint = self.transport.endpoint(&call.path)?;
-        let request = match &call.body {
-            Some(body) if call.is_page => Request::post_for_page(&endpoint, body),
-            Some(body) => Request::post(&endpoint, body),
-            None => Request::get(&endpoint),
+        let request = Request {
+            path: &call.path,
+            body: call.body.as_deref(),
+            max_response_len: call.max_response_len,
         };
         let mut token = self.token(deadline)?;
         let mut replacements = 0;

@@ -158,36 +158,6 @@ fn reads_at_most_64_kib_of_a_body() {
     assert_eq!(service.connection_count(), 3);
 }
 
-#[test]
-fn does_not_follow_redirects() {
-    let service = service();
-    let elsewhere = support::service();
-    let target = format!(
-        "{}/api/v1/oss/offline/download/process?taskID={TASK}",
-        elsewhere.base_url()
-    );
-    for status in [301, 302, 303, 307, 308] {
-        service.reply_next(Reply::new(status).header("Location", target.as_str()));
-        let error = client(&service).get_process(TASK).unwrap_err();
-        assert!(matches!(&error, Error::Http(e) if e.status == status));
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "HTTP {status} without the service's envelope: redirects are not followed, check the base URL"
-            )
-        );
-    }
-    assert_eq!(elsewhere.request_count(), 0);
-    // `configure_agent` cannot change that.
-    service.reply_next(Reply::new(302).header("Location", target));
-    let client = builder(service.base_url())
-        .configure_agent(|agent| agent.max_redirects(9))
-        .build()
-        .unwrap();
-    assert!(matches!(client.get_process(TASK), Err(Error::Http(_))));
-    assert_eq!(elsewhere.request_count(), 0);
-}
-
 /// A label of 64 letters is invalid in a DNS name, so the lookup fails without a query.
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 #[test]

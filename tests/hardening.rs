@@ -15,42 +15,6 @@ use support::{RUNNING, TASK, all_texts, builder, client, service};
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
 const URL: &str = "https://example.org/cat.png";
 
-/// A load balancer that writes its own HTTP status into `code`.
-#[test]
-fn status_of_a_load_balancer_in_the_code_is_transient() {
-    for (status, code, may_be_created) in [
-        (502, r#""502""#, true),
-        (503, "503", false),
-        (503, r#""503""#, false),
-        (200, "500", true),
-        (200, "502", true),
-        (200, r#""504""#, true),
-        (200, "503", false),
-    ] {
-        let service = service();
-        let reply = || Reply::json(format!(r#"{{"code":{code},"message":"m"}}"#)).status(status);
-        service.reply_next(reply()).reply_next(reply());
-        let client = client(&service);
-        let text = format!("HTTP {status} with code {code}");
-        assert!(
-            client.get_process(TASK).unwrap_err().is_transient(),
-            "{text}"
-        );
-        let error = client.create_task(&NewTask::new(URL)).unwrap_err();
-        assert_eq!(
-            error.may_have_taken_effect(),
-            may_be_created,
-            "{text}: {error}"
-        );
-        assert_eq!(
-            error.to_string().contains("the task may exist"),
-            may_be_created,
-            "{error}"
-        );
-        assert_eq!(service.request_count(), 2, "{text}");
-    }
-}
-
 #[test]
 fn numbers_count_in_each_form() {
     for (code, expected) in [
@@ -125,27 +89,6 @@ fn not_modified_is_no_redirect() {
     let error = client(&service).get_process(TASK).unwrap_err();
     assert_eq!(error.http_status(), Some(304));
     assert!(!error.to_string().contains("redirect"), "{error}");
-}
-
-#[test]
-fn no_error_holds_a_token_or_a_prefix_of_one() {
-    let token = "fifteen-chars-x";
-    let service = service();
-    let client = builder(service.base_url())
-        .access_token(token)
-        .build()
-        .unwrap();
-    for quoted in [token, &token[..13], &token[..8]] {
-        for reply in [
-            Reply::code(1, &format!("bad token {quoted}")),
-            Reply::new(502).body(format!("<p>{quoted}</p>")),
-            Reply::json(format!(r#"{{"code":0,"data":{{"status":"{quoted}"}}}}"#)),
-        ] {
-            service.reply_next(reply);
-            let texts = all_texts(&client.get_process(TASK).unwrap_err());
-            assert!(!texts.contains(quoted), "{quoted}: {texts}");
-        }
-    }
 }
 
 #[test]

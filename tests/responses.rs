@@ -777,20 +777,6 @@ fn http_statuses_without_an_envelope_become_http_errors() {
             .retry_after(0)
             .text("HTTP 429 without the service's envelope: too many requests, wait and try again"),
         row("429, Retry-After in capitals", 429, "", Http).header("RETRY-AFTER", "007").transient().retry_after(7),
-        row("429, Retry-After a date", 429, "", Http)
-            .header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT")
-            .transient(),
-        row("429, Retry-After nonsense", 429, "", Http).header("Retry-After", "soon").transient(),
-        row("429, Retry-After empty", 429, "", Http).header("Retry-After", "").transient(),
-        row("429, Retry-After negative", 429, "", Http).header("Retry-After", "-5").transient(),
-        row("429, Retry-After with a sign", 429, "", Http).header("Retry-After", "+5").transient(),
-        row("429, Retry-After a fraction", 429, "", Http).header("Retry-After", "1.5").transient(),
-        row("429, Retry-After a time of day in seconds", 429, "", Http)
-            .header("Retry-After", "1764302400")
-            .transient(),
-        row("429, Retry-After too large for u64", 429, "", Http)
-            .header("Retry-After", "99999999999999999999999")
-            .transient(),
         // JSON that is not an envelope.
         row("401 with JSON and no code", 401, r#"{"message":"Unauthorized"}"#, Http).unauthorized(),
         row("429 with JSON and an invalid code", 429, r#"{"code":"x"}"#, Http).transient(),
@@ -843,14 +829,6 @@ fn http_statuses_with_an_envelope_become_api_errors() {
             .transient()
             .trace_id("t")
             .retry_after(7),
-        row("429, Retry-After a date", 429, with("429"), api(429, "m"))
-            .header("Retry-After", "Wed, 21 Oct 2065 07:28:00 GMT")
-            .transient()
-            .trace_id("t"),
-        row("429, Retry-After too large for u64", 429, with("429"), api(429, "m"))
-            .header("Retry-After", "99999999999999999999999")
-            .transient()
-            .trace_id("t"),
         // With an envelope, the code decides whether a 5xx is transient.
         row("500 around 1", 500, with("1"), api(1, "m")).trace_id("t").text(
             "the service returned code 1 with HTTP 500: the request was rejected, check the task id or URL that \
@@ -905,50 +883,6 @@ fn does_not_follow_redirects() {
         }
         followed.assert();
         followed_here.assert();
-    }
-}
-
-#[test]
-fn redacts_the_token_in_responses() {
-    // The excerpt ends within the token here: a part of a token must be redacted, too.
-    let cut = format!("{}{TOKEN}", "x".repeat(256 - TOKEN.len() + 1));
-    let cut_in_json = format!(
-        r#"{{"code":0,"data":{{}},"x":"{}{TOKEN}"}}"#,
-        "x".repeat(256 - 28 - TOKEN.len() + 1)
-    );
-    for (status, body) in [
-        (
-            200,
-            r#"{"code":401,"message":"bad eyJhbGciOi.secret","x-traceID":"eyJhbGciOi.secret"}"#,
-        ),
-        (200, r#"{"code":"eyJhbGciOi.secret"}"#),
-        (200, r#"{"code":0,"data":"eyJhbGciOi.secret"}"#),
-        (200, "eyJhbGciOi.secret"),
-        (400, "Authorization: Bearer eyJhbGciOi.secret"),
-        (400, &cut),
-        (200, &cut_in_json),
-    ] {
-        let mut server = Server::new();
-        server
-            .mock("GET", Matcher::Any)
-            .with_status(status)
-            .with_body(body)
-            .create();
-        let client = Client::builder()
-            .access_token(TOKEN)
-            .base_url(server.url())
-            .build()
-            .unwrap();
-        let error = client.get_process(1).unwrap_err();
-        let mut texts = vec![error.to_string(), format!("{error:?}")];
-        let mut source = error.source();
-        while let Some(cause) = source {
-            texts.extend([cause.to_string(), format!("{cause:?}")]);
-            source = cause.source();
-        }
-        for text in texts {
-            assert!(!text.contains("eyJhbGciOi"), "{body} became {text}");
-        }
     }
 }
 

@@ -146,19 +146,6 @@ fn retry_after_replaces_the_backoff() {
     assert!(delays[1] >= Duration::from_millis(2000), "{delays:?}");
 }
 
-/// Some servers send the time of day in place of a delay.
-#[test]
-fn retry_after_of_more_than_a_year_counts_as_none() {
-    let service = service();
-    let limited = Reply::new(429).header("Retry-After", "1764302400");
-    service.reply_next(limited.clone());
-    let client = builder(service.base_url()).retries(1).build().unwrap();
-    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    service.reply_next(limited);
-    let error = support::client(&service).get_process(TASK).unwrap_err();
-    assert!(error.is_rate_limited() && error.retry_after().is_none());
-}
-
 #[test]
 fn does_not_wait_for_a_retry_beyond_the_deadline() {
     let service = service();

@@ -96,127 +96,56 @@ fn validates_access_tokens() {
 
 #[test]
 fn rejects_invalid_base_urls() {
+    // After the URL.
+    let unencrypted =
+        " would send the access token unencrypted; http is for loopback addresses only";
+    let no_url = " is not a URL: invalid uri character";
+    let empty = " is not a URL: empty string";
+    let no_host = " is not a whole URL, which begins with https:// and a host";
+    let no_path = " must end with its path, without `?` and `#`";
+    let no_port = " has no valid host and port";
+    let scheme = " is neither https nor http";
+    // Without the URL.
+    let login = "it must not contain a user or a password";
+    let too_long = format!("https://example.com/{}", "x".repeat(8173));
     for (url, reason) in [
-        (
-            "http://example.com",
-            "`http://example.com` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://localhost.example.com",
-            "`http://localhost.example.com` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://127.0.0.1.example.com",
-            "`http://127.0.0.1.example.com` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://127.0.0.1.",
-            "`http://127.0.0.1.` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://0.0.0.0:1",
-            "`http://0.0.0.0:1` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://128.0.0.1:1",
-            "`http://128.0.0.1:1` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "http://[::2]:1",
-            "`http://[::2]:1` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            "HTTP://example.com",
-            "`HTTP://example.com` would send the access token unencrypted; http is for loopback addresses only",
-        ),
-        (
-            &format!("https://{}.example.com", "a".repeat(8192)),
-            "it is longer than 8192 bytes",
-        ),
-        ("", "`` is not a URL: empty string"),
-        (
-            "not a URL",
-            "`not a URL` is not a URL: invalid uri character",
-        ),
-        (
-            "https://exam ple.com",
-            "`https://exam ple.com` is not a URL: invalid uri character",
-        ),
-        (
-            " https://example.com",
-            "` https://example.com` is not a URL: invalid uri character",
-        ),
-        (
-            "https://example.com\n",
-            "`https://example.com\\n` is not a URL: invalid uri character",
-        ),
-        ("https://", "`https://` is not a URL: empty string"),
-        (
-            "/relative",
-            "`/relative` is not a whole URL, which begins with https:// and a host",
-        ),
-        (
-            "example.com",
-            "`example.com` is not a whole URL, which begins with https:// and a host",
-        ),
-        (
-            "example.com:443",
-            "`example.com:443` is not a whole URL, which begins with https:// and a host",
-        ),
-        (
-            "https://user:hunter2@example.com",
-            "it must not contain a user or a password",
-        ),
-        (
-            "http://user:hunter2@127.0.0.1:1",
-            "it must not contain a user or a password",
-        ),
-        (
-            "http://127.0.0.1@example.com",
-            "it must not contain a user or a password",
-        ),
-        (
-            "https://example.com?tenant=1",
-            "`https://example.com?tenant=1` must end with its path, without `?` and `#`",
-        ),
-        (
-            "https://example.com/?",
-            "`https://example.com/?` must end with its path, without `?` and `#`",
-        ),
-        (
-            "https://example.com/#top",
-            "`https://example.com/#top` must end with its path, without `?` and `#`",
-        ),
-        (
-            "https://example.com:0",
-            "`https://example.com:0` has no valid host and port",
-        ),
-        (
-            "https://example.com:99999",
-            "`https://example.com:99999` has no valid host and port",
-        ),
-        (
-            "https://example.com:",
-            "`https://example.com:` has no valid host and port",
-        ),
-        (
-            "http://127.0.0.1:0",
-            "`http://127.0.0.1:0` has no valid host and port",
-        ),
-        (
-            "ftp://example.com",
-            "`ftp://example.com` is neither https nor http",
-        ),
-        (
-            "ftp://127.0.0.1",
-            "`ftp://127.0.0.1` is neither https nor http",
-        ),
+        ("http://example.com", unencrypted),
+        ("http://localhost.example.com", unencrypted),
+        ("http://127.0.0.1.example.com", unencrypted),
+        ("http://127.0.0.1.", unencrypted),
+        ("http://0.0.0.0:1", unencrypted),
+        ("http://128.0.0.1:1", unencrypted),
+        ("http://[::2]:1", unencrypted),
+        ("HTTP://example.com", unencrypted),
+        (&too_long, "it is longer than 8192 bytes"),
+        ("", empty),
+        ("https://", empty),
+        ("not a URL", no_url),
+        ("https://exam ple.com", no_url),
+        (" https://example.com", no_url),
+        ("https://example.com\n", no_url),
+        ("/relative", no_host),
+        ("example.com", no_host),
+        ("example.com:443", no_host),
+        ("https://user:hunter2@example.com", login),
+        ("http://user:hunter2@127.0.0.1:1", login),
+        ("http://127.0.0.1@example.com", login),
+        ("https://example.com?tenant=1", no_path),
+        ("https://example.com/?", no_path),
+        ("https://example.com/#top", no_path),
+        ("https://example.com:0", no_port),
+        ("https://example.com:99999", no_port),
+        ("https://example.com:", no_port),
+        ("http://127.0.0.1:0", no_port),
+        ("ftp://example.com", scheme),
+        ("ftp://127.0.0.1", scheme),
     ] {
-        assert_eq!(
-            rejection_reason("base_url", builder().base_url(url).build()),
-            reason,
-            "{url:?}"
-        );
+        let expected = match reason.strip_prefix(' ') {
+            Some(reason) => format!("`{}` {reason}", url.escape_debug()),
+            None => reason.to_owned(),
+        };
+        let result = builder().base_url(url).build();
+        assert_eq!(rejection_reason("base_url", result), expected);
     }
 }
 
@@ -257,7 +186,9 @@ fn accepts_valid_base_urls() {
     ] {
         assert_works(builder().base_url(url));
     }
+    let max_len = format!("https://example.com/{}", "x".repeat(8172));
     for url in [
+        max_len.as_str(),
         "https://example.com",
         "https://example.com:8443/path",
         "https://127.0.0.1:1",
@@ -854,24 +785,10 @@ fn ignores_proxy_variables_that_do_not_apply() {
         (&[("HTTPS_PROXY", "127.0.0.1:1")], works),
         (&[("HTTPS_PROXY", "https://127.0.0.1:1")], works),
         (&[socks], broken),
-        (&[socks, ("NO_PROXY", "api.example.invalid")], works),
-        (
-            &[socks, ("NO_PROXY", "example.com, example.invalid")],
-            works,
-        ),
+        // Port 443 is that of https.
+        (&[socks, ("NO_PROXY", "api.example.invalid:443")], works),
         (&[socks, ("no_proxy", ".example.invalid")], works),
-        (&[socks, ("NO_PROXY", "example.com example.invalid")], works),
-        (&[socks, ("NO_PROXY", "*")], works),
-        (&[socks, ("NO_PROXY", "example.com,ample.invalid")], broken),
         (&[socks, ("NO_PROXY", "")], broken),
-        // HTTP_PROXY is for http only.
-        (
-            &[
-                ("HTTP_PROXY", "socks5://127.0.0.1:1"),
-                ("http_proxy", "not a URL"),
-            ],
-            works,
-        ),
         // HTTPS_PROXY takes precedence over ALL_PROXY. An empty one counts as unset.
         (
             &[

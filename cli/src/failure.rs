@@ -13,8 +13,6 @@ use crate::store::StoreError;
 pub(crate) enum Failure {
     /// Invalid arguments or settings.
     Usage(String),
-    /// The service refused client id and secret.
-    Login(String),
     /// A request that failed.
     Service(Error),
     /// The service has demanded a pause that is too long to wait for; the time that remains.
@@ -56,7 +54,6 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => ExitStatus::Usage.code(),
-            Self::Login(_) => ExitStatus::Refused.code(),
             Self::Service(error) => ExitStatus::of(error).code(),
             Self::Pause(_) => ExitStatus::RequestFailed.code(),
             Self::State(error) if error.is_of_system() => ExitStatus::RequestFailed.code(),
@@ -70,7 +67,7 @@ impl Failure {
     /// Returns the message for standard error; none for a closed pipe.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Usage(what) | Self::Login(what) => Some(what.clone()),
+            Self::Usage(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
             Self::Pause(remaining) => Some(format!(
                 "the service has demanded a pause, of which {remaining} remain; try again then"

@@ -75,11 +75,20 @@ pub(crate) fn read(paths: &[PathBuf], left_out: LeftOut) -> impl Iterator<Item =
         .require_git(false)
         .sort_by_file_name(|a, b| a.as_encoded_bytes().cmp(b.as_encoded_bytes()));
     walk.build().filter_map(move |entry| match entry {
+        Ok(entry) if entry.is_stdin() => {
+            let message = "-: standard input is not read; name files and folders";
+            Some(Found::Failed(message.to_owned()))
+        }
         Ok(entry) => find(&entry, &left_out, &mut seen).unwrap_or_else(|error| {
             let message = format!("{}: {error}", entry.path().display());
             Some(Found::Failed(message))
         }),
-        Err(error) => Some(Found::Failed(error.to_string())),
+        Err(error) => {
+            let text = error.to_string();
+            // The path comes twice.
+            let text = text.split("IO error for operation on ").last();
+            Some(Found::Failed(text.unwrap_or_default().to_owned()))
+        }
     })
 }
 

@@ -102,6 +102,11 @@ impl List {
                 "the list {name} is UTF-16; save it as UTF-8"
             )));
         }
+        if bytes.contains(&0) {
+            return Err(usage(format!(
+                "the list {name} is no text: it has NUL bytes"
+            )));
+        }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),

@@ -36,6 +36,8 @@ use clap::Parser;
 use crate::args::Arguments;
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    signals::survive_file_limit();
     let arguments = Arguments::parse();
     match commands::run(arguments) {
         Ok(end) => end.code().into(),

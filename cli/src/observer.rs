@@ -57,6 +57,11 @@ impl Observer {
         self.lock().pause(Instant::now())
     }
 
+    /// Returns the reason for which the last request did not succeed, however short ago it was.
+    pub(crate) fn last_reason(&self) -> Option<Pause> {
+        self.lock().reason(Instant::now())
+    }
+
     /// Returns the end of the pause that the service has demanded.
     pub(crate) fn paused_until(&self) -> Option<Instant> {
         self.lock().paused_until
@@ -87,6 +92,13 @@ impl Observer {
 
 impl Traffic {
     fn pause(&self, now: Instant) -> Option<Pause> {
+        self.reason(now).filter(|pause| match pause {
+            Pause::RateLimited(_) => true,
+            Pause::Failing { elapsed, .. } => *elapsed >= MIN_FAILING_TIME,
+        })
+    }
+
+    fn reason(&self, now: Instant) -> Option<Pause> {
         let remaining = self
             .paused_until
             .map(|time| time.saturating_duration_since(now))
@@ -95,10 +107,9 @@ impl Traffic {
             return Some(Pause::RateLimited(remaining));
         }
         let (error, first) = self.failing.as_ref()?;
-        let elapsed = now.saturating_duration_since(*first);
-        (elapsed >= MIN_FAILING_TIME).then(|| Pause::Failing {
+        Some(Pause::Failing {
             error: error.clone(),
-            elapsed,
+            elapsed: now.saturating_duration_since(*first),
         })
     }
 
@@ -126,9 +137,14 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// Reports whether the code, or the HTTP status, is this number.
+    fn has(&self, code: ErrorCode) -> bool {
+        self.code == Some(code) || self.status.map(i64::from) == Some(code.0)
+    }
+
     /// Returns the time for which the service wants no request.
     fn pause(&self) -> Option<Duration> {
-        let is_limited = self.status == Some(429) || self.code == Some(ErrorCode::RATE_LIMITED);
+        let is_limited = self.has(ErrorCode::RATE_LIMITED);
         let default = is_limited.then_some(DEFAULT_RETRY_AFTER);
         let is_error = is_limited || self.status.is_some_and(|status| status >= 400);
         let given = self.retry_after.filter(|_| is_error);
@@ -139,6 +155,10 @@ impl Outcome {
     fn service_error(&self) -> Option<String> {
         match (self.status, &self.error) {
             (_, Some(error)) => Some(error.clone()),
+            _ if self.has(ErrorCode::RATE_LIMITED) => Some("rate limited".to_owned()),
+            _ if self.has(ErrorCode::UNAUTHORIZED) => {
+                Some("the access token was refused".to_owned())
+            }
             (Some(status @ 500..), _) => Some(format!("HTTP {status}")),
             (Some(200..300), _) if self.code.is_none() => Some("no valid response".to_owned()),
             _ => None,
@@ -290,7 +310,8 @@ mod tests {
         traffic.record(&limited(1_800_000_000), now);
         let after = |time| traffic.pause(now + seconds(time));
         assert_eq!(after(60), Some(Pause::RateLimited(seconds(540))));
-        assert_eq!(after(600), None);
+        let text = after(600).map(|pause| pause.text());
+        assert_eq!(text.as_deref(), Some("rate limited for 10 min"));
     }
 
     #[test]
@@ -308,6 +329,20 @@ mod tests {
             elapsed: seconds(12),
         };
         assert_eq!(traffic.pause(now + seconds(12)), Some(expected));
+        // Requests go on at a low rate, or wait for another token.
+        for (status, code, text) in [
+            (200, Some(429), "rate limited"),
+            (429, None, "rate limited"),
+            (200, Some(401), "the access token was refused"),
+            (401, None, "the access token was refused"),
+        ] {
+            let mut traffic = Traffic::default();
+            traffic.record(&outcome(status, code), now);
+            let error = text.to_owned();
+            let elapsed = seconds(9);
+            let expected = Pause::Failing { error, elapsed };
+            assert_eq!(traffic.pause(now + elapsed), Some(expected));
+        }
         // The error of a single task is a valid response.
         traffic.record(&outcome(200, Some(1)), now + seconds(13));
         assert_eq!(traffic.pause(now + seconds(20)), None);

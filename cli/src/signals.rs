@@ -41,6 +41,14 @@ pub(crate) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::
         .map(drop)
 }
 
+/// Makes a write beyond the limit of a file's size an error, where the system would end the process.
+#[cfg(unix)]
+pub(crate) fn survive_file_limit() {
+    let unused = std::sync::Arc::default();
+    // At worst the system ends the process.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, unused);
+}
+
 /// Returns the set of ignored signals, one bit for each, where the system tells it (Linux).
 #[cfg(unix)]
 fn ignored_signals() -> Option<u64> {

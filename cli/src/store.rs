@@ -64,12 +64,13 @@ impl Store {
             let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             let is_new = is_empty(&connection)?;
             schema::check(&connection)?;
-            configure(&connection)?;
+            // First, so that a file of this program has its tables at any moment.
             schema::migrate(&mut connection)?;
+            configure(&connection)?;
             let store = Self::new(connection, State::Creating, Some(lock))?;
             Ok((store, is_new))
         };
-        opened().map_err(|error: StoreError| error.at(path))
+        opened().map_err(|error: StoreError| error.of_new().at(path))
     }
 
     /// Opens an existing state for a command that may run beside a migration.
@@ -81,7 +82,7 @@ impl Store {
             let connection = open_beside_run(path)?;
             schema::check(&connection)?;
             if is_empty(&connection)? {
-                return Err(Cause::Foreign.into());
+                return Err(Cause::Empty.into());
             }
             // The creation is under way, or was cut off by a kill.
             let creating = match lock::is_held(&with_suffix(path, ".lock")) {
@@ -102,10 +103,10 @@ impl Store {
 
     /// Copies a state into memory, or creates one there if the file does not exist. Then the second value is true.
     pub(crate) fn copy_of(path: &Path) -> Result<(Self, bool), StoreError> {
-        if !path.exists() {
-            return Ok((Self::in_memory()?, true));
-        }
-        let source = Self::open(path)?;
+        let source = match Self::open(path) {
+            Err(error) if error.is_absent() => return Ok((Self::in_memory()?, true)),
+            opened => opened?,
+        };
         let mut connection = Connection::open_in_memory()?;
         let backup = Backup::new(&source.connection, &mut connection)?;
         backup.run_to_completion(1000, Duration::ZERO, None)?;
@@ -215,7 +216,8 @@ impl Store {
         Ok(statement.exists(params![name, id])?)
     }
 
-    /// Changes an image, on disk and in memory; in neither if the change cannot be written.
+    /// Changes an image, on disk and in memory; in neither if the change cannot be written. Then an image whose
+    /// creation is under way counts as unknown, as it does at the next start.
     pub(crate) fn change(
         &mut self,
         image: &mut Image,
@@ -226,7 +228,7 @@ impl Store {
         let sql = "UPDATE image SET state = ?2, reason = ?3, task_id = ?4, percent = ?5, \
                    file_name = ?6, directory = ?7, changed_at = ?8 WHERE id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute(params![
+        let written = statement.execute(params![
             changed.id,
             changed.state.name(),
             changed.reason,
@@ -235,10 +237,16 @@ impl Store {
             changed.file_name,
             changed.directory,
             seconds_since_epoch()
-        ])?;
+        ]);
+        let counted = match (&written, image.state) {
+            (Ok(_), _) => changed.state,
+            (Err(_), State::Creating) => State::Unknown,
+            (Err(_), state) => state,
+        };
         if image.line.is_some() {
-            self.counts.shift(image.state, changed.state);
+            self.counts.shift(image.state, counted);
         }
+        written?;
         *image = changed;
         Ok(())
     }

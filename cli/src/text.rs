@@ -83,7 +83,9 @@ pub(crate) fn in_form_of(old: &[u8], new: &str, is_markup: bool) -> String {
             .any(|window| window == part.as_bytes())
     };
     let mut written = new.to_owned();
-    if is_markup || has("&amp;") {
+    if has("&amp;amp;") {
+        written = written.replace('&', "&amp;amp;");
+    } else if is_markup || has("&amp;") {
         written = written.replace('&', "&amp;");
     } else if has("\\u0026") {
         written = written.replace('&', "\\u0026");

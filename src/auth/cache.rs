@@ -51,9 +51,9 @@ impl error::Error for TokenCacheError {
 /// The cache file of one client id at one base URL. A token for others in it is ignored.
 #[derive(Debug)]
 pub(super) struct TokenCache {
-    path: PathBuf,
-    base_url: String,
-    client_id: String,
+    pub(super) path: PathBuf,
+    pub(super) base_url: String,
+    pub(super) client_id: String,
 }
 
 /// The content of the file.
@@ -65,14 +65,6 @@ struct Entry {
 }
 
 impl TokenCache {
-    pub(super) fn new(path: PathBuf, base_url: String, client_id: String) -> Self {
-        Self {
-            path,
-            base_url,
-            client_id,
-        }
-    }
-
     /// Reads the token. A missing file, a damaged one, and one of another client or service count as none.
     pub(super) fn read(&self) -> Result<Option<AccessToken>, TokenCacheError> {
         let failed = |error| self.error("cannot be read", Some(error));

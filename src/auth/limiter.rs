@@ -80,33 +80,25 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// Also the replacement of a token from the cache, although none was issued before, and a second token that somebody
+    /// asked for.
     #[test]
     fn allows_one_replacement_a_minute_beside_the_first_token() {
         let start = Instant::now();
-        let mut limiter = Limiter::default();
-        assert_eq!(limiter.delay(start), Duration::ZERO);
-        limiter.record_issue(false, start);
-        assert_eq!(
-            limiter.delay(start),
-            Duration::ZERO,
-            "the first one is free"
-        );
-        limiter.record_issue(true, start);
-        for (now, expected) in [(0, 60), (30, 30), (59, 1), (60, 0)] {
-            let now = start + seconds(now);
-            assert_eq!(limiter.delay(now), seconds(expected));
-            assert_eq!(limiter.pause(now), Duration::ZERO);
-        }
-
-        // A replacement of a token from the cache counts, although none was issued before; so does a second token
-        // that somebody asked for.
-        for is_replacement in [true, false] {
+        for (has_issued, is_replacement, delay) in [
+            (false, false, 0),
+            (false, true, 60),
+            (true, false, 60),
+            (true, true, 60),
+        ] {
             let mut limiter = Limiter {
-                has_issued: !is_replacement,
+                has_issued,
                 ..Limiter::default()
             };
             limiter.record_issue(is_replacement, start);
-            assert_eq!(limiter.delay(start), seconds(60));
+            assert_eq!(limiter.delay(start), seconds(delay));
+            assert_eq!(limiter.delay(start + seconds(60)), Duration::ZERO);
+            assert_eq!(limiter.pause(start), Duration::ZERO);
         }
     }
 
@@ -122,10 +114,6 @@ mod tests {
         }
         limiter.record_issue(false, now);
         limiter.record_failure(None, now);
-        assert_eq!(
-            limiter.delay(now),
-            Duration::ZERO,
-            "a token ends the backoff"
-        );
+        assert_eq!(limiter.delay(now), seconds(0), "a token ends the backoff");
     }
 }

@@ -21,7 +21,7 @@ use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
 use crate::transport::Transport;
 
 /// The tokens of a client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Auth {
     /// The source of new tokens; `None` for a token that the user gave, which is never replaced.
     login: Option<Login>,
@@ -40,22 +40,21 @@ impl Auth {
     pub(crate) fn with_token(token: AccessToken, transport: &Transport) -> Result<Self> {
         let mut state = State::default();
         state.set_current(Token::new(token, transport)?);
-        Ok(Self::new(None, state))
+        Ok(Self {
+            state: Mutex::new(state),
+            ..Self::default()
+        })
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
-        let (base_url, client_id) = (transport.base_url().to_string(), credentials.client_id());
-        let path = credentials.cache_path();
-        let cache =
-            path.map(|path| TokenCache::new(path.to_owned(), base_url, client_id.to_owned()));
-        Self::new(Some(Login { credentials, cache }), State::default())
-    }
-
-    fn new(login: Option<Login>, state: State) -> Self {
+        let cache = credentials.cache_path().map(|path| TokenCache {
+            path: path.to_owned(),
+            base_url: transport.base_url().to_string(),
+            client_id: credentials.client_id().to_owned(),
+        });
         Self {
-            login,
-            state: Mutex::new(state),
-            refreshed: Condvar::new(),
+            login: Some(Login { credentials, cache }),
+            ..Self::default()
         }
     }
 
@@ -223,13 +222,8 @@ impl Auth {
 
     /// Returns the result, or keeps its error for [`cache_error()`](Self::cache_error).
     fn keep_cache_error<T>(&self, result: std::result::Result<T, TokenCacheError>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.lock().cache_error = Some(error);
-                None
-            }
-        }
+        let keep = |error| self.lock().cache_error = Some(error);
+        result.map_err(keep).ok()
     }
 }
 

@@ -2,25 +2,18 @@
 
 use std::time::Instant;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::credentials::{AccessToken, Credentials};
-use crate::envelope;
+use crate::envelope::{self, MAX_BODY_LEN};
 use crate::error::{DecodeError, Error, Result};
 use crate::json::JsonObject;
 use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::{Connection, Request, Response, Transport};
 
 const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    #[serde(rename = "clientID")]
-    client_id: &'a str,
-    client_secret: &'a str,
-}
 
 /// The expiry time is ignored: a token is used until the service refuses it with 401.
 #[derive(Deserialize)]
@@ -35,27 +28,18 @@ pub(super) fn request_token(
     transport: &Transport,
     deadline: Instant,
 ) -> Result<AccessToken> {
-    send(credentials, transport, deadline)
-        .map_err(|error| redact_new_token(error).of_token_request())
-}
-
-fn send(
-    credentials: &Credentials,
-    transport: &Transport,
-    deadline: Instant,
-) -> Result<AccessToken> {
     let client_secret = credentials.client_secret();
-    let body = Body {
-        client_id: credentials.client_id(),
-        client_secret,
-    };
-    let body = serde_json::to_vec(&body)
-        .map_err(|e| Error::config("credentials", format!("they cannot be sent: {e}")))?;
-    let endpoint = transport.endpoint(ACCESS_TOKEN_PATH)?;
+    let body = json!({"clientID": credentials.client_id(), "clientSecret": client_secret});
     let template = transport.template(None)?;
-    let request = Request::post(&endpoint, &body);
+    let body = body.to_string();
+    let request = Request {
+        path: ACCESS_TOKEN_PATH,
+        body: Some(body.as_bytes()),
+        max_response_len: MAX_BODY_LEN,
+    };
     let response = transport.send(&template, request, deadline, Connection::Own)?;
-    let JsonObject(IssuedToken { access_token }) = decode_response(&response, client_secret)?;
+    let JsonObject(IssuedToken { access_token }) =
+        decode_response(&response, client_secret).map_err(redact_new_token)?;
     let token = AccessToken::from(access_token);
     match token.validate() {
         Ok(()) => Ok(token),

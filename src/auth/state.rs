@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cache::TokenCacheError;
 use super::limiter::Limiter;
@@ -53,21 +53,14 @@ pub(super) struct State {
     pub(super) current: Option<Arc<Token>>,
     /// Tokens that the service refused. They are never sent again.
     refused: Vec<AccessToken>,
-    /// Why there is no current token, if the service has refused the last one.
-    refusal: Option<Refusal>,
+    /// Why there is no current token, if the service has refused the last one: transient if that had been accepted before.
+    refusal: Option<Error>,
     /// Error of the last token request, if that failed.
     pub(super) failure: Option<Error>,
     pub(super) limiter: Limiter,
     /// Whether a thread reads the cache and requests a token now. The others wait for it.
     pub(super) is_refreshing: bool,
     pub(super) cache_error: Option<TokenCacheError>,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    error: Error,
-    /// Whether the token had been accepted before.
-    was_accepted: bool,
 }
 
 /// The reason of a refresh.
@@ -90,9 +83,9 @@ impl State {
             return;
         }
         self.current = None;
-        self.refusal = Some(Refusal {
-            error: error.clone(),
-            was_accepted,
+        self.refusal = Some(match was_accepted {
+            true => error.clone().mark_token_replaceable(Duration::ZERO),
+            false => error.clone(),
         });
     }
 
@@ -110,17 +103,13 @@ impl State {
         if delay.is_zero() {
             return None;
         }
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone().with_retry_after(Some(delay)));
+        match (self.failure.clone(), self.refusal.clone()) {
+            (Some(failure), _) => Some(failure.with_retry_after(Some(delay))),
+            (None, Some(refusal)) if refusal.is_transient() => {
+                Some(refusal.with_retry_after(Some(delay)))
+            }
+            (None, refusal) => refusal,
         }
-        let Refusal {
-            error,
-            was_accepted,
-        } = self.refusal.as_ref()?;
-        Some(match was_accepted {
-            true => error.clone().mark_token_replaceable(delay),
-            false => error.clone(),
-        })
     }
 
     /// Makes a token the current one.
@@ -141,8 +130,7 @@ impl State {
                 self.limiter.record_issue(!self.refused.is_empty(), now);
                 if self.refused.contains(&token) {
                     let reason = "its `accessToken` is one that the service has refused";
-                    let error = Error::Decode(DecodeError::new(reason, b"", None));
-                    Err(error.of_token_request())
+                    Err(Error::Decode(DecodeError::new(reason, b"", None)))
                 } else {
                     Ok(token)
                 }
@@ -158,6 +146,7 @@ impl State {
                 Err(error)
             }
         };
+        let result = result.map_err(Error::of_token_request);
         self.failure = result.as_ref().err().cloned();
         result
     }
@@ -165,8 +154,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::error::{ApiError, HttpError};
     use crate::error_code::ErrorCode;
@@ -204,49 +191,16 @@ mod tests {
                 assert_eq!(error.retry_after(), delay);
                 assert!(state.blocking_error(Reason::Asked, now).is_none());
             }
-            let minute_later = start + seconds(70);
-            assert!(
-                state
-                    .blocking_error(Reason::NoToken, minute_later)
-                    .is_none()
-            );
+            let blocking = state.blocking_error(Reason::NoToken, start + seconds(70));
+            assert!(blocking.is_none());
         }
-    }
-
-    #[test]
-    fn no_refused_token_is_used_again() {
-        let start = Instant::now();
-        let mut state = refused_twice(start, true);
-        for (token, is_usable) in [
-            ("first", false),
-            ("second", false),
-            ("third", true),
-            ("", false),
-        ] {
-            assert_eq!(state.is_usable(&token.into()), is_usable, "{token}");
-        }
-        let now = start + seconds(70);
-        let error = state.record_request(Ok("first".into()), now).unwrap_err();
-        assert!(matches!(error, Error::Decode(_)) && !error.may_have_taken_effect());
-        // It counts as a replacement, and its error is kept for the next minute.
-        let error = state.blocking_error(Reason::NoToken, now + seconds(59));
-        assert!(matches!(error, Some(Error::Decode(_))));
-        assert!(
-            state
-                .blocking_error(Reason::NoToken, now + seconds(60))
-                .is_none()
-        );
     }
 
     #[test]
     fn a_failed_request_blocks_the_next_one() {
         let api = |code| {
-            Error::Api(ApiError::new(
-                ErrorCode(code),
-                String::new(),
-                None,
-                Some(200),
-            ))
+            let code = ErrorCode(code);
+            Error::Api(ApiError::new(code, String::new(), None, Some(200)))
         };
         let retry_after = |error: Error, delay| error.with_retry_after(Some(seconds(delay)));
         for (error, delay) in [

@@ -8,7 +8,7 @@ use super::Client;
 use crate::auth::Auth;
 use crate::credentials::{AccessToken, Credentials, MAX_TOKEN_LEN};
 use crate::error::{Error, Result};
-use crate::proxy;
+use crate::proxy::{self, variable};
 use crate::session::Session;
 use crate::throttle::Throttle;
 use crate::transport::{AgentConfig, BaseUrl, MAX_TIMEOUT, Transport, TransportSettings};
@@ -54,49 +54,36 @@ enum Login {
 }
 
 impl Login {
-    /// Validates the token or the credentials, and returns the maximum length of a token that can be sent.
-    fn validate(&self) -> Result<usize> {
+    fn validate(&self) -> Result<()> {
         match self {
-            Self::Token(name, token) => match token.validate() {
-                Ok(()) => Ok(token.secret().len()),
-                Err(reason) => Err(Error::config(name, reason)),
-            },
-            Self::Credentials(names, credentials) => {
-                credentials.validate(*names).map(|()| MAX_TOKEN_LEN)
-            }
+            Self::Token(name, token) => token
+                .validate()
+                .map_err(|reason| Error::config(name, reason)),
+            Self::Credentials(names, credentials) => credentials.validate(*names),
         }
     }
 
-    fn from_env(variable: impl Fn(&'static str) -> Result<Option<String>>) -> Result<Self> {
+    fn from_env() -> Result<Self> {
         const TOKEN: &str = "PAN123_ACCESS_TOKEN";
         const PAIR: [&str; 2] = ["PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET"];
         if let Some(token) = variable(TOKEN)? {
             return Ok(Self::Token(TOKEN, token.into()));
         }
+        let missing = |name, text: &str| Err(Error::config(name, format!("it is not set, {text}")));
         let (id, secret) = match (variable(PAIR[0])?, variable(PAIR[1])?) {
             (Some(id), Some(secret)) => (id, secret),
+            (Some(_), None) => return missing(PAIR[1], "but PAN123_CLIENT_ID is"),
+            (None, Some(_)) => return missing(PAIR[0], "but PAN123_CLIENT_SECRET is"),
             (None, None) => {
-                let reason =
-                    "it is not set, and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
-                return Err(Error::config(TOKEN, reason));
-            }
-            (Some(_), None) => {
-                let reason = "it is not set, but PAN123_CLIENT_ID is";
-                return Err(Error::config(PAIR[1], reason));
-            }
-            (None, Some(_)) => {
-                let reason = "it is not set, but PAN123_CLIENT_SECRET is";
-                return Err(Error::config(PAIR[0], reason));
+                let text = "and neither are PAN123_CLIENT_ID and PAN123_CLIENT_SECRET";
+                return missing(TOKEN, text);
             }
         };
-        let credentials = Credentials::new(id, secret);
-        Ok(Self::Credentials(
-            PAIR,
-            match variable("PAN123_TOKEN_CACHE")? {
-                Some(path) => credentials.cache_file(path),
-                None => credentials,
-            },
-        ))
+        let mut credentials = Credentials::new(id, secret);
+        if let Some(path) = variable("PAN123_TOKEN_CACHE")? {
+            credentials = credentials.cache_file(path);
+        }
+        Ok(Self::Credentials(PAIR, credentials))
     }
 }
 
@@ -130,10 +117,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or not Unicode.
     pub fn from_env() -> Result<Self> {
-        let variable =
-            |name| Ok::<_, Error>(proxy::variable(name)?.filter(|value| !value.is_empty()));
         let mut builder = Self {
-            login: Some(Login::from_env(variable)?),
+            login: Some(Login::from_env()?),
             ..Self::default()
         };
         let name = "PAN123_BASE_URL";
@@ -248,14 +233,14 @@ impl ClientBuilder {
                 "it is missing, and so are credentials; POST /api/v1/access_token issues tokens",
             ));
         };
-        let max_token_len = login.validate()?;
+        login.validate()?;
         let (name, url) = self.base_url;
         let base = BaseUrl::parse(&url).map_err(|reason| Error::config(name, reason))?;
         validate_user_agent(&self.user_agent)?;
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
         let proxy = if base.is_https() && !base.is_loopback() {
-            proxy::from_env(base.host(), base.port(), proxy::variable)?
+            proxy::from_env(base.host(), base.port(), variable)?
         } else {
             None
         };
@@ -266,7 +251,6 @@ impl ClientBuilder {
             timeout,
             connect_timeout,
             proxy,
-            max_token_len,
         };
         let transport = Transport::new(settings, self.configure_agent)?;
         let auth = match login {

@@ -71,6 +71,11 @@ impl ApiError {
         self.code == code || self.http_status.map(i64::from) == Some(code.0)
     }
 
+    /// Returns whether the service refused client id and secret: with code 1, or another one that is not temporary.
+    pub(super) fn is_login_refused(&self) -> bool {
+        self.delivery == Delivery::TokenRequest && !self.code.is_ok() && !self.is_transient()
+    }
+
     /// The code, if it is the HTTP status of a load balancer.
     fn gateway_status(&self) -> Option<u16> {
         let status = u16::try_from(self.code.0).ok()?;
@@ -82,14 +87,13 @@ impl ApiError {
         if self.is_token_replaceable {
             return Some(TOKEN_REPLACEABLE);
         }
-        let is_token_rejected = self.delivery == Delivery::TokenRequest
-            && matches!(self.code, ErrorCode::INTERNAL | ErrorCode::UNAUTHORIZED)
-            && !self.is_transient();
         Some(match self.code {
             _ if self.has_status(ErrorCode::FORBIDDEN) => {
                 "this IP address is banned, stop and ask the service"
             }
-            _ if is_token_rejected => "no access token was issued, check the client id and secret",
+            _ if self.is_login_refused() => {
+                "no access token was issued, check the client id and secret"
+            }
             _ if self.has_status(ErrorCode::UNAUTHORIZED) => {
                 "the access token is invalid, expired or replaced, get a new one"
             }

@@ -101,10 +101,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport(e) => e.kind.is_transient(),
-            Self::Http(e) if e.is_token_replaceable => true,
-            Self::Api(e) if e.is_token_replaceable => true,
-            Self::Http(e) => is_transient_status(e.status),
-            Self::Api(e) => e.is_transient(),
+            Self::Http(e) => e.is_token_replaceable || is_transient_status(e.status),
+            Self::Api(e) => e.is_token_replaceable || e.is_transient(),
             Self::Config(_)
             | Self::Decode(_)
             | Self::TaskFailed { .. }
@@ -122,10 +120,12 @@ impl Error {
         }
     }
 
-    /// Returns whether the access token was refused: code 401 or HTTP 401.
+    /// Returns whether the access token was refused, with code 401 or HTTP 401, or none was issued for the client id and
+    /// secret.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
-        self.has_status(ErrorCode::UNAUTHORIZED)
+        let is_login_refused = matches!(self, Self::Api(e) if e.is_login_refused());
+        is_login_refused || self.has_status(ErrorCode::UNAUTHORIZED)
     }
 
     /// Returns whether the service has banned this IP address: code 403 or HTTP 403.

@@ -9,7 +9,8 @@ use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use super::cannot_be_sent;
 use crate::error::Result;
 
-const MAX_URL_LEN: usize = 8 * 1024;
+/// Maximum length of a base URL in bytes.
+pub(super) const MAX_URL_LEN: usize = 8 * 1024;
 
 /// An origin, and optionally a path in front of the endpoints' paths.
 #[derive(Debug, Clone)]
@@ -96,10 +97,6 @@ impl BaseUrl {
         self.authority.as_str()
     }
 
-    pub(super) fn path_len(&self) -> usize {
-        self.path.len()
-    }
-
     /// The value of the header `Host`: with a port only if it is not the scheme's default.
     pub(super) fn host_header(&self) -> &str {
         match self.authority.port_u16() {
@@ -148,44 +145,24 @@ mod tests {
     #[test]
     fn formats_host_header_and_url() {
         for (url, host, text) in [
-            ("https://example.com", "example.com", "https://example.com"),
-            ("https://example.com/", "example.com", "https://example.com"),
+            ("https://a.example", "a.example", "https://a.example"),
+            ("https://a.example/", "a.example", "https://a.example"),
             (
-                "https://example.com:443/a/b/",
-                "example.com",
-                "https://example.com:443/a/b",
+                "https://a.example:443/b/",
+                "a.example",
+                "https://a.example:443/b",
             ),
             (
-                "https://example.com:80",
-                "example.com:80",
-                "https://example.com:80",
-            ),
-            (
-                "https://example.com:8443",
-                "example.com:8443",
-                "https://example.com:8443",
+                "https://a.example:80",
+                "a.example:80",
+                "https://a.example:80",
             ),
             ("http://127.0.0.1:80", "127.0.0.1", "http://127.0.0.1:80"),
-            (
-                "http://127.0.0.1:443",
-                "127.0.0.1:443",
-                "http://127.0.0.1:443",
-            ),
-            ("http://[::1]:8080/x", "[::1]:8080", "http://[::1]:8080/x"),
+            ("http://[::1]:443/b", "[::1]:443", "http://[::1]:443/b"),
         ] {
             let base = BaseUrl::parse(url).unwrap();
-            assert_eq!(
-                (base.host_header(), &*base.to_string()),
-                (host, text),
-                "{url}"
-            );
+            assert_eq!(base.host_header(), host, "{url}");
+            assert_eq!(base.to_string(), text);
         }
-    }
-
-    #[test]
-    fn rejects_too_long_url() {
-        let max_len_url = format!("https://example.com/{}", "x".repeat(MAX_URL_LEN - 20));
-        assert!(BaseUrl::parse(&max_len_url).is_ok());
-        assert!(BaseUrl::parse(&format!("{max_len_url}x")).is_err());
     }
 }

@@ -6,7 +6,7 @@ use ureq::config::{AutoHeaderValue, Config, ConfigBuilder};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::base_url::{BaseUrl, has_valid_port};
+use super::base_url::{BaseUrl, MAX_URL_LEN, has_valid_port};
 use crate::error::{Error, Result};
 
 /// The argument of [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent).
@@ -16,7 +16,10 @@ pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
 /// from a connection that ended.
 const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
 const INPUT_BUFFER_LEN: usize = 8 * 1024;
-const MIN_OUTPUT_BUFFER_LEN: usize = 2 * 1024;
+
+/// Length of ureq's output buffer, into which the request line and each header must fit. The base URL may be the longest
+/// part; a token and the user agent are shorter.
+const OUTPUT_BUFFER_LEN: usize = MAX_URL_LEN + 1024;
 
 /// Maximum idle time of a pooled connection: enough for a poll every 30 s, and below 60 s, a gateway's common timeout.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
@@ -32,8 +35,6 @@ pub(crate) struct TransportSettings {
     pub(crate) connect_timeout: Duration,
     /// The proxy from the environment, with the name of its variable.
     pub(crate) proxy: Option<(&'static str, String)>,
-    /// Maximum length of a token that can be sent.
-    pub(crate) max_token_len: usize,
 }
 
 /// Returns the agent's configuration: defaults first, then the user's settings, then what cannot be changed.
@@ -41,14 +42,15 @@ pub(super) fn agent_config(
     settings: &TransportSettings,
     configure: impl FnOnce(AgentConfig) -> AgentConfig,
 ) -> Result<Config> {
-    let env_proxy = settings
-        .proxy
-        .as_ref()
-        .map(|(variable, url)| EnvProxy::parse(variable, url))
-        .transpose()?;
-    let proxy = env_proxy.as_ref().map(|env| env.proxy.clone());
+    let env_proxy = match &settings.proxy {
+        // The URL may hold a password, so the error does not quote it.
+        Some((variable, url)) => Some(
+            Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?,
+        ),
+        None => None,
+    };
     let defaults = Agent::config_builder()
-        .proxy(proxy)
+        .proxy(env_proxy.clone())
         .max_idle_age(MAX_IDLE_AGE)
         .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS_PER_HOST)
         .max_idle_connections(2 * MAX_IDLE_CONNECTIONS_PER_HOST);
@@ -81,62 +83,31 @@ pub(super) fn agent_config(
         .accept_encoding(AutoHeaderValue::None)
         .max_response_header_size(MAX_RESPONSE_HEADER_LEN)
         .input_buffer_size(INPUT_BUFFER_LEN)
-        .output_buffer_size(output_buffer_len([
-            settings.max_token_len,
-            settings.user_agent.len(),
-            settings.base_url.path_len(),
-        ]))
+        .output_buffer_size(OUTPUT_BUFFER_LEN)
         .build();
-    validate(&config, env_proxy.as_ref(), &settings.base_url)?;
+    if let Some(proxy) = config.proxy() {
+        let from_env = settings
+            .proxy
+            .as_ref()
+            .filter(|_| config.proxy() == env_proxy.as_ref());
+        let setting = from_env.map_or("configure_agent", |(variable, _)| variable);
+        validate_proxy(setting, proxy)?;
+    }
+    if settings.base_url.is_https() {
+        #[cfg(any(feature = "rustls", feature = "native-tls"))]
+        tls::validate(config.tls_config())?;
+        #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+        return Err(Error::config(
+            "base_url",
+            "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`",
+        ));
+    }
     Ok(config)
 }
 
 /// Returns the time limit for connecting: at most 15/16 of the timeout, so that it elapses before the whole timeout.
 pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> Duration {
     connect_timeout.min(timeout - timeout / 16)
-}
-
-/// Returns the length of ureq's output buffer, into which each header must fit. `lengths` are those of the values
-/// that the user sets.
-fn output_buffer_len(lengths: [usize; 3]) -> usize {
-    let max_len = lengths.into_iter().fold(0, usize::max);
-    (max_len + 1024).max(MIN_OUTPUT_BUFFER_LEN)
-}
-
-/// The proxy from the environment, with the name of its variable.
-struct EnvProxy {
-    variable: &'static str,
-    proxy: Proxy,
-}
-
-impl EnvProxy {
-    fn parse(variable: &'static str, url: &str) -> Result<Self> {
-        // The URL may hold a password, so the error does not quote it.
-        let proxy =
-            Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?;
-        Ok(Self { variable, proxy })
-    }
-}
-
-/// Returns an error for what ureq would panic about, or send unencrypted.
-fn validate(config: &Config, env_proxy: Option<&EnvProxy>, base_url: &BaseUrl) -> Result<()> {
-    if let Some(proxy) = config.proxy() {
-        let from_env = env_proxy.filter(|env| env.proxy == *proxy);
-        validate_proxy(
-            from_env.map_or("configure_agent", |env| env.variable),
-            proxy,
-        )?;
-    }
-    if !base_url.is_https() {
-        return Ok(());
-    }
-    #[cfg(any(feature = "rustls", feature = "native-tls"))]
-    return tls::validate(config.tls_config());
-    #[cfg(not(any(feature = "rustls", feature = "native-tls")))]
-    Err(Error::config(
-        "base_url",
-        "https needs TLS, and this build has none: turn on the feature `rustls` or `native-tls`",
-    ))
 }
 
 fn validate_proxy(setting: &'static str, proxy: &Proxy) -> Result<()> {
@@ -214,36 +185,14 @@ mod tests {
 
     #[test]
     fn connect_timeout_is_at_most_15_16_of_the_timeout() {
-        let ms = Duration::from_millis;
         for (limit, timeout, expected) in [
             (10_000, 30_000, 10_000),
             (30_000, 30_000, 28_125),
-            (16, 1, 1),
+            (256, 16, 15),
             (5, 0, 0),
         ] {
-            let expected = if timeout == 1 {
-                Duration::from_nanos(937_500)
-            } else {
-                ms(expected)
-            };
-            assert_eq!(
-                connect_timeout(ms(limit), ms(timeout)),
-                expected,
-                "{limit} ms of {timeout} ms"
-            );
-        }
-    }
-
-    #[test]
-    fn longest_header_fits_into_output_buffer() {
-        for (lengths, expected) in [
-            ([0, 0, 0], 2048),
-            ([1024, 0, 0], 2048),
-            ([1025, 9, 9], 2049),
-            ([9, 4096, 9], 5120),
-            ([9, 9, 8192], 9216),
-        ] {
-            assert_eq!(output_buffer_len(lengths), expected);
+            let [limit, timeout, expected] = [limit, timeout, expected].map(Duration::from_millis);
+            assert_eq!(connect_timeout(limit, timeout), expected);
         }
     }
 }

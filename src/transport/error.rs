@@ -111,49 +111,38 @@ pub(super) fn lookup_error(error: &ureq::Error) -> Option<&LookupError> {
 }
 
 fn message(kind: Kind, error: &ureq::Error, host: &str) -> String {
-    match (kind, error) {
+    let text = match (kind, error) {
         (Kind::Timeout, error) if lookup_error(error).is_some() => {
-            format!(
-                "timed out looking up {host}; check the name server, raise `timeout`, or try again later"
-            )
+            "timed out looking up HOST; check the name server, raise `timeout`, or try again later"
         }
         (Kind::Timeout, ureq::Error::Timeout(Timeout::Connect)) => {
-            format!(
-                "timed out connecting to {host}; raise `connect_timeout` or `timeout`, or try again later"
-            )
+            "timed out connecting to HOST; raise `connect_timeout` or `timeout`, or try again later"
         }
         (Kind::Timeout, _) => {
-            format!(
-                "timed out waiting for the response of {host}; raise `timeout`, or try again later"
-            )
+            "timed out waiting for the response of HOST; raise `timeout`, or try again later"
         }
-        (Kind::Dns, _) => format!("cannot look up {host}; check its name and the network"),
-        (Kind::Connect, _) => {
-            format!("cannot connect to {host}; check the address and the network")
-        }
-        (Kind::Proxy, _) => {
-            format!("the proxy did not connect to {host}; check its address and credentials")
-        }
+        (Kind::Dns, _) => "cannot look up HOST; check its name and the network",
+        (Kind::Connect, _) => "cannot connect to HOST; check the address and the network",
+        (Kind::Proxy, _) => "the proxy did not connect to HOST; check its address and credentials",
         (Kind::ProxyAuthentication, _) => {
-            format!("the proxy wants other credentials for {host}; set them in the proxy's URL")
+            "the proxy wants other credentials for HOST; set them in the proxy's URL"
         }
         (Kind::Tls, _) => {
-            format!("no trusted TLS connection with {host}; check its certificate and the clock")
+            "no trusted TLS connection with HOST; check its certificate and the clock"
         }
         (Kind::Closed, ureq::Error::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
-            format!("the TLS connection to {host} broke; try again, or check the base URL")
+            "the TLS connection to HOST broke; try again, or check the base URL"
         }
         (Kind::Closed, _) => {
-            format!("the connection to {host} ended before the response was complete; try again")
+            "the connection to HOST ended before the response was complete; try again"
         }
         (Kind::Protocol, ureq::Error::LargeResponseHeader(..)) => {
-            format!("the response header of {host} is longer than 8 KiB; check the base URL")
+            "the response header of HOST is longer than 8 KiB; check the base URL"
         }
-        (Kind::Protocol, _) => {
-            format!("the response of {host} is not valid HTTP/1; check the base URL")
-        }
-        (Kind::Other, _) => format!("the request to {host} failed"),
-    }
+        (Kind::Protocol, _) => "the response of HOST is not valid HTTP/1; check the base URL",
+        (Kind::Other, _) => "the request to HOST failed",
+    };
+    text.replace("HOST", host)
 }
 
 /// Converts an error of reading a body. All but timeouts, I/O and protocol errors mean that the body ended too early.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ureq::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT,
 };
-use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, SendBody};
 
@@ -21,7 +21,6 @@ pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::config::{agent_config, connect_timeout};
 use self::error::{body_error, lookup_error, needs_new_lookup, transport_error};
 use self::resolver::CachingResolver;
-use crate::envelope::MAX_BODY_LEN;
 use crate::error::{Error, Result};
 
 /// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
@@ -29,9 +28,6 @@ pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60)
 
 /// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// Maximum length of the body with a page of a list: a hundred images with Chinese names have 110 KB.
-const MAX_PAGE_LEN: usize = 1024 * 1024;
 
 /// Initial capacity for the body of a response, which most bodies fit into.
 const BODY_CAPACITY: usize = 512;
@@ -47,41 +43,13 @@ pub(crate) struct Transport {
     headers: HeaderMap,
 }
 
-/// The URL of an endpoint. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Endpoint(Uri);
-
-/// A method with its endpoint and body: a GET has none, a POST has one.
+/// A request: a POST if it has a body, a GET otherwise.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
-    endpoint: &'a Endpoint,
-    body: Option<&'a [u8]>,
-    max_response_len: usize,
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn get(endpoint: &'a Endpoint) -> Self {
-        Self {
-            endpoint,
-            body: None,
-            max_response_len: MAX_BODY_LEN,
-        }
-    }
-
-    pub(crate) fn post(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
-        Self {
-            body: Some(body),
-            ..Self::get(endpoint)
-        }
-    }
-
-    /// A POST whose response is a page of a list.
-    pub(crate) fn post_for_page(endpoint: &'a Endpoint, body: &'a [u8]) -> Self {
-        Self {
-            max_response_len: MAX_PAGE_LEN,
-            ..Self::post(endpoint, body)
-        }
-    }
+    /// The endpoint's path and query.
+    pub(crate) path: &'a str,
+    pub(crate) body: Option<&'a [u8]>,
+    pub(crate) max_response_len: usize,
 }
 
 /// The headers of a request.
@@ -114,16 +82,9 @@ impl Transport {
         configure: impl FnOnce(AgentConfig) -> AgentConfig,
     ) -> Result<Self> {
         let config = agent_config(&settings, configure)?;
-        let TransportSettings {
-            base_url,
-            user_agent,
-            timeout,
-            connect_timeout,
-            ..
-        } = settings;
-        let user_agent =
-            HeaderValue::from_str(&user_agent).map_err(|e| cannot_be_sent("user_agent", &e))?;
-        let host = HeaderValue::from_str(base_url.host_header())
+        let user_agent = HeaderValue::from_str(&settings.user_agent)
+            .map_err(|e| cannot_be_sent("user_agent", &e))?;
+        let host = HeaderValue::from_str(settings.base_url.host_header())
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
         let mut headers = HeaderMap::with_capacity(8);
@@ -142,9 +103,9 @@ impl Transport {
         Ok(Self {
             agent,
             resolver,
-            base_url,
-            timeout,
-            connect_timeout,
+            base_url: settings.base_url,
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
             headers,
         })
     }
@@ -166,11 +127,6 @@ impl Transport {
         Ok(RequestTemplate(request))
     }
 
-    /// Returns the URL of an endpoint, which is given by its path and query.
-    pub(crate) fn endpoint(&self, path: &str) -> Result<Endpoint> {
-        self.base_url.join(path).map(Endpoint)
-    }
-
     /// Sends a request and reads its response. An error tells whether the request may have been sent.
     pub(crate) fn send(
         &self,
@@ -179,8 +135,10 @@ impl Transport {
         deadline: Instant,
         connection: Connection,
     ) -> Result<Response> {
+        let mut message = self.configure(template.0.clone(), deadline, connection);
+        *message.uri_mut() = self.base_url.join(request.path)?;
         let mut body_taken = request.body.map(|_| false);
-        let result = self.run(template, request, deadline, connection, &mut body_taken);
+        let result = self.run(message, request.body, &mut body_taken);
         let mut response = match result {
             Ok(response) => response,
             Err(error) => return Err(self.error(error, body_taken)),
@@ -212,20 +170,17 @@ impl Transport {
     /// Sends a request. Sets `body_taken` if ureq began to read its body.
     fn run(
         &self,
-        template: &RequestTemplate,
-        request: Request<'_>,
-        deadline: Instant,
-        connection: Connection,
+        mut message: http::Request<()>,
+        body: Option<&[u8]>,
         body_taken: &mut Option<bool>,
     ) -> std::result::Result<http::Response<Body>, ureq::Error> {
-        let mut message = self.configure(template.0.clone(), deadline, connection);
-        *message.uri_mut() = request.endpoint.0.clone();
-        let Some(bytes) = request.body else {
+        let Some(bytes) = body else {
             return self.agent.run(message);
         };
         *message.method_mut() = Method::POST;
-        let headers = message.headers_mut();
-        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        message
+            .headers_mut()
+            .insert(CONTENT_LENGTH, bytes.len().into());
         let mut observed = ObservedBody {
             bytes,
             taken: body_taken,

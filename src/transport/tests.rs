@@ -1,6 +1,6 @@
 //! Tests that need no connection.
 
-use std::io;
+use std::io::{self, ErrorKind as Io};
 
 use ureq::Timeout;
 
@@ -12,124 +12,73 @@ use crate::error::TransportErrorKind as Kind;
 fn converts_errors_of_ureq() {
     use ureq::Error as E;
 
-    let io = |kind: io::ErrorKind| E::Io(kind.into());
-    let rustls = |text: &str| E::Io(io::Error::new(io::ErrorKind::InvalidData, text));
-    let broken = "the TLS connection to host broke; try again, or check the base URL";
+    const SENT: bool = true;
+    const NOT_SENT: bool = false;
+    let io = |kind: Io| E::Io(kind.into());
+    let system = |code| E::Io(io::Error::from_raw_os_error(code));
+    let proxy = |status: u16| E::ConnectProxyFailed(format!("proxy server responded {status}"));
+    let rustls = |text: &str| E::Io(io::Error::new(Io::InvalidData, text));
+    let header = E::LargeResponseHeader(2, 1);
+    let certificate = rustls("invalid peer certificate: UnknownIssuer");
+    let no_version = rustls("peer is incompatible: ServerDoesNotSupportTls12Or13");
+    let version = rustls("received fatal alert: ProtocolVersion");
+    let alert = rustls("received fatal alert: HandshakeFailure");
+    let garbled = rustls("cannot decrypt peer's message");
     let waiting = "timed out waiting for the response of host; raise `timeout`, or try again later";
-    let closed = "the connection to host ended before the response was complete; try again";
-    let connect = "cannot connect to host; check the address and the network";
-    let tls = "no trusted TLS connection with host; check its certificate and the clock";
-    let dns = "cannot look up host; check its name and the network";
     let connecting =
         "timed out connecting to host; raise `connect_timeout` or `timeout`, or try again later";
-    let proxy = "the proxy did not connect to host; check its address and credentials";
+    let dns = "cannot look up host; check its name and the network";
+    let connect = "cannot connect to host; check the address and the network";
+    let refused = "the proxy did not connect to host; check its address and credentials";
+    let login = "the proxy wants other credentials for host; set them in the proxy's URL";
+    let tls = "no trusted TLS connection with host; check its certificate and the clock";
+    let broken = "the TLS connection to host broke; try again, or check the base URL";
+    let closed = "the connection to host ended before the response was complete; try again";
     let long = "the response header of host is longer than 8 KiB; check the base URL";
     let other = "the request to host failed";
     for (error, kind, sent, text) in [
         (
             E::Timeout(Timeout::Connect),
             Kind::Timeout,
-            false,
+            NOT_SENT,
             connecting,
         ),
-        (E::Timeout(Timeout::Global), Kind::Timeout, true, waiting),
-        (E::Timeout(Timeout::RecvBody), Kind::Timeout, true, waiting),
-        (io(io::ErrorKind::TimedOut), Kind::Timeout, true, waiting),
-        (E::HostNotFound, Kind::Dns, false, dns),
-        (E::ConnectionFailed, Kind::Connect, false, connect),
-        (
-            io(io::ErrorKind::ConnectionRefused),
-            Kind::Connect,
-            false,
-            connect,
-        ),
-        (
-            io(io::ErrorKind::NetworkUnreachable),
-            Kind::Connect,
-            false,
-            connect,
-        ),
+        (E::Timeout(Timeout::Global), Kind::Timeout, SENT, waiting),
+        (E::Timeout(Timeout::RecvBody), Kind::Timeout, SENT, waiting),
+        (io(Io::TimedOut), Kind::Timeout, SENT, waiting),
+        (E::HostNotFound, Kind::Dns, NOT_SENT, dns),
+        (E::ConnectionFailed, Kind::Connect, NOT_SENT, connect),
+        (io(Io::ConnectionRefused), Kind::Connect, NOT_SENT, connect),
+        (io(Io::NetworkUnreachable), Kind::Connect, NOT_SENT, connect),
         // EMFILE: no file descriptor is free.
-        (
-            E::Io(io::Error::from_raw_os_error(24)),
-            Kind::Connect,
-            false,
-            connect,
-        ),
-        (
-            E::ConnectProxyFailed("proxy server responded 403/403".into()),
-            Kind::Proxy,
-            false,
-            proxy,
-        ),
-        (
-            E::ConnectProxyFailed("proxy server responded 407/407".into()),
-            Kind::ProxyAuthentication,
-            false,
-            "the proxy wants other credentials for host; set them in the proxy's URL",
-        ),
-        (E::Tls("no certificate"), Kind::Tls, false, tls),
-        (
-            rustls("invalid peer certificate: UnknownIssuer"),
-            Kind::Tls,
-            false,
-            tls,
-        ),
-        (
-            rustls("peer is incompatible: ServerDoesNotSupportTls12Or13"),
-            Kind::Tls,
-            false,
-            tls,
-        ),
-        (
-            rustls("received fatal alert: ProtocolVersion"),
-            Kind::Tls,
-            false,
-            tls,
-        ),
-        (
-            rustls("received fatal alert: HandshakeFailure"),
-            Kind::Closed,
-            true,
-            broken,
-        ),
-        (
-            rustls("cannot decrypt peer's message"),
-            Kind::Closed,
-            true,
-            broken,
-        ),
-        (
-            io(io::ErrorKind::ConnectionReset),
-            Kind::Closed,
-            true,
-            closed,
-        ),
-        (io(io::ErrorKind::BrokenPipe), Kind::Closed, true, closed),
-        (E::LargeResponseHeader(2, 1), Kind::Protocol, true, long),
-        (io(io::ErrorKind::Other), Kind::Other, true, other),
-        (E::RequireHttpsOnly("http".into()), Kind::Other, true, other),
+        (system(24), Kind::Connect, NOT_SENT, connect),
+        (proxy(403), Kind::Proxy, NOT_SENT, refused),
+        (proxy(407), Kind::ProxyAuthentication, NOT_SENT, login),
+        (E::Tls("no certificate"), Kind::Tls, NOT_SENT, tls),
+        (certificate, Kind::Tls, NOT_SENT, tls),
+        (no_version, Kind::Tls, NOT_SENT, tls),
+        (version, Kind::Tls, NOT_SENT, tls),
+        (alert, Kind::Closed, SENT, broken),
+        (garbled, Kind::Closed, SENT, broken),
+        (io(Io::ConnectionReset), Kind::Closed, SENT, closed),
+        (io(Io::BrokenPipe), Kind::Closed, SENT, closed),
+        (header, Kind::Protocol, SENT, long),
+        (io(Io::Other), Kind::Other, SENT, other),
+        (E::RequireHttpsOnly("http".into()), Kind::Other, SENT, other),
     ] {
         let cause = error.to_string();
         let error = transport_error(error, "host", None);
         let Error::Transport(transport) = &error else {
             panic!("{error:?}")
         };
-        assert_eq!(
-            (
-                transport.kind,
-                error.may_have_taken_effect(),
-                &*error.to_string()
-            ),
-            (kind, sent, text),
-            "{cause}"
-        );
+        let is_sent = error.may_have_taken_effect();
+        assert_eq!((transport.kind, is_sent), (kind, sent), "{cause}");
+        assert_eq!(error.to_string(), text, "{cause}");
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.is::<io::Error>(), cause.starts_with("io: "));
+        let text = cause.trim_start_matches("io: ");
         assert!(
-            source
-                .to_string()
-                .contains(cause.trim_start_matches("io: ")),
+            source.to_string().contains(text),
             "{source} instead of {cause}"
         );
     }
@@ -142,10 +91,8 @@ fn body_decides_whether_request_may_have_taken_effect() {
             ureq::Error::HostNotFound,
             ureq::Error::Timeout(Timeout::Global),
         ] {
-            assert_eq!(
-                transport_error(error, "host", Some(taken)).may_have_taken_effect(),
-                taken
-            );
+            let error = transport_error(error, "host", Some(taken));
+            assert_eq!(error.may_have_taken_effect(), taken);
         }
     }
 }
@@ -168,13 +115,9 @@ fn reads_retry_after_in_seconds() {
         ("1.5", None),
         ("Fri, 31 Dec 1999 23:59:59 GMT", None),
     ] {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, value.parse().unwrap());
-        assert_eq!(
-            retry_after(&headers),
-            expected.map(Duration::from_secs),
-            "{value}"
-        );
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
+        let expected = expected.map(Duration::from_secs);
+        assert_eq!(retry_after(&headers), expected, "{value}");
     }
     assert_eq!(retry_after(&HeaderMap::new()), None);
 }

@@ -1,13 +1,10 @@
 //! `login`: requests a token and keeps it.
 
-use pan123_offline::{Error, ErrorCode};
-
 use super::print;
 use crate::args::Common;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage, with_causes};
 use crate::json;
-use crate::list::printable;
 use crate::settings::{Login, ResolvedSettings};
 
 pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
@@ -29,7 +26,7 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
         }
     };
     let client = settings.builder().timeout(common.request_timeout).build()?;
-    client.request_access_token().map_err(login_failure)?;
+    client.request_access_token()?;
     if let Some(error) = client.token_cache_error() {
         return Err(usage(format!(
             "the token was issued, but cannot be kept: {}",
@@ -48,15 +45,4 @@ pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
         ),
     };
     print(text.as_bytes())
-}
-
-/// Returns the failure of a login: an envelope with code 1 means a wrong client id or secret.
-fn login_failure(error: Error) -> Failure {
-    match &error {
-        Error::Api(refusal) if refusal.code == ErrorCode::INTERNAL => Failure::Login(format!(
-            "the service refused the login: check client id and secret; received: {}",
-            printable(&refusal.message)
-        )),
-        _ => Failure::Service(error),
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pan123_offline::PollPolicy;
 use serde::Serialize;
 
-use super::{DEFAULT_CREATE_RATE, client, folder_text, gap, print, warn_of_cache};
+use super::{DEFAULT_CREATE_RATE, client, counted, folder_text, gap, print, warn_of_cache};
 use crate::args::{Common, Migrate};
 use crate::engine::{self, Limits, Plan};
 use crate::exit_code::ExitStatus;
@@ -133,7 +133,8 @@ fn recreate(args: &Migrate) -> Recreate {
 }
 
 fn counts_text(counts: Counts, report: &SyncReport) -> String {
-    let mut text = format!("{} images: {}", counts.total(), counts.text());
+    let total = usize::try_from(counts.total()).unwrap_or(usize::MAX);
+    let mut text = format!("{}: {}", counted(total, "image"), counts.text());
     match report.duplicates {
         0 => {}
         1 => text += "; 1 duplicate line",
@@ -144,12 +145,13 @@ fn counts_text(counts: Counts, report: &SyncReport) -> String {
 
 fn tell_late_names(output: &mut Output, report: &SyncReport) -> Result<(), Failure> {
     if let [first, others @ ..] = &report.late_names[..] {
-        let more = match others.len() {
-            0 => String::new(),
-            count => format!(", and those of {count} more lines"),
+        let text = match others.len() {
+            0 => format!("the name in line {first} comes too late: the task was created before"),
+            count => format!(
+                "the names in line {first} and {} come too late: the tasks were created before",
+                counted(count, "more line")
+            ),
         };
-        let text =
-            format!("the name in line {first}{more} comes too late: the task was created before");
         output.show(&Event::Note(&text))?;
     }
     Ok(())

@@ -48,7 +48,7 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
             Found::Text { path, bytes } if args.undo => undo(&path, &bytes, &new_links),
             Found::Text { path, bytes } => {
                 let new = rewrite::rewrite(&path, &bytes, &new_links, &mut remaining);
-                apply(&path, &bytes, &new, args)
+                apply(&path, &bytes, &new, &new_links, args)
             }
             Found::NotText => {
                 not_text += 1;
@@ -90,6 +90,7 @@ fn apply(
     path: &Path,
     bytes: &[u8],
     new: &Rewritten,
+    new_links: &NewLinks,
     args: &Rewrite,
 ) -> Result<Option<Change>, String> {
     if new.links == 0 {
@@ -99,11 +100,27 @@ fn apply(
     if !args.dry_run {
         rewrite::replace(path, bytes, &new.text, !args.no_backup)?;
     }
+    if !args.dry_run && !args.no_backup {
+        warn_of_other_backup(path, bytes, &new.text, new_links);
+    }
     Ok(Some(Change {
         file: path.display().to_string(),
         links: new.links,
         diff,
     }))
+}
+
+/// Tells that an older backup, which is not overwritten, is not the original of a file.
+fn warn_of_other_backup(path: &Path, old: &[u8], new: &[u8], new_links: &NewLinks) {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let original = fs::read(with_ending(&target, BACKUP)).unwrap_or_default();
+    let rewritten = || rewrite::rewrite(path, &original, new_links, &mut BTreeMap::new());
+    if original != old && rewritten().text != new {
+        let backup = with_ending(path, BACKUP);
+        let (path, backup) = (path.display(), backup.display());
+        let text = format!("{path}: {backup} is not its original, which was not kept");
+        eprint_line(&printable(&text));
+    }
 }
 
 /// Renames the backup of a file over it, if the file is its rewriting. `None` where there is no backup.

@@ -45,7 +45,8 @@ pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Fai
 
 /// Returns the answer to a script: whether all have succeeded.
 fn exit_status(counts: Counts) -> ExitStatus {
-    if counts.new > 0 || counts.open > 0 {
+    // A state without images has not read its list yet.
+    if counts.total() == 0 || counts.new > 0 || counts.open > 0 {
         ExitStatus::TimedOut
     } else if counts.succeeded == counts.total() {
         ExitStatus::Succeeded
@@ -61,6 +62,8 @@ mod tests {
     #[test]
     fn scripts_learn_whether_all_have_succeeded() {
         let mut counts = Counts::default();
+        // The command that makes the state was ended before it read the list.
+        assert_eq!(exit_status(counts).code(), 4);
         for (state, code) in [
             (State::Succeeded, 0),
             (State::Invalid, 1),

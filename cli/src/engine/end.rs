@@ -137,6 +137,10 @@ impl Run {
             false => counts.text().replace(" open", " created"),
         };
         let mut summary = format!("{what}{total} {noun}{plural} in {elapsed}: {text}");
+        let reason = self.observer.last_reason();
+        if let Some(reason) = reason.filter(|_| !what.is_empty()) {
+            summary += &format!("; {}", reason.text());
+        }
         if left.total() > 0 {
             summary += &format!("; no longer in the list: {}", left.text());
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pan123_offline::{Error, MigrationEvent, Progress, Status, Update};
+use pan123_offline::{Error, ErrorCode, MigrationEvent, Progress, Status, Update};
 
 use super::Plan;
 use super::creation::Current;
@@ -107,6 +107,7 @@ impl Run {
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
+        let is_task = self.plan.form.is_tasks();
         match &update.result {
             Ok(progress) => {
                 self.known += 1;
@@ -120,6 +121,10 @@ impl Run {
             }
             // The error concerns all tasks.
             Err(_) if self.has_ended => Ok(()),
+            Err(error) if error.code() == Some(ErrorCode::QUOTA_EXHAUSTED) && !is_task => {
+                self.stopped_by(error);
+                Ok(())
+            }
             Err(error) => {
                 for image in self.store.images_of(update.task_id)? {
                     self.not_polled(image, error)?;

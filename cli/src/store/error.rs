@@ -20,6 +20,10 @@ pub(super) enum Cause {
     /// A newer version of this program has written the file.
     Newer,
     Damaged,
+    /// A kill has left a file without tables.
+    Empty,
+    /// The folder of a state to make does not exist.
+    NoFolder,
     /// Another process migrates with it.
     Locked,
     Io(io::Error),
@@ -72,8 +76,30 @@ impl StoreError {
         }
     }
 
-    fn is_absent(&self) -> bool {
-        matches!(&self.cause, Cause::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    /// Names the folder where a file could not be made.
+    pub(super) fn of_new(self) -> Self {
+        match self.is_absent() {
+            true => Cause::NoFolder.into(),
+            false => self,
+        }
+    }
+
+    /// Reports whether there is no state yet.
+    pub(super) fn is_absent(&self) -> bool {
+        match &self.cause {
+            Cause::Io(error) => error.kind() == io::ErrorKind::NotFound,
+            cause => matches!(cause, Cause::Empty),
+        }
+    }
+
+    fn is_no_space(&self) -> bool {
+        matches!(
+            &self.cause,
+            Cause::Sqlite(error) if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull)
+            )
+        )
     }
 
     /// Reports whether the system failed, and not the choice of the file: a full disk, for example.
@@ -92,9 +118,12 @@ impl fmt::Display for StoreError {
         };
         let advice = match self.is_no_access() {
             true => "; it and its folder must be writable, or name another file with --state",
+            false if self.is_no_space() => "; is the disk full, or the size of files limited?",
             false => "",
         };
         match &self.cause {
+            Cause::Empty => write!(f, "{state} is empty; `migrate` fills it"),
+            Cause::NoFolder => write!(f, "the folder of {state} does not exist"),
             _ if self.is_absent() => write!(
                 f,
                 "there is no {}; `migrate` makes it, and --state names another file",

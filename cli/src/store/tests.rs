@@ -237,3 +237,44 @@ fn lines_may_move_repeat_appear_and_go() {
         }
     }
 }
+
+/// A kill, or a full disk, may leave such a file.
+#[test]
+fn a_file_without_tables_is_a_new_state() {
+    let folder = Folder::new();
+    let path = folder.state();
+    for writes in [false, true] {
+        fs::write(&path, "").unwrap();
+        if writes {
+            let connection = Connection::open(&path).unwrap();
+            connection
+                .pragma_update(None, "journal_mode", "WAL")
+                .unwrap();
+        }
+        let error = Store::open(&path).unwrap_err().to_string();
+        assert!(error.ends_with("is empty; `migrate` fills it"), "{error}");
+        assert!(Store::copy_of(&path).unwrap().1);
+        assert!(Store::open_for_run(&path).unwrap().1);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+/// A creation that was sent, and whose id cannot be written, is unknown to the next start, too.
+#[test]
+fn a_creation_whose_end_cannot_be_written_counts_as_unknown() {
+    let mut store = Store::in_memory().unwrap();
+    sync(&mut store, &[A, B]);
+    let id = store.new_images().unwrap()[0];
+    let mut image = store.image(id).unwrap();
+    store
+        .change(&mut image, |image| image.state = State::Creating)
+        .unwrap();
+    store
+        .connection
+        .pragma_update(None, "query_only", true)
+        .unwrap();
+    store
+        .change(&mut image, |image| image.state = State::Open)
+        .unwrap_err();
+    assert_eq!(store.counts().text(), "1 new, 1 unknown");
+}

@@ -3,7 +3,9 @@
 use crate::key::ending_of_path;
 
 /// The character entities that stand for a character of a URL or end it.
-const ENTITIES: [(&[u8], char); 11] = [
+const ENTITIES: [(&[u8], char); 12] = [
+    // Escaped twice, as HTML in a feed is.
+    (b"&amp;amp;", '&'),
     (b"&amp;", '&'),
     (b"&#38;", '&'),
     (b"&#x26;", '&'),
@@ -74,6 +76,9 @@ pub(super) fn bare_end(text: &[u8], start: usize) -> usize {
             '\0'..=' ' | '\x7f' | '"' | '\'' | '`' | '<' | '>' | '|' | '\\' => break,
             // Of the escapes by a backslash, only those of JSON.
             _ if len == 2 && text[at] == b'\\' && char != '/' => break,
+            // The end of a tag of BBCode, or of a comment.
+            '[' if next.starts_with(b"/") => break,
+            '-' if next.starts_with(b"->") => break,
             '(' | '[' | '{' => open.push((char, end)),
             ')' | ']' | '}' => match (open.pop(), char) {
                 (Some(('[', before)), ']') if next.starts_with(b"(") => {
@@ -83,7 +88,7 @@ pub(super) fn bare_end(text: &[u8], start: usize) -> usize {
                 (Some(('(', _)), ')') | (Some(('[', _)), ']') | (Some(('{', _)), '}') => {}
                 _ => break,
             },
-            ',' | ';' if path.is_image() && !goes_on(next) => break,
+            ',' | ';' if begins_link(next) && path.is_image() => break,
             _ if char > '\x7f' && (is_punctuation(char) || path.is_image()) => break,
             _ => {}
         }
@@ -99,22 +104,11 @@ pub(super) fn bare_end(text: &[u8], start: usize) -> usize {
     end
 }
 
-/// Whether the path goes on after a comma or a semicolon that follows the ending of an image.
-fn goes_on(next: &[u8]) -> bool {
-    let is_part = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'<>()|`".contains(byte);
-    let is_link = next
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"http"));
-    !is_link
-        && next
-            .iter()
-            .take(MAX_LOOKAHEAD)
-            .take_while(is_part)
-            .any(|byte| *byte == b'/')
+/// Whether another link begins here.
+fn begins_link(text: &[u8]) -> bool {
+    text.get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"http"))
 }
-
-/// A bound, so that no text takes quadratic time.
-const MAX_LOOKAHEAD: usize = 256;
 
 /// The last characters of a URL's path.
 #[derive(Default)]

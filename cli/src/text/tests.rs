@@ -138,7 +138,24 @@ const IMAGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "https://e.org/1.png,https://e.org/2.png;x,3",
+        "https://e.org/1.png,https://e.org/2.png;https://e.org/3.png",
+        &[
+            "https://e.org/1.png",
+            "https://e.org/2.png",
+            "https://e.org/3.png",
+        ],
+    ),
+    (
+        "https://e.org/1.png, 'https://e.org/2.png;' https://e.org/3.png;<b> (https://e.org/4.png;)",
+        &[
+            "https://e.org/1.png",
+            "https://e.org/2.png",
+            "https://e.org/3.png",
+            "https://e.org/4.png",
+        ],
+    ),
+    (
+        "[img]https://e.org/1.png[/img] <!-- https://e.org/2.png-->",
         &["https://e.org/1.png", "https://e.org/2.png"],
     ),
     (
@@ -176,7 +193,16 @@ const IMAGES: &[(&str, &[&str])] = &[
         "src=https://e.org/1.png> cover:https://e.org/2.png",
         &["https://e.org/1.png", "https://e.org/2.png"],
     ),
+    // Escaped twice, as HTML in a feed.
+    (
+        r"&lt;img src=&quot;https://e.org/a.png?a=1&amp;amp;b=2&quot;&gt;",
+        &["https://e.org/a.png?a=1&b=2"],
+    ),
     // Longer addresses.
+    (
+        "https://e.org/a.png;jsessionid=1 https://e.org/a.png,100 https://e.org/a.png;b.png",
+        &["https://e.org/a.png;b.png"],
+    ),
     (
         "https://web.archive.org/web/2020/https://e.org/a.png",
         &["https://web.archive.org/web/2020/https://e.org/a.png"],
@@ -300,6 +326,11 @@ fn a_new_link_takes_the_form_of_the_old_one() {
         ("https://e.org/a?x&y", false, new),
         (r"https:\/\/e.org\/a", false, r"https:\/\/n.cn\/1?a&b"),
         (
+            "https://e.org/a?x&amp;amp;y",
+            true,
+            "https://n.cn/1?a&amp;amp;b",
+        ),
+        (
             r"https:\/\/e.org\/a?x&amp;y",
             true,
             r"https:\/\/n.cn\/1?a&amp;b",
@@ -342,6 +373,7 @@ fn no_text_takes_quadratic_time() {
         ends_soon(&part.repeat(60_000 / part.len()));
     }
     ends_soon(&format!("https://e.org/a.png{}/", ",a.png".repeat(15_000)));
+    ends_soon(&format!("https://e.org/a.png{}/", ",".repeat(60_000)));
 }
 
 #[track_caller]

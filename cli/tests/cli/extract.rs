@@ -122,7 +122,10 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_are_printed() {
     tool.run("extract missing posts")
         .ends(5)
         .prints(images)
-        .has_message("missing");
+        .has_message("pan123-offline: missing: No such file");
+    tool.run("extract -")
+        .ends(5)
+        .has_message("name files and folders");
     tool.run("extract other/z.md missing -q")
         .ends(5)
         .prints("https://e.org/6.png\n");

@@ -91,6 +91,14 @@ fn a_name_that_is_added_later_creates_nothing_again() {
         .has_message("the name in line 1 comes too late");
     assert_eq!(bodies(&case.service).len(), 2);
     assert!(!case.migrate("").stderr.contains("too late"));
+    case.write(&format!("{}\tdog.png\n{}\tmouse.png\n", url(0), url(1)));
+    case.migrate("")
+        .ends(0)
+        .has_message("the names in line 1 and 1 more line come too late");
+    case.write(&list(1));
+    case.migrate("")
+        .ends(0)
+        .has_message("; 1 image: 1 succeeded\n");
 }
 
 /// Row 24.
@@ -98,7 +106,10 @@ fn a_name_that_is_added_later_creates_nothing_again() {
 fn what_is_no_list_makes_no_state() {
     let case = Case::new("# nothing\n\n");
     case.tool.write("folder/file", 0o600, "");
+    case.tool
+        .write("folder/urls.txt.db", 0o600, "SQLite format 3\0\nCREATE");
     for (arguments, text) in [
+        ("migrate folder/urls.txt.db", "is no text"),
         ("migrate folder", "is a folder"),
         ("migrate urls.txt", "is empty"),
         ("migrate none.txt", "none.txt: "),

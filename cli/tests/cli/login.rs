@@ -1,7 +1,8 @@
 //! `login`: a token is requested and kept.
 
-use pan123_offline::testing::Service;
+use pan123_offline::testing::{Reply, Service};
 
+use crate::migrate::list;
 use crate::platform::{self, is_private};
 use crate::support::{TASK, service};
 use crate::tool::{CLIENT_ID, SECRET, Tool};
@@ -55,7 +56,29 @@ fn a_wrong_secret_is_exit_code_3() {
     let tool = Tool::at(&service).with_credentials();
     for command in ["login", "process 403316", "wait 403316"] {
         let run = tool.run(command);
-        let code = if command == "login" { 3 } else { 5 };
-        run.ends(code).prints("").has_message("client id");
+        run.ends(3).prints("").has_message("client id");
+    }
+}
+
+/// Row 19.
+#[test]
+fn a_login_that_is_refused_in_the_middle_is_exit_code_3_whatever_its_code() {
+    for code in [1, 7, 401] {
+        let service = service();
+        let tool = tool(&service);
+        tool.run("login").ends(0);
+        service.reply_with(move |request| {
+            let code = match request.path.ends_with("/access_token") {
+                true => code,
+                false => 401,
+            };
+            Some(Reply::code(code, "clientSecret is wrong"))
+        });
+        tool.write("urls.txt", 0o600, list(3));
+        for command in ["wait 403316", "migrate urls.txt"] {
+            tool.run(command).ends(3).has_message("client id");
+        }
+        // No image is at fault.
+        tool.run("status urls.txt --exit-code").ends(4);
     }
 }

@@ -8,6 +8,7 @@ use pan123_offline::{Progress, Status};
 use serde_json::{Value, json};
 
 use crate::platform::is_private;
+use crate::support::TOKEN;
 use crate::tool::{Run, Tool, until};
 
 pub(crate) const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
@@ -345,4 +346,35 @@ fn an_outage_of_45_seconds_makes_two_unknown_at_most() {
     let counts = case.counts();
     println!("{counts}");
     assert!(counts["unknown"].as_u64() <= Some(2), "{counts}");
+}
+
+#[test]
+fn an_end_in_a_pause_names_its_reason() {
+    let tool = Tool::new().with("PAN123_ACCESS_TOKEN", TOKEN);
+    let tool = tool.with("PAN123_BASE_URL", "http://127.0.0.1:1");
+    tool.write("urls.txt", 0o600, list(1));
+    tool.run(&format!("migrate urls.txt {FAST} --timeout 2s"))
+        .ends(4)
+        .has_message("timed out: 1 image in ")
+        .has_message(": 1 new; Connection refused");
+    let case = Case::new(&list(2));
+    case.service
+        .reply_with(|_| Some(Reply::code(429, "slow down")));
+    case.migrate("--timeout 5s")
+        .ends(4)
+        .has_message("rate limited");
+}
+
+/// A quota that is used up concerns all tasks.
+#[test]
+fn an_error_of_all_polls_is_told_once() {
+    let case = Case::new(&list(5));
+    case.service.reply_with(|request| {
+        let is_poll = request.path.ends_with("/process");
+        is_poll.then(|| Reply::code(5113, "no traffic"))
+    });
+    let run = case.migrate("");
+    run.ends(5).has_message("quota");
+    assert_eq!(run.stderr.matches("quota").count(), 1, "{run:#?}");
+    assert_eq!(case.counts(), json!({"open": 5}));
 }

@@ -153,7 +153,9 @@ fn a_dry_run_prints_a_diff_and_changes_nothing() {
 fn an_older_backup_is_kept_and_none_is_written_on_demand() {
     let tool = posts();
     tool.write("posts/a.md.bak", 0o644, "older");
-    tool.run("rewrite urls.txt posts/a.md").ends(0);
+    tool.run("rewrite urls.txt posts/a.md")
+        .ends(0)
+        .has_message("posts/a.md: posts/a.md.bak is not its original, which was not kept");
     tool.has("posts/a.md.bak", "older");
     tool.has("posts/a.md", NEW);
     tool.run("rewrite urls.txt posts --no-backup").ends(0);
@@ -195,7 +197,7 @@ fn a_file_that_cannot_be_read_is_told_and_the_others_are_changed() {
         .has_message("missing");
     tool.run("rewrite other.txt posts")
         .ends(2)
-        .has_message("the state other.txt.db does not exist");
+        .has_message("there is no state other.txt.db");
     tool.run("rewrite - posts").ends(2).has_message("--state");
     tool.run("rewrite urls.txt").ends(2);
 }
