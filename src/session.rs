@@ -139,9 +139,19 @@ impl Session {
             .transport
             .send(token.template(), request, deadline, connection)?;
         let result = decode_response(&response, token.access_token().secret());
-        match &result {
-            Ok(_) => token.mark_accepted(),
-            Err(error) => self.throttle.observe(error, Instant::now()),
+        // The service answers with another error of its own only after it has accepted the token.
+        let is_accepted = match &result {
+            Ok(_) => true,
+            Err(error @ Error::Api(_)) => {
+                !(error.is_unauthorized() || error.is_banned() || error.is_transient())
+            }
+            Err(_) => false,
+        };
+        if is_accepted {
+            token.mark_accepted();
+        }
+        if let Err(error) = &result {
+            self.throttle.observe(error, Instant::now());
         }
         result
     }
