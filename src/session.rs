@@ -182,13 +182,15 @@ impl Session {
         }
     }
 
-    /// Waits for the slot of a request that keeps the pace. A pause is left to the call.
+    /// Waits for the slot of a request that keeps the pace. A pause that a call does not wait for is left to the call.
     pub(crate) fn wait_for_slot(&self) {
         let mut slot = self.throttle.reserve(Instant::now());
         loop {
             let now = Instant::now();
             slot = self.throttle.keep(slot, now);
-            if slot.time <= now || self.throttle.pause(now).is_some() {
+            let pause = self.throttle.pause(now);
+            let retry_after = pause.and_then(|pause| pause.error.retry_after());
+            if slot.time <= now || retry_after.is_some_and(|delay| delay >= self.timeout) {
                 return;
             }
             thread::sleep(slot.time - now);
