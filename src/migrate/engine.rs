@@ -190,9 +190,6 @@ where
     /// Announces the current task, or sends its request if that was done and its slot has come.
     fn create(&mut self) -> Option<MigrationEvent> {
         let now = self.scheduler.clock.now();
-        let deadline = self
-            .scheduler
-            .request_deadline(now, self.scheduler.deadline());
         let requests = &self.scheduler.requests;
         let current = self.current.as_mut()?;
         let index = current.index;
@@ -201,8 +198,13 @@ where
             current.state = CreationState::Announced;
             return Some(MigrationEvent::Creating { index, task });
         }
-        let ensured = requests.ensure_token(deadline);
+        let deadline = |now| {
+            self.scheduler
+                .request_deadline(now, self.scheduler.deadline())
+        };
+        let ensured = requests.ensure_token(deadline(now));
         let now = self.scheduler.clock.now();
+        let deadline = deadline(now);
         if ensured.is_ok() {
             // A token request may have taken longer than the slot.
             let slot = requests.throttle().keep(self.slot?, now);

@@ -209,6 +209,16 @@ fn token_request_of_a_creation_is_bounded_by_the_timeout() {
 }
 
 #[test]
+fn creation_has_its_whole_time_limit_after_a_slow_token_request() {
+    let mut fixture = fixture(1, []).create_only();
+    fixture
+        .service
+        .token_requests([(SECOND * 299 / 10, Ok(()))]);
+    fixture.service.on_create(|| (SECOND, Ok(1)));
+    assert_eq!(fixture.events(), expect([(30_900, "created 0 as 1")]));
+}
+
+#[test]
 fn timeout_ends_open_tasks_and_bounds_each_creation() {
     let mut fixture = with_polls(9, [], |_| (Duration::ZERO, Ok(running(1)))).timeout(SECOND / 2);
     let expected = expect([
