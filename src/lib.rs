@@ -29,7 +29,7 @@
 //! | Waiting | A task is polled every 1 s to 15 s: [`PollPolicy`]. Polls and creations of a migration are at least 200 ms apart: [`ClientBuilder::min_request_gap`]. |
 //! | Retry-After | An error response with `Retry-After` pauses the client and its clones. |
 //! | DNS | A name is looked up only for a new connection, once a minute at most while connecting succeeds. If a lookup fails, the last known addresses are used. |
-//! | Limits | A response header may have 8 KiB. 64 KiB of a body are read. |
+//! | Limits | A response header may have 8 KiB. 64 KiB of a body are read, 1 MiB of a page of images. |
 //! | Redirects | Not followed: the token would be sent elsewhere, or be lost. |
 //! | Addresses | `https`, or `http` for a loopback address. |
 //! | Proxy | From the environment, in curl's order; never for a loopback address. SOCKS is not supported. |

@@ -1,4 +1,4 @@
-//! Access tokens: gives the current one, and replaces a refused one. The session sends the requests.
+//! Access tokens: gives the current one, requests one, and replaces a refused one.
 //!
 //! There is no timer: a token is used until the service refuses it.
 

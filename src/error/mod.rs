@@ -66,7 +66,7 @@ pub enum Error {
     Decode(DecodeError),
     /// An error of the service itself: an envelope whose code is not 0, or whose HTTP status is not 2xx.
     Api(ApiError),
-    /// The task itself failed: from [`Wait::run`](crate::Wait::run) only.
+    /// The task itself failed: from a [`Wait`](crate::Wait) only.
     #[non_exhaustive]
     TaskFailed {
         /// Id of the task.
