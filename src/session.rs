@@ -139,9 +139,19 @@ impl Session {
             .transport
             .send(token.template(), request, deadline, connection)?;
         let result = decode_response(&response, token.access_token().secret());
-        match &result {
-            Ok(_) => token.mark_accepted(),
-            Err(error) => self.throttle.observe(error, Instant::now()),
+        // The service answers with another error of its own only after it has accepted the token.
+        let is_accepted = match &result {
+            Ok(_) => true,
+            Err(error @ Error::Api(_)) => {
+                !(error.is_unauthorized() || error.is_banned() || error.is_transient())
+            }
+            Err(_) => false,
+        };
+        if is_accepted {
+            token.mark_accepted();
+        }
+        if let Err(error) = &result {
+            self.throttle.observe(error, Instant::now());
         }
         result
     }
@@ -172,13 +182,15 @@ impl Session {
         }
     }
 
-    /// Waits for the slot of a request that keeps the pace. A pause is left to the call.
+    /// Waits for the slot of a request that keeps the pace. A pause that a call does not wait for is left to the call.
     pub(crate) fn wait_for_slot(&self) {
         let mut slot = self.throttle.reserve(Instant::now());
         loop {
             let now = Instant::now();
             slot = self.throttle.keep(slot, now);
-            if slot.time <= now || self.throttle.pause(now).is_some() {
+            let pause = self.throttle.pause(now);
+            let retry_after = pause.and_then(|pause| pause.error.retry_after());
+            if slot.time <= now || retry_after.is_some_and(|delay| delay >= self.timeout) {
                 return;
             }
             thread::sleep(slot.time - now);

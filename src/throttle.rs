@@ -8,6 +8,9 @@ use crate::error::Error;
 /// The pause after a 429 without `Retry-After`.
 pub(crate) const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Maximum width of a slot, for a caller that comes at long intervals.
+const MAX_WIDTH: Duration = Duration::from_secs(5);
+
 /// Maximum delay; a longer one could overflow an `Instant`.
 const MAX_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -35,6 +38,8 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) time: Instant,
+    /// The last time at which it can be used.
+    end: Instant,
     /// Number of pauses before the reservation.
     pauses: u64,
 }
@@ -73,15 +78,21 @@ impl Throttle {
     }
 
     /// Returns the slot while it can be used: up to the next one, and before a pause. Otherwise reserves another one,
-    /// for which the requests since then do not count.
+    /// for which the requests since then do not count. It is wider by the time for which the last one was missed, so
+    /// that a caller that comes at intervals longer than the gap does not miss each.
     pub(crate) fn keep(&self, slot: Slot, now: Instant) -> Slot {
         let mut state = self.lock();
-        if slot.pauses == state.pauses && now <= later(slot.time, self.min_gap) {
+        let is_void = slot.pauses != state.pauses;
+        if !is_void && now <= slot.end {
             return slot;
         }
         let time = now.max(state.paused_until(now));
         let time = state.after_slots.map_or(time, |after| after.max(time));
-        state.take(time, self.min_gap)
+        let missed_by = match is_void || time == now {
+            true => Duration::ZERO,
+            false => (now - slot.time).min(MAX_WIDTH),
+        };
+        state.take(time, self.min_gap.saturating_add(missed_by))
     }
 
     /// Records a request.
@@ -129,10 +140,12 @@ impl State {
         self.paused_until(now).max(ready.unwrap_or(now))
     }
 
-    fn take(&mut self, time: Instant, min_gap: Duration) -> Slot {
-        self.after_slots = Some(later(time, min_gap));
+    fn take(&mut self, time: Instant, width: Duration) -> Slot {
+        let end = later(time, width);
+        self.after_slots = Some(end);
         Slot {
             time,
+            end,
             pauses: self.pauses,
         }
     }
@@ -203,6 +216,32 @@ mod tests {
         let anew = throttle.keep(first, at(201));
         assert_eq!((anew.time, second.time), (at(400), at(200)));
         assert_eq!(throttle.keep(second, at(5000)).time, at(5000));
+    }
+
+    /// The first caller always has a request to make, and comes first.
+    #[test]
+    fn callers_at_intervals_longer_than_the_gap_all_get_a_turn() {
+        for (callers, tick) in [(2, 500), (3, 500), (2, 300), (2, 2000), (5, 701)] {
+            let (throttle, at) = throttle();
+            let mut slots = vec![None; callers];
+            let mut requests = vec![0; callers];
+            for now in (0..40).map(|turn| at(turn * tick)) {
+                for (slot, requests) in slots.iter_mut().zip(&mut requests) {
+                    let kept = match *slot {
+                        Some(slot) => throttle.keep(slot, now),
+                        None => throttle.reserve(now),
+                    };
+                    let is_sent = kept.time <= now;
+                    if is_sent {
+                        throttle.record(now);
+                        *requests += 1;
+                    }
+                    *slot = Some(kept).filter(|_| !is_sent);
+                }
+            }
+            let fewest = requests.iter().min().unwrap();
+            assert!(fewest * callers >= 15, "{tick} ms: {requests:?}");
+        }
     }
 
     #[test]

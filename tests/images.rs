@@ -379,6 +379,29 @@ fn pages_wait_for_the_pace_and_count_for_it() {
 }
 
 #[test]
+fn pages_wait_for_the_end_of_a_pause_or_fail_at_once() {
+    const GAP: Duration = Duration::from_millis(300);
+    let service = Service::start().unwrap();
+    let paced = builder(service.base_url()).min_request_gap(GAP);
+    let client = paced.timeout(Duration::from_secs(10)).build().unwrap();
+    // A 429 without `Retry-After` pauses for 1 s.
+    service.reply_next(Reply::code(429, "slow down"));
+    service.reply_next(page(&[sample()], "a"));
+    service.reply_next(page(&[sample()], "-1"));
+    client.get_process(1).unwrap_err();
+    assert_eq!(client.images("dir").filter(Result::is_ok).count(), 2);
+    let requests = service.requests();
+    let elapsed = requests[2].at - requests[0].at;
+    assert!(elapsed >= Duration::from_secs(1) + GAP / 2, "{elapsed:?}");
+
+    service.reply_next(Reply::code(429, "slow down").header("Retry-After", "3600"));
+    client.get_process(1).unwrap_err();
+    let error = client.images("dir").next().unwrap().unwrap_err();
+    assert!(error.is_rate_limited());
+    assert_eq!(service.request_count(), 4);
+}
+
+#[test]
 fn page_may_have_1_mib() {
     for (len, fits) in [(1024 * 1024, true), (1024 * 1024 + 1, false)] {
         let service = Service::start().unwrap();

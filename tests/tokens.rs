@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Request, Service, TRACE_ID};
@@ -225,6 +226,41 @@ fn waits_for_the_next_replacement_of_an_accepted_token() {
         "{delayed:?}"
     );
     assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
+}
+
+/// Another process has stored a token in the cache, which is refused at its first use.
+#[test]
+fn waits_for_a_replacement_also_if_the_token_of_the_cache_is_refused() {
+    let (service, folder) = (service(), Folder::new("refused-too"));
+    let client = client(&service, credentials().cache_file(folder.file()));
+    for _ in 0..2 {
+        client.get_process(TASK).unwrap();
+        service.revoke_tokens();
+    }
+    let entry = fs::read(folder.file()).unwrap();
+    let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+    entry["access_token"] = "another".into();
+    fs::write(folder.file(), entry.to_string()).unwrap();
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
+    assert_eq!(service.tokens_issued(), 2);
+}
+
+#[test]
+fn an_error_of_a_task_shows_that_the_token_is_accepted() {
+    let service = service();
+    let codes = Mutex::new([5066, 401, 5066, 401].into_iter());
+    service.reply_with(move |request| {
+        request.task_id()?;
+        Some(Reply::code(codes.lock().unwrap().next()?, "an error"))
+    });
+    let client = client(&service, credentials());
+    for _ in 0..2 {
+        let error = client.get_process(TASK).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::from(5066)));
+    }
+    let error = client.get_process(TASK).unwrap_err();
+    assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
 }
 
 #[test]

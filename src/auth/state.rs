@@ -37,7 +37,7 @@ impl Token {
         &self.template
     }
 
-    /// Records that a request with this token has succeeded. If the service refuses it later, that is no reason to doubt
+    /// Records that the service has accepted this token. If the service refuses it later, that is no reason to doubt
     /// the credentials: another process has requested tokens, and this one became invalid.
     pub(crate) fn mark_accepted(&self) {
         self.accepted.store(true, Ordering::Relaxed);
@@ -53,8 +53,10 @@ pub(super) struct State {
     pub(super) current: Option<Arc<Token>>,
     /// Tokens that the service refused. They are never sent again.
     refused: Vec<AccessToken>,
-    /// Why there is no current token, if the service has refused the last one: transient if that had been accepted before.
+    /// Why there is no current token, if the service has refused the last one: transient after an accepted token.
     refusal: Option<Error>,
+    /// Whether a refused token had been accepted, since the last one was issued.
+    was_accepted: bool,
     /// Error of the last token request, if that failed.
     pub(super) failure: Option<Error>,
     pub(super) limiter: Limiter,
@@ -83,7 +85,8 @@ impl State {
             return;
         }
         self.current = None;
-        self.refusal = Some(match was_accepted {
+        self.was_accepted |= was_accepted;
+        self.refusal = Some(match self.was_accepted {
             true => error.clone().mark_token_replaceable(Duration::ZERO),
             false => error.clone(),
         });
@@ -127,6 +130,7 @@ impl State {
     ) -> Result<AccessToken> {
         let result = match issued {
             Ok(token) => {
+                self.was_accepted = false;
                 self.limiter.record_issue(!self.refused.is_empty(), now);
                 if self.refused.contains(&token) {
                     let reason = "its `accessToken` is one that the service has refused";

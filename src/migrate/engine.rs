@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::MigrationEvent;
@@ -33,6 +34,8 @@ pub(super) struct Engine<I, R, C> {
     doubt: Option<Doubt>,
     /// The slot of the next creation, which is reserved at that time.
     slot: Option<Slot>,
+    /// Whether a poll that is due goes before the next creation: once after each.
+    is_polls_turn: bool,
     errors: ErrorStreak,
     /// Each id that was followed, with the first position of a task that got it.
     indexes: HashMap<u64, Option<usize>>,
@@ -55,6 +58,7 @@ where
             not_before: None,
             doubt: None,
             slot: None,
+            is_polls_turn: false,
             errors: ErrorStreak::default(),
             indexes: HashMap::new(),
         }
@@ -82,8 +86,12 @@ where
                 return Ok(event);
             }
             let now = self.scheduler.clock.now();
-            let creation = self.creation_time(now);
-            if creation.is_some_and(|time| time <= now) {
+            let is_polls_turn = mem::take(&mut self.is_polls_turn);
+            let creation = match is_polls_turn {
+                true => Some(now),
+                false => self.creation_time(now),
+            };
+            if !is_polls_turn && creation.is_some_and(|time| time <= now) {
                 match self.create() {
                     Some(event) => return Ok(event),
                     None => continue,
@@ -182,9 +190,6 @@ where
     /// Announces the current task, or sends its request if that was done and its slot has come.
     fn create(&mut self) -> Option<MigrationEvent> {
         let now = self.scheduler.clock.now();
-        let deadline = self
-            .scheduler
-            .request_deadline(now, self.scheduler.deadline());
         let requests = &self.scheduler.requests;
         let current = self.current.as_mut()?;
         let index = current.index;
@@ -193,8 +198,13 @@ where
             current.state = CreationState::Announced;
             return Some(MigrationEvent::Creating { index, task });
         }
-        let ensured = requests.ensure_token(deadline);
+        let deadline = |now| {
+            self.scheduler
+                .request_deadline(now, self.scheduler.deadline())
+        };
+        let ensured = requests.ensure_token(deadline(now));
         let now = self.scheduler.clock.now();
+        let deadline = deadline(now);
         if ensured.is_ok() {
             // A token request may have taken longer than the slot.
             let slot = requests.throttle().keep(self.slot?, now);
@@ -204,6 +214,7 @@ where
             }
         }
         self.slot = None;
+        self.is_polls_turn = true;
         self.not_before = Some(later(now, self.create_gap));
         current.state = CreationState::Sending;
         let result = ensured.and_then(|()| requests.create(&task, deadline));

@@ -33,7 +33,9 @@ pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
     };
     let may_be_over_later = error.is_transient() || is_undecodable;
     let is_refused = error.is_unauthorized() && !error.is_transient();
-    if is_refused || error.is_banned() || pauses_too_long(error) {
+    let is_refused_by_proxy =
+        matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::ProxyAuthentication);
+    if is_refused || is_refused_by_proxy || error.is_banned() || pauses_too_long(error) {
         Consequence::EndAll
     } else if may_be_over_later {
         Consequence::BackOff
@@ -98,6 +100,7 @@ mod tests {
             (transport(Kind::Timeout), Request, BackOff),
             (transport(Kind::Protocol), Request, BackOff),
             (transport(Kind::Tls), Request, BackOff),
+            (transport(Kind::ProxyAuthentication), Request, EndAll),
             (transport(Kind::Other), Request, EndTask),
             (Error::config("url", "r"), Request, EndTask),
         ] {

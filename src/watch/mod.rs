@@ -58,9 +58,9 @@ impl Update {
 /// without it, for 1 s. After a refused token that cannot be replaced yet, the watch waits for the replacement if the
 /// token had been accepted before.
 ///
-/// A permanent error ends its task only. A ban, any other 401 that a new token does not resolve, a token request that
-/// failed with a permanent error, and a `Retry-After` of more than a day end all tasks with that error, without another
-/// request: see [`stopped_by`](Self::stopped_by).
+/// A permanent error ends its task only. A ban, any other 401 that a new token does not resolve, a proxy that refuses the
+/// credentials, a token request that failed with a permanent error, and a `Retry-After` of more than a day end all tasks
+/// with that error, without another request: see [`stopped_by`](Self::stopped_by).
 ///
 /// ```
 /// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};

@@ -168,6 +168,13 @@ pub(super) enum NextPoll {
     TimedOutAt(Instant),
 }
 
+impl NextPoll {
+    pub(super) fn time(self) -> Instant {
+        let (Self::At { time, .. } | Self::FinalAt(time) | Self::TimedOutAt(time)) = self;
+        time
+    }
+}
+
 /// Decides when a task is polled next.
 pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
     let PollTiming {

@@ -91,15 +91,14 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     pub(crate) fn next_time(&self) -> Option<Instant> {
         let turn = self.queue.first()?;
         let now = self.clock.now();
-        if self.stopped_by.is_some() {
+        if self.current_stop_error().is_some() {
             return Some(now);
         }
         let throttle = self.requests.throttle();
         let ready = self
             .slot
             .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
-        let time = ready.max(turn.due);
-        Some(self.deadline().map_or(time, |deadline| deadline.min(time)))
+        Some(self.next_poll(turn, now, ready).time())
     }
 
     /// Starts the timeout, if it has not started.
@@ -125,16 +124,15 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
                 return Step::Update(self.finish(turn, Err(error)));
             }
             let now = self.clock.now();
-            let next = self.next_poll(turn, now);
+            let ready = self.ready(now);
+            let next = self.next_poll(turn, now, ready);
             // A task that is due reserves a slot, whether or not the client is ready for its poll.
             let reserves = self.slot.is_none()
                 && turn.due <= now
                 && matches!(next, NextPoll::At { .. })
                 && self.requests.throttle().pause(now).is_none();
             if !reserves {
-                let (NextPoll::At { time, .. }
-                | NextPoll::FinalAt(time)
-                | NextPoll::TimedOutAt(time)) = next;
+                let time = next.time();
                 if let Some(wake) = wake.filter(|wake| *wake < time && now < time) {
                     self.clock.sleep_until(wake);
                     return Step::Woken;
@@ -174,19 +172,28 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     /// Returns the error with which every open task ends. It may be that of another user of the client, if it demands
     /// too long a pause.
     pub(crate) fn stop_error(&mut self) -> Option<Error> {
-        if self.stopped_by.is_none() {
-            let pause = self.requests.throttle().pause(self.clock.now());
-            self.stopped_by = pause.map(|pause| pause.error).filter(pauses_too_long);
-        }
+        self.stopped_by = self.current_stop_error();
         self.stopped_by.clone()
     }
 
-    fn next_poll(&mut self, turn: Turn, now: Instant) -> NextPoll {
+    fn current_stop_error(&self) -> Option<Error> {
+        self.stopped_by.clone().or_else(|| {
+            let pause = self.requests.throttle().pause(self.clock.now());
+            pause.map(|pause| pause.error).filter(pauses_too_long)
+        })
+    }
+
+    /// Returns the time from which the client can send the next poll.
+    fn ready(&mut self, now: Instant) -> Instant {
         let throttle = self.requests.throttle();
-        let ready = match self.slot {
+        match self.slot {
             Some(slot) => self.slot.insert(throttle.keep(slot, now)).time,
             None => throttle.ready_at(now),
-        };
+        }
+    }
+
+    fn next_poll(&self, turn: Turn, now: Instant, ready: Instant) -> NextPoll {
+        let throttle = self.requests.throttle();
         let task_polled = self.queue.get(turn).is_some_and(|task| task.is_polled);
         let limit = self.deadline().map(|deadline| TimeLimit {
             deadline,

@@ -142,6 +142,27 @@ fn polls_and_creations_take_turns() {
 }
 
 #[test]
+fn polls_are_made_between_creations_that_take_longer_than_the_gap() {
+    for gap in [Duration::ZERO, SECOND] {
+        let mut fixture = fixture(3, []).gap(gap);
+        let mut task_id = 0;
+        fixture.service.on_create(move || {
+            task_id += 1;
+            (2 * SECOND, Ok(task_id))
+        });
+        let expected = expect([
+            (2000, "created 0 as 1"),
+            (2000, "Some(0) done"),
+            (4200, "created 1 as 2"),
+            (4200, "Some(1) done"),
+            (6400, "created 2 as 3"),
+            (6400, "Some(2) done"),
+        ]);
+        assert_eq!(fixture.events(), expected);
+    }
+}
+
+#[test]
 fn direct_calls_do_not_starve_creations() {
     let mut fixture = fixture(3, []).create_only();
     fixture.service.direct_calls(SECOND / 10);
@@ -185,6 +206,16 @@ fn token_request_of_a_creation_is_bounded_by_the_timeout() {
     let expected = expect([(1000, "delayed 0 by 1000"), (1000, "not created 0")]);
     assert_eq!(fixture.events(), expected);
     assert!(fixture.service.times().is_empty());
+}
+
+#[test]
+fn creation_has_its_whole_time_limit_after_a_slow_token_request() {
+    let mut fixture = fixture(1, []).create_only();
+    fixture
+        .service
+        .token_requests([(SECOND * 299 / 10, Ok(()))]);
+    fixture.service.on_create(|| (SECOND, Ok(1)));
+    assert_eq!(fixture.events(), expect([(30_900, "created 0 as 1")]));
 }
 
 #[test]

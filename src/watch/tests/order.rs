@@ -104,6 +104,22 @@ fn next_time_is_that_of_the_next_request() {
     assert_eq!(next(&fixture), None);
 }
 
+/// An event loop that sleeps until that time does not spin, and does not sleep for ever.
+#[test]
+fn next_time_is_that_of_the_last_poll_or_of_the_end() {
+    let mut fixture = Fixture::one([Ok(running(1))]).timeout(SECOND * 11 / 10);
+    fixture.next();
+    assert!(matches!(fixture.next_until(SECOND), Step::Woken));
+    let deadline = fixture.service.clock.start + SECOND * 11 / 10;
+    assert_eq!(fixture.scheduler.next_time(), Some(deadline));
+
+    let fixture = Fixture::one([Ok(running(1))]);
+    let now = fixture.service.clock.start;
+    let error = retry_after(http(429), 25 * 60 * 60);
+    fixture.service.throttle.observe(&error, now);
+    assert_eq!(fixture.scheduler.next_time(), Some(now));
+}
+
 #[test]
 fn largest_settings_do_not_panic() {
     let policy = PollPolicy::new()
