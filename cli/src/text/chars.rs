@@ -2,22 +2,41 @@
 
 use crate::key::ending_of_path;
 
-/// The character entities that stand for a character of a URL or end it.
-const ENTITIES: [(&[u8], char); 12] = [
+/// The named character references that stand for a character of a URL or end it.
+const ENTITIES: [(&[u8], char); 7] = [
     // Escaped twice, as HTML in a feed is.
     (b"&amp;amp;", '&'),
     (b"&amp;", '&'),
-    (b"&#38;", '&'),
-    (b"&#x26;", '&'),
     (b"&quot;", '"'),
-    (b"&#34;", '"'),
     (b"&apos;", '\''),
-    (b"&#39;", '\''),
-    (b"&#x27;", '\''),
     (b"&lt;", '<'),
     (b"&gt;", '>'),
     (b"&nbsp;", '\u{a0}'),
 ];
+
+/// Maximum number of digits of a numeric character reference, with leading zeros.
+const MAX_DIGITS: usize = 7;
+
+/// Returns the length of a character reference, such as `&amp;`, `&#038;` or `&#x26;`, and its character.
+fn character_reference(text: &[u8]) -> Option<(usize, char)> {
+    let Some(number) = text.strip_prefix(b"&#") else {
+        let named = ENTITIES
+            .into_iter()
+            .find(|(name, _)| text.starts_with(name));
+        return named.map(|(name, char)| (name.len(), char));
+    };
+    let (digits, radix) = match number {
+        [b'x' | b'X', digits @ ..] => (digits, 16),
+        digits => (digits, 10),
+    };
+    let len = digits
+        .iter()
+        .take(MAX_DIGITS + 1)
+        .position(|&b| b == b';')?;
+    let code = str::from_utf8(&digits[..len]).ok()?;
+    let char = char::from_u32(u32::from_str_radix(code, radix).ok()?)?;
+    Some((text.len() - digits.len() + len + 1, char))
+}
 
 /// Returns the length of the first character and itself; `None` at the end, and at bytes that are not UTF-8.
 pub(super) fn first(text: &[u8]) -> Option<(usize, char)> {
@@ -32,12 +51,7 @@ pub(super) fn first(text: &[u8]) -> Option<(usize, char)> {
             )
         }
         [b'\\', escaped, ..] if escaped.is_ascii_punctuation() => Some((2, (*escaped).into())),
-        [b'&', ..] => {
-            let entity = ENTITIES
-                .into_iter()
-                .find(|(entity, _)| text.starts_with(entity));
-            Some(entity.map_or((1, '&'), |(entity, char)| (entity.len(), char)))
-        }
+        [b'&', ..] => Some(character_reference(text).unwrap_or((1, '&'))),
         [byte, ..] if byte.is_ascii() => Some((1, (*byte).into())),
         _ => {
             let start = &text[..text.len().min(4)];

@@ -198,6 +198,15 @@ const IMAGES: &[(&str, &[&str])] = &[
         r"&lt;img src=&quot;https://e.org/a.png?a=1&amp;amp;b=2&quot;&gt;",
         &["https://e.org/a.png?a=1&b=2"],
     ),
+    // By number, as WordPress writes it.
+    (
+        r#"srcset="https://e.org/a.png?a=1&#038;b=2 600w, https://e.org/b.png?a=1&#x26;b=2""#,
+        &["https://e.org/a.png?a=1&b=2", "https://e.org/b.png?a=1&b=2"],
+    ),
+    (
+        "&#60;img src=&#034;https://e.org/c.png&#034;> https://e.org/d.png?a&#;b",
+        &["https://e.org/c.png", "https://e.org/d.png?a&"],
+    ),
     // Longer addresses.
     (
         "https://e.org/a.png;jsessionid=1 https://e.org/a.png,100 https://e.org/a.png;b.png",
