@@ -27,13 +27,13 @@ pub(crate) struct Bars {
     rows: Option<HashMap<i64, ProgressBar>>,
     total: ProgressBar,
     counts: ProgressBar,
-    look: Look,
+    look: TermStyle,
     _quiet_keys: Option<QuietKeys>,
 }
 
 /// The characters of bars, and whether there is room for them.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct TermStyle {
     is_unicode: bool,
     has_bar: bool,
 }
@@ -52,7 +52,7 @@ impl Bars {
         }
         let (height, width) = term.size();
         let fits = tasks <= MAX_ROWS && tasks + 3 <= usize::from(height);
-        let look = Look {
+        let look = TermStyle {
             is_unicode: is_unicode(|name| env::var(name).ok()),
             has_bar: width >= MIN_WIDTH,
         };
@@ -195,11 +195,11 @@ impl QuietKeys {
     }
 }
 
-fn bar(len: u64, color: &str, before: &str, look: Look) -> ProgressBar {
+fn bar(len: u64, color: &str, before: &str, look: TermStyle) -> ProgressBar {
     ProgressBar::new(len).with_style(row_style(before, color, look))
 }
 
-fn row_style(before: &str, color: &str, look: Look) -> ProgressStyle {
+fn row_style(before: &str, color: &str, look: TermStyle) -> ProgressStyle {
     let bar = match look.has_bar {
         true => format!("{{bar:{BAR_WIDTH}.{color}}}  "),
         false => String::new(),
@@ -207,7 +207,7 @@ fn row_style(before: &str, color: &str, look: Look) -> ProgressStyle {
     style(&format!("{before}{bar}{{wide_msg}}"), look)
 }
 
-fn style(template: &str, look: Look) -> ProgressStyle {
+fn style(template: &str, look: TermStyle) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars(if look.is_unicode { "━╸─" } else { "=>-" })

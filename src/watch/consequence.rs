@@ -22,7 +22,7 @@ pub(crate) enum Consequence {
 /// Decides the consequence of an error.
 pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
     let AttemptError { error, cause } = failed;
-    let is_undecodable = match error {
+    let may_be_captive_portal = match error {
         Error::Decode(_) => true,
         // A captive portal has its own certificate.
         Error::Transport(e) => matches!(
@@ -31,7 +31,7 @@ pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
         ),
         _ => false,
     };
-    let may_be_over_later = error.is_transient() || is_undecodable;
+    let may_be_over_later = error.is_transient() || may_be_captive_portal;
     let is_refused = error.is_unauthorized() && !error.is_transient();
     let is_refused_by_proxy =
         matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::ProxyAuthentication);
