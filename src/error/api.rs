@@ -71,9 +71,11 @@ impl ApiError {
         self.code == code || self.http_status.map(i64::from) == Some(code.0)
     }
 
-    /// Returns whether the service refused client id and secret: with code 1, or another one that is not temporary.
+    /// Returns whether the service refused client id and secret: with code 1, or another one that is neither temporary nor a ban.
     pub(super) fn is_login_refused(&self) -> bool {
-        self.delivery == Delivery::TokenRequest && !self.code.is_ok() && !self.is_transient()
+        let is_banned = self.has_status(ErrorCode::FORBIDDEN);
+        let is_final = !self.code.is_ok() && !self.is_transient() && !is_banned;
+        self.delivery == Delivery::TokenRequest && is_final
     }
 
     /// The code, if it is the HTTP status of a load balancer.

@@ -79,6 +79,7 @@ fn error_of_a_token_request_stays_one() {
     // No credentials would help against these.
     for (code, status) in [(1, 429), (1, 403), (503, 200)] {
         let error = api(code, status).of_token_request();
+        assert!(!error.is_unauthorized(), "{error}");
         assert!(!error.to_string().contains(advice), "{error}");
     }
 }

@@ -96,10 +96,11 @@ pub(crate) fn notation(result: &Result<bool>, requests: usize) -> String {
         Err(error) => error,
     };
     let layer = layer(error);
-    let consistent = error.is_timeout() == (layer == "Timeout")
-        && error.is_unauthorized() == layer.contains("401")
-        && error.is_banned() == layer.contains("403");
     let texts = all_texts(error);
+    let is_login_refused = texts.contains("no access token was issued");
+    let consistent = error.is_timeout() == (layer == "Timeout")
+        && error.is_unauthorized() == (layer.contains("401") || is_login_refused)
+        && error.is_banned() == layer.contains("403");
     let words = [
         (true, layer.as_str()),
         (error.is_transient(), "transient"),
