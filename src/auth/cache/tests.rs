@@ -82,7 +82,13 @@ fn a_reader_never_sees_half_of_a_token() {
     let folder = Folder::new("whole");
     folder.cache().write(&token(OLD)).unwrap();
     std::thread::scope(|scope| {
-        let write = || (0..40).for_each(|_| folder.cache().write(&token(NEW)).unwrap());
+        // Windows does not replace a file that another process has open: such a write is an error.
+        let write = || {
+            for _ in 0..40 {
+                let written = folder.cache().write(&token(NEW));
+                assert!(written.is_ok() || cfg!(windows), "{written:?}");
+            }
+        };
         let writers = [scope.spawn(write), scope.spawn(write)];
         while writers.iter().any(|writer| !writer.is_finished()) {
             assert!(folder.cache().read().unwrap().is_some());
