@@ -64,14 +64,14 @@ impl List {
         }
         let name = path.display().to_string();
         let failed = |error: io::Error| usage(format!("the list {name}: {error}"));
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
+        // Windows opens no folder.
+        if path.is_dir() {
             return Err(usage(format!(
                 "the list {name} is a folder; name a file with a URL on each line"
             )));
         }
-        if !metadata.is_file() && !has_state {
+        let file = File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() && !has_state {
             return Err(usage(format!(
                 "the list {name} is no file, beside which the state could be kept: name a file \
                  for it with --state"
