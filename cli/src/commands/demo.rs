@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -113,7 +113,9 @@ fn service() -> io::Result<Service> {
 
 /// Returns this program with the words of a line, in a folder.
 fn command(line: &str, common: &Common, folder: &Path) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+    // Without `/proc`, Linux does not tell where this program is.
+    let named = || PathBuf::from(env::args_os().next().unwrap_or_default());
+    let mut command = Command::new(env::current_exe().unwrap_or_else(|_| named()));
     let words = line.split(' ').take_while(|word| *word != ">");
     command.args(words).current_dir(folder).stdin(Stdio::null());
     for (is_given, option) in [
