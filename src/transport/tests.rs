@@ -63,6 +63,8 @@ fn converts_errors_of_ureq() {
         (io(Io::ConnectionReset), Kind::Closed, SENT, closed),
         (io(Io::BrokenPipe), Kind::Closed, SENT, closed),
         (header, Kind::Protocol, SENT, long),
+        // With native-tls, it is the end of a TLS connection.
+        #[cfg(not(feature = "native-tls"))]
         (io(Io::Other), Kind::Other, SENT, other),
         (E::RequireHttpsOnly("http".into()), Kind::Other, SENT, other),
     ] {
