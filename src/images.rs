@@ -47,8 +47,8 @@ impl Images {
 
     fn request_page(&self, last_file_id: &str) -> Result<Page> {
         self.session.wait_for_slot();
-        let call = endpoint::page(&self.directory_id, last_file_id);
-        let JsonObject(page) = self.session.call(&call)?;
+        let request = endpoint::page(&self.directory_id, last_file_id);
+        let JsonObject(page) = self.session.call(request)?;
         Ok(page)
     }
 

@@ -79,7 +79,7 @@ impl Client {
     /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
     ///   response is not valid HTTP.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.call(&endpoint::get_process(task_id))
+        self.0.call(endpoint::get_process(task_id))
     }
 
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
@@ -106,8 +106,8 @@ impl Client {
     /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
     ///   exist.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        let call = endpoint::create_task(task)?;
-        let JsonObject(CreatedTask { task_id }) = self.0.call(&call)?;
+        let request = endpoint::create_task(task)?;
+        let JsonObject(CreatedTask { task_id }) = self.0.call(request)?;
         Ok(task_id)
     }
 
@@ -202,7 +202,7 @@ impl Client {
     /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
     /// bytes. An unknown id is probably code 5066.
     pub fn image(&self, file_id: &str) -> Result<Image> {
-        let JsonObject(raw) = self.0.call(&endpoint::image(file_id)?)?;
+        let JsonObject(raw) = self.0.call(endpoint::image(file_id)?)?;
         Ok(RawImage::into(raw))
     }
 
