@@ -14,7 +14,6 @@ const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
 const CREATE_PATH: &str = "/api/v1/oss/offline/download";
 const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
 const LIST_PATH: &str = "/api/v1/oss/file/list";
-const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
 
 /// Maximum length of a file id in bytes. Ids of the service have some 50.
 const MAX_FILE_ID_LEN: usize = 256;
@@ -55,7 +54,9 @@ pub(crate) fn access_token(credentials: &Credentials) -> Request {
 
 /// Returns the request for the progress of a task.
 pub(crate) fn get_process(task_id: u64) -> Request {
-    get(format!("{PROCESS_PATH}?taskID={task_id}"))
+    get(format!(
+        "/api/v1/oss/offline/download/process?taskID={task_id}"
+    ))
 }
 
 /// Returns the request that creates a task. Its response is a [`CreatedTask`](crate::new_task::CreatedTask).

@@ -68,7 +68,8 @@ impl Transport {
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
         let json = HeaderValue::from_static("application/json");
-        let headers = HeaderMap::from_iter([
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.extend([
             // ureq would format one for each request.
             (HOST, host),
             (
@@ -78,6 +79,8 @@ impl Transport {
             (CONTENT_TYPE, json.clone()),
             (ACCEPT, json),
             (USER_AGENT, user_agent),
+            // The place of the token, so that the map does not grow with each request.
+            (AUTHORIZATION, HeaderValue::from_static("")),
         ]);
         let resolver = CachingResolver::default();
         let agent = Agent::with_parts(config, DefaultConnector::default(), resolver.clone());
@@ -149,18 +152,20 @@ impl Transport {
     fn message(&self, request: &Request, token: Option<&str>) -> Result<http::Request<()>> {
         let mut message = http::Request::new(());
         *message.uri_mut() = self.base_url().join(&request.path)?;
-        *message.headers_mut() = self.headers.clone();
-        if let Some(token) = token {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|e| cannot_be_sent("access_token", &e))?;
-            value.set_sensitive(true);
-            message.headers_mut().insert(AUTHORIZATION, value);
+        let headers = message.headers_mut();
+        *headers = self.headers.clone();
+        match token {
+            None => drop(headers.remove(AUTHORIZATION)),
+            Some(token) => {
+                let mut value = HeaderValue::try_from(["Bearer ", token].concat())
+                    .map_err(|e| cannot_be_sent("access_token", &e))?;
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
         }
         if let Some(body) = &request.body {
+            headers.insert(CONTENT_LENGTH, body.len().into());
             *message.method_mut() = Method::POST;
-            message
-                .headers_mut()
-                .insert(CONTENT_LENGTH, body.len().into());
         }
         Ok(message)
     }
