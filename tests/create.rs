@@ -20,7 +20,9 @@ use pan123_offline::testing::{Reply, Request, Service};
 use pan123_offline::{
     Client, ClientBuilder, Credentials, Error, ErrorCode, NewTask, PollPolicy, Progress, Status,
 };
-use support::{RUNNING, TASK, TOKEN, builder, client, html, retry_at_once, service, side_by_side};
+use support::{
+    Fault, RUNNING, TASK, TOKEN, builder, client, html, retry_at_once, service, side_by_side,
+};
 
 const CREATE: &str = "/api/v1/oss/offline/download";
 const ACCESS_TOKEN: &str = "/api/v1/access_token";
@@ -331,7 +333,7 @@ fn task_may_exist_after_a_non_http_response() {
         "HTTP/1.1 abc\r\n\r\n",
         "HTTP/0.9 200\r\n\r\n",
     ] {
-        may_exist(text, Reply::raw(text).close_after(), "Protocol");
+        may_exist(text, Reply::raw(text), "Protocol");
     }
     let long = created(1).header("X-Long", "x".repeat(8 * 1024));
     may_exist("a long header", long, "Protocol");
@@ -631,7 +633,7 @@ fn creates_one_task_with_a_replaced_token() {
 #[test]
 fn no_task_exists_after_a_failed_token_request() {
     let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
-    let ssh = Reply::raw("SSH-2.0-OpenSSH_9.2\r\n").close_after();
+    let ssh = Reply::raw("SSH-2.0-OpenSSH_9.2\r\n");
     let cut = token.clone().cut_at(token.len() - 9);
     let endless = token.clone().endless();
     let empty = token.body(r#"{"code":0,"data":{"accessToken":""}}"#);

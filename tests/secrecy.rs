@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use pan123_offline::testing::Reply;
 use pan123_offline::{AccessToken, Client};
-use support::{RUNNING, TASK, TOKEN, all_texts, builder, client, service};
+use support::{Fault, RUNNING, TASK, TOKEN, all_texts, builder, client, service};
 
 /// The log messages of all crates.
 struct Captured(Mutex<String>);

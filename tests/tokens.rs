@@ -13,7 +13,7 @@ use pan123_offline::{
     Client, ClientBuilder, Credentials, Error, ErrorCode, MigrationEvent, NewTask, PollPolicy,
     Progress, Status, TransportErrorKind,
 };
-use support::{RUNNING, TASK, all_texts};
+use support::{Fault, RUNNING, TASK, all_texts};
 
 const ID: &str = "client-id";
 const SECRET: &str = "client-secret-that-must-not-show";

@@ -12,7 +12,9 @@ use pan123_offline::testing::{Reply, Request};
 use pan123_offline::{
     Error, PollPolicy, Progress, Status, TransportErrorKind, Update, Wait, Watch,
 };
-use support::{RUNNING, TASK, TOKEN, builder, client, html, retry_at_once, service, side_by_side};
+use support::{
+    Fault, RUNNING, TASK, TOKEN, builder, client, html, retry_at_once, service, side_by_side,
+};
 
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
 const FAILED: Progress = Progress::new(Status::Failed, 40);

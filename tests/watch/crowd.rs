@@ -7,7 +7,7 @@ use std::time::Duration;
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Client, Error, Progress, Result, Status, TransportErrorKind, Update};
 
-use crate::support::{TASK, builder, html, retry_at_once};
+use crate::support::{Fault as _, TASK, builder, html, retry_at_once};
 use crate::{DONE, fast, ms};
 
 /// Timeout of a poll. Only the stalls reach it.
@@ -76,7 +76,7 @@ fn faults() -> Vec<Fault> {
         closes("cut before the body", odd().cut_at(header)),
         keeps("no data", Reply::json(no_data)),
         closes("SSH", Reply::raw("SSH-2.0-OpenSSH_9.6\r\n\r\n")),
-        closes("binary", Reply::raw([0, 255, 13, 10, 13, 10]).close_after()),
+        closes("binary", Reply::raw([0, 255, 13, 10, 13, 10])),
         closes("cut in the body", odd().cut_at(all - 9)),
         closes("cut in a chunked body", odd().chunked().cut_at(all - 9)),
         closes("an invalid chunk size", Reply::raw(bad_chunks)),
@@ -101,7 +101,7 @@ fn faults() -> Vec<Fault> {
 fn slow_faults() -> Vec<Fault> {
     let odd = || Reply::progress(ODD);
     let in_body = odd().len() - 9;
-    let drip = || odd().drip(Duration::from_micros(20));
+    let interval = Duration::from_micros(20);
     let limited = Reply::code(429, "too many requests");
     let delayed = html(429).header("Retry-After", "1");
     vec![
@@ -109,8 +109,11 @@ fn slow_faults() -> Vec<Fault> {
         closes("a stall before the header", odd().stall_at(0)),
         keeps("HTTP 429, Retry-After 1", delayed),
         closes("a stall in the body", odd().stall_at(in_body)),
-        keeps("byte by byte", drip()),
-        closes("byte by byte, cut short", drip().cut_at(in_body)),
+        closes("byte by byte", odd().drip(interval)),
+        closes(
+            "byte by byte, cut short",
+            odd().cut_at(in_body).drip(interval),
+        ),
     ]
 }
 

@@ -163,12 +163,10 @@ fn an_ignored_signal_stays_ignored() {
 #[test]
 fn threads_and_memory_are_bounded() {
     let service = Service::start().unwrap();
-    service
-        .keep_requests(0)
-        .reply_with(|request| match request.task_id()? {
-            10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
-            _ => Some(Reply::progress(Progress::new(Status::Succeeded, 100))),
-        });
+    service.reply_with(|request| match request.task_id()? {
+        10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
+        _ => Some(Reply::progress(Progress::new(Status::Succeeded, 100))),
+    });
     for command in ["process", "wait"] {
         let tool = Tool::of(&service);
         let before = service.request_count();

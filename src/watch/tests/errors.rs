@@ -161,3 +161,18 @@ fn ban_ends_all_tasks_until_one_is_added() {
         assert_eq!(fixture.next().unwrap().result.unwrap(), running(1));
     }
 }
+
+/// As in a middleware of the user.
+#[test]
+fn a_panic_of_a_poll_loses_no_task() {
+    let mut panics = true;
+    let mut fixture = Fixture::new(1..=3, move |_| {
+        assert!(!std::mem::take(&mut panics), "on purpose");
+        (Duration::ZERO, Ok(done()))
+    });
+    let poll = std::panic::AssertUnwindSafe(|| fixture.next());
+    assert!(std::panic::catch_unwind(poll).is_err());
+    let mut ended = fixture.ids();
+    ended.sort_unstable();
+    assert_eq!(ended, [1, 2, 3]);
+}
