@@ -66,11 +66,7 @@ impl Session {
     ///
     /// If the server has closed the pooled connection, an idempotent request is sent again over a new one. If the token
     /// is refused, it is replaced, and the request is sent again: at most twice.
-    pub(crate) fn attempt<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-        deadline: Instant,
-    ) -> Result<T> {
+    pub(crate) fn attempt<T: DeserializeOwned>(&self, call: &Call, deadline: Instant) -> Result<T> {
         self.attempt_over(&mut connection_of(call), call, deadline)
     }
 
