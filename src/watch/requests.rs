@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::endpoint;
-use crate::json::JsonObject;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::retry::AttemptError;
 use crate::session::Session;
@@ -35,7 +34,7 @@ impl Requests for Arc<Session> {
 
     fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64, AttemptError> {
         let call = endpoint::create_task(task)?;
-        let JsonObject(CreatedTask { task_id }) = self.attempt(&call, deadline)?;
+        let CreatedTask { task_id } = self.attempt(&call, deadline)?;
         Ok(task_id)
     }
 
