@@ -323,7 +323,7 @@ fn a_given_token_is_not_replaced() {
 #[test]
 fn wrong_credentials_are_not_sent_repeatedly() {
     let service = service();
-    let client = client(&service, Credentials::new(ID, "another secret"));
+    let client = client(&service, Credentials::new(ID, "another-secret"));
     for _ in 0..4 {
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
