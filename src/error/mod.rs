@@ -96,7 +96,11 @@ impl Error {
     /// Returns whether a timeout elapsed: a call's, or a wait's.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.is_transport(TransportErrorKind::Timeout) || matches!(self, Self::WaitTimeout { .. })
+        match self {
+            Self::Transport(e) => e.kind == TransportErrorKind::Timeout,
+            Self::WaitTimeout { .. } => true,
+            _ => false,
+        }
     }
 
     /// Returns whether the access token was refused, with code 401 or HTTP 401, or none was issued for the client id and
@@ -179,16 +183,6 @@ impl Error {
     /// Returns whether the code, or the HTTP status, is this number.
     fn has_status(&self, code: ErrorCode) -> bool {
         self.code() == Some(code) || self.http_status().map(i64::from) == Some(code.0)
-    }
-
-    /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
-    /// has closed. Not for a token request, which always has a new connection.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.delivery() != Delivery::TokenRequest && self.is_transport(TransportErrorKind::Closed)
-    }
-
-    fn is_transport(&self, kind: TransportErrorKind) -> bool {
-        matches!(self, Self::Transport(e) if e.kind == kind)
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
