@@ -206,12 +206,6 @@ impl Error {
         }
     }
 
-    /// Returns whether the connection ended before the response was complete, as a pooled connection does that the server
-    /// has closed. Not for a token request, which always has a new connection.
-    pub(crate) fn is_closed(&self) -> bool {
-        matches!(self, Self::Transport(e) if e.kind == TransportErrorKind::Closed && e.delivery != Delivery::TokenRequest)
-    }
-
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
         Self::Config(ConfigError {
             setting,

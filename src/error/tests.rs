@@ -54,19 +54,6 @@ fn status_and_code_decide_whether_an_error_is_transient_and_may_have_taken_effec
     }
 }
 
-/// A pooled connection may be found closed before anything of the request is sent.
-#[test]
-fn closed_connection_is_one_of_the_request_itself() {
-    let delivery = [Delivery::NotSent, Delivery::MaybeSent];
-    let error = |kind, delivery| Error::Transport(TransportError::new(kind, "m", delivery, None));
-    for delivery in delivery {
-        let closed = error(TransportErrorKind::Closed, delivery);
-        assert!(closed.is_closed(), "{delivery:?}");
-        assert!(!closed.of_token_request().is_closed());
-        assert!(!error(TransportErrorKind::Timeout, delivery).is_closed());
-    }
-}
-
 #[test]
 fn error_of_a_token_request_stays_one() {
     let advice = "no access token was issued, check the client id and secret";

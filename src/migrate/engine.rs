@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::MigrationEvent;
 use super::creation::{self, CreationState, CurrentTask, Doubt};
+use crate::error::Error;
 use crate::new_task::NewTask;
-use crate::retry::AttemptError;
 use crate::throttle::{Slot, later};
 use crate::watch::NextTimeoutError;
 use crate::watch::consequence::{Consequence, consequence};
@@ -228,7 +228,7 @@ where
                 }
                 Some(MigrationEvent::Created { index, task_id })
             }
-            Err(failed) => Some(self.on_error(current, failed)),
+            Err(error) => Some(self.on_error(current, error)),
         }
     }
 
@@ -245,12 +245,10 @@ where
         }
     }
 
-    fn on_error(&mut self, mut current: CurrentTask, failed: AttemptError) -> MigrationEvent {
+    fn on_error(&mut self, mut current: CurrentTask, error: Error) -> MigrationEvent {
         let index = current.index;
         let now = self.scheduler.clock.now();
-        let consequence = consequence(&failed);
-        let error = failed.error;
-        match consequence {
+        match consequence(&error) {
             Consequence::EndAll => {
                 self.scheduler.stopped_by = Some(error.clone());
                 self.input = None;

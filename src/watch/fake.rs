@@ -9,7 +9,6 @@ use super::requests::{Clock, Requests};
 use crate::envelope::{MAX_BODY_LEN, decode};
 use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
 use crate::new_task::NewTask;
-use crate::retry::{AttemptCause, AttemptError};
 use crate::task::{Progress, Status};
 use crate::throttle::Throttle;
 
@@ -147,7 +146,7 @@ impl FakeService {
         task_id: Option<u64>,
         deadline: Instant,
         reply: Reply<T>,
-    ) -> Result<T, AttemptError> {
+    ) -> Result<T, Error> {
         let now = self.clock.now();
         self.received.borrow_mut().push(Received {
             at: self.clock.elapsed(),
@@ -159,28 +158,25 @@ impl FakeService {
         if let Err(error) = &result {
             self.throttle.observe(error, self.clock.now());
         }
-        Ok(result?)
+        result
     }
 }
 
 impl Requests for FakeService {
-    fn ensure_token(&self, deadline: Instant) -> Result<(), AttemptError> {
+    fn ensure_token(&self, deadline: Instant) -> Result<(), Error> {
         let Some(reply) = self.tokens.borrow_mut().pop_front() else {
             return Ok(());
         };
         let result = self.clock.result_at(deadline, reply);
-        result.map_err(|error| AttemptError {
-            error: error.of_token_request(),
-            cause: AttemptCause::TokenRequest,
-        })
+        result.map_err(Error::of_token_request)
     }
 
-    fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress, AttemptError> {
+    fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress, Error> {
         let reply = (self.on_poll.borrow_mut())(task_id);
         self.respond(Some(task_id), deadline, reply)
     }
 
-    fn create(&self, _: &NewTask, deadline: Instant) -> Result<u64, AttemptError> {
+    fn create(&self, _: &NewTask, deadline: Instant) -> Result<u64, Error> {
         let reply = (self.on_create.borrow_mut())();
         self.respond(None, deadline, reply)
     }

@@ -11,7 +11,6 @@ use super::policy::{
 use super::queue::{Queue, Task, TaskErrors, Turn};
 use super::requests::{Clock, Requests};
 use crate::error::Error;
-use crate::retry::AttemptError;
 use crate::task::Progress;
 use crate::throttle::{Slot, later};
 
@@ -158,7 +157,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
             self.final_poll_made |= is_final || is_late;
             let update = match result {
                 Ok(progress) => self.on_progress(turn, progress),
-                Err(failed) => self.on_error(turn, failed),
+                Err(error) => self.on_error(turn, error),
             };
             if let Some(update) = update {
                 return Step::Update(update);
@@ -179,7 +178,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
     fn current_stop_error(&self) -> Option<Error> {
         self.stopped_by.clone().or_else(|| {
             let pause = self.requests.throttle().pause(self.clock.now());
-            pause.map(|pause| pause.error).filter(pauses_too_long)
+            pause.filter(pauses_too_long)
         })
     }
 
@@ -219,7 +218,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
 
     /// Polls a task in its slot. If none is reserved, requests a token if there is none, and reserves one; then there is
     /// no result, except an error of the token request.
-    fn poll(&mut self, turn: Turn, deadline: Instant) -> Option<Result<Progress, AttemptError>> {
+    fn poll(&mut self, turn: Turn, deadline: Instant) -> Option<Result<Progress, Error>> {
         let result = match self.slot {
             None => match self.requests.ensure_token(deadline) {
                 Ok(()) => {
@@ -227,7 +226,7 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
                     self.slot = Some(slot);
                     return None;
                 }
-                Err(failed) => Err(failed),
+                Err(error) => Err(error),
             },
             Some(_) => {
                 self.slot = None;
@@ -258,10 +257,9 @@ impl<R: Requests, C: Clock> Scheduler<R, C> {
         })
     }
 
-    fn on_error(&mut self, turn: Turn, failed: AttemptError) -> Option<Update> {
+    fn on_error(&mut self, turn: Turn, error: Error) -> Option<Update> {
         let now = self.clock.now();
-        let consequence = consequence(&failed);
-        let error = failed.error;
+        let consequence = consequence(&error);
         let task = self.queue.get_mut(turn)?;
         let mut streak = task
             .errors
