@@ -100,7 +100,6 @@ const RESPONSES: &str = r#"
 200 {"code":401,"message":"no","data":{"process":"x","status":2}}           => code 401 "no"
 200 {"code":401,"message":"no","data":1e999}                                => code 401 "no"
 200 {"code":401,"message":"no","data":"\ud83d"}                             => code 401 "no"
-200 {"code":401,"message":"no","data":null,"data":1}                        => code 401 "no"
 500 {"code":1,"message":"no","data":[0]}                                    => code 1 "no" in 500
 401 {"code":0,"data":{"process":1,"status":0}}                              => code 0 "" in 401
 302 {"code":401,"message":"no"}                                             => code 401 "no" in 302
