@@ -100,9 +100,9 @@ pub use error::{
 pub use error_code::ErrorCode;
 pub use image::Image;
 pub use images::Images;
-pub use migrate::{Migration, MigrationEvent};
+pub use migrate::Migration;
 pub use new_task::NewTask;
 pub use task::{Progress, Status};
 /// The HTTP client of this crate, for [`ClientBuilder::configure_agent`].
 pub use ureq;
-pub use watch::{NextTimeoutError, PollPolicy, Update, Wait, WaitIter, Watch};
+pub use watch::{MigrationEvent, NextTimeoutError, PollPolicy, Update, Wait, WaitIter, Watch};
