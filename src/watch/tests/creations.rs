@@ -6,6 +6,7 @@ use super::*;
 fn asks_the_input_before_the_gap() {
     for gap in [5 * SECOND, Duration::MAX] {
         let mut run = Run::migration(1, []).create_only().gap(gap);
+        run.timeout = Some(Duration::MAX);
         assert_eq!(run.events(), "0: created 0 as 1");
         assert_eq!(run.step(None), "0: Finished");
     }
@@ -13,16 +14,26 @@ fn asks_the_input_before_the_gap() {
 
 #[test]
 fn timeout_ends_a_wait_for_the_next_creation() {
-    let in_time = || Run::migration(2, []).gap(Duration::MAX);
+    let fake = Fake::new(GAP, |_| (Duration::ZERO, Ok(running(1))));
+    let following = Run::of(fake, [], 2).gap(Duration::MAX);
     let failing = || Run::migration(1, [retry_after(http(503), 600)]);
-    let created = "0: created 0 as 1; 10000: not created 1";
     let delayed = "0: delayed 0 by 600000; 10000: not created 0";
     for (run, expected) in [
-        (in_time().create_only(), created),
         (failing().create_only(), delayed),
         (failing(), delayed),
+        (
+            following,
+            "0: created 0 as 1; 200: 1[0] 1 %; 10000: not created 1; \
+            10000: 1[0] timed out (6, Some(1), false)",
+        ),
     ] {
-        assert_eq!(run.timeout(10 * SECOND).events(), expected);
+        let mut run = run.timeout(10 * SECOND);
+        assert_eq!(run.events(), expected);
+        assert_eq!(
+            run.times()[0],
+            (0, 10_000),
+            "no request gets more time than remains"
+        );
     }
 }
 
@@ -113,7 +124,7 @@ fn polls_and_creations_take_turns() {
     });
     let mut run = Run::of(fake, 101..104, 10).gap(Duration::ZERO);
     run.policy = PollPolicy::new().initial_interval(Duration::ZERO);
-    while run.taken() < 10 {
+    while run.taken < 10 {
         run.step(None);
     }
     for pair in run.requests.received.borrow().windows(2) {

@@ -5,13 +5,27 @@ use super::*;
 #[test]
 fn makes_a_last_poll_at_the_deadline() {
     let mut run = Run::one([Ok(running(1))]).timeout(4 * SECOND);
-    assert_eq!(
-        run.events(),
-        "0: 1 1 %; 4000: 1 timed out (4, Some(1), false)"
-    );
+    assert_eq!(run.step(None), "0: 1 1 %");
+    let Ok(MigrationEvent::Update { update, .. }) = run.next(None) else {
+        panic!("no update");
+    };
+    let text = "task 1 did not end within 4.0 s and 4 polls; \
+        its last progress was: in progress, 1 %; it continues at the service";
+    assert_eq!(update.result.unwrap_err().to_string(), text);
     // Due at 4.75 s, polled at 4 s instead.
     let times = [(0, 4000), (1000, 3000), (2500, 1500), (4000, 250)];
     assert_eq!(run.times(), times);
+}
+
+/// The caller's loop takes longer than the timeout.
+#[test]
+fn makes_one_last_poll_after_the_deadline() {
+    let mut run = Run::watch([1, 2], |_| (Duration::ZERO, Ok(running(1)))).timeout(SECOND);
+    run.step(None);
+    run.step(None);
+    run.requests.sleep(9 * SECOND);
+    let expected = "9200: 2 timed out (3, Some(1), false); 9200: 1 timed out (3, Some(1), false)";
+    assert_eq!(run.events(), expected);
 }
 
 #[test]
@@ -51,13 +65,9 @@ fn zero_timeout_polls_each_task_once() {
 #[test]
 fn token_request_and_poll_share_one_deadline() {
     let late = "45000: 1 timed out (2, None, true)";
+    let slow = "3000: 1 timed out (1, None, true)";
     for (timeout, token, expected, requests) in [
-        (
-            3,
-            26,
-            "3000: 1 timed out (1, None, true)",
-            vec![(2600, 400)],
-        ),
+        (3, 26, slow, vec![(2600, 400)]),
         (3, 600, "3000: 1 timed out (0, None, true)", vec![]),
         // 30 s is the client's own limit; then come the interval and the rest.
         (45, 0, late, vec![(0, 30_000), (31_000, 14_000)]),
