@@ -20,7 +20,7 @@ fn makes_a_last_poll_at_the_deadline() {
 /// The caller's loop takes longer than the timeout.
 #[test]
 fn makes_one_last_poll_after_the_deadline() {
-    let mut run = Run::watch([1, 2], |_| (Duration::ZERO, Ok(running(1)))).timeout(SECOND);
+    let mut run = Run::watch([1, 2], |_| Ok(running(1))).timeout(SECOND);
     run.step(None);
     run.step(None);
     run.requests.sleep(9 * SECOND);
@@ -55,7 +55,7 @@ fn zero_timeout_polls_each_task_once() {
         (Ok(running(4)), polled),
         (Err(retry_after(http(429), 9)), paused),
     ] {
-        let run = Run::watch([1, 2], move |_| (Duration::ZERO, result.clone()));
+        let run = Run::watch([1, 2], move |_| result.clone());
         let mut run = run.timeout(Duration::ZERO);
         assert_eq!(run.events(), expected);
         assert_eq!(run.times()[0], (0, 30_000), "the client's own time limit");
@@ -64,19 +64,18 @@ fn zero_timeout_polls_each_task_once() {
 
 #[test]
 fn token_request_and_poll_share_one_deadline() {
-    let late = "45000: 1 timed out (2, None, true)";
-    let slow = "3000: 1 timed out (1, None, true)";
-    for (timeout, token, expected, requests) in [
-        (3, 26, slow, vec![(2600, 400)]),
-        (3, 600, "3000: 1 timed out (0, None, true)", vec![]),
-        // 30 s is the client's own limit; then come the interval and the rest.
-        (45, 0, late, vec![(0, 30_000), (31_000, 14_000)]),
+    // 30 s is the client's own limit; then come the interval and the rest.
+    let in_time = vec![(0, 30_000), (31_000, 14_000)];
+    for (timeout, durations, end, requests) in [
+        (3, [26, 600, 0], "3000: 1 timed out (1", vec![(2600, 400)]),
+        (3, [600, 0, 0], "3000: 1 timed out (0", vec![]),
+        (45, [0, 600, 600], "45000: 1 timed out (2", in_time),
     ] {
-        let run = Run::watch([1], |_| (60 * SECOND, Ok(done())));
-        let mut run = run.timeout(timeout * SECOND);
-        let reply = (token * SECOND / 10, Ok(()));
-        run.requests.tokens.borrow_mut().push_back(reply);
-        assert_eq!(run.events(), expected);
+        let mut run = Run::one([Ok(done())]).timeout(timeout * SECOND);
+        let durations = durations.map(|tenths| tenths * SECOND / 10);
+        run.requests.durations.borrow_mut().extend(durations);
+        run.requests.tokens.borrow_mut().push_back(Ok(()));
+        assert_eq!(run.events(), format!("{end}, None, true)"));
         assert_eq!(run.times(), requests);
     }
 }
