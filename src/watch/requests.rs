@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint;
 use crate::error::Result;
-use crate::json::JsonObject;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::session::Session;
 use crate::task::Progress;
@@ -37,7 +36,7 @@ impl Requests for Arc<Session> {
 
     fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64> {
         let call = endpoint::create_task(task)?;
-        let JsonObject(CreatedTask { task_id }) = self.attempt(&call, deadline)?;
+        let CreatedTask { task_id } = self.attempt(&call, deadline)?;
         Ok(task_id)
     }
 
