@@ -9,6 +9,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use crate::files::{BACKUP, TEMPORARY, with_ending};
+use crate::json::controls_terminal;
 use crate::list::printable;
 use crate::text;
 
@@ -84,7 +85,7 @@ fn printable_line(line: &[u8]) -> String {
     for char in String::from_utf8_lossy(line).chars() {
         match char {
             '\t' => printable.push(char),
-            _ if char.is_control() => printable.extend(char.escape_default()),
+            _ if controls_terminal(char) => printable.extend(char.escape_default()),
             _ => printable.push(char),
         }
     }
