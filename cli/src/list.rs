@@ -204,8 +204,12 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 /// Escapes the characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
+    let escape = |character: char| match controls_terminal(character) {
+        true => character.escape_debug().to_string(),
+        false => character.to_string(),
+    };
     match text.contains(controls_terminal) {
-        true => text.escape_debug().to_string(),
+        true => text.chars().map(escape).collect(),
         false => text.to_owned(),
     }
 }
