@@ -10,31 +10,6 @@ const MIN_BACKOFF: Duration = Duration::from_millis(500);
 /// Minimum delay before a retry, even if `Retry-After` is shorter.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Error of one attempt.
-#[derive(Debug)]
-pub(crate) struct AttemptError {
-    pub(crate) error: Error,
-    pub(crate) cause: AttemptCause,
-}
-
-/// The part of an attempt that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttemptCause {
-    /// The request itself.
-    Request,
-    /// The token request that has to come first; the request itself was not sent.
-    TokenRequest,
-}
-
-impl From<Error> for AttemptError {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            cause: AttemptCause::Request,
-        }
-    }
-}
-
 /// Whether a request may be processed twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idempotency {

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::auth::{Auth, Token, decode_response};
 use crate::credentials::AccessToken;
 use crate::endpoint::Call;
-use crate::error::{Error, Result};
-use crate::retry::{self, AttemptCause, AttemptError, Idempotency, Retry};
-use crate::throttle::{Pause, Throttle};
+use crate::error::{Error, Result, TransportErrorKind};
+use crate::retry::{self, Idempotency, Retry};
+use crate::throttle::Throttle;
 use crate::transport::{Connection, Request, Transport};
 
 /// Max number of replacement tokens that an attempt tries: one from the cache file, and one that is new.
@@ -31,13 +31,9 @@ pub(crate) struct Session {
 impl Session {
     /// Makes a call, and retries transient errors within the timeout.
     pub(crate) fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        self.retry(call.idempotency, |deadline, last_error| {
-            let connection = match last_error {
-                // A closed connection was replaced by a new one already, which has failed as well.
-                Some(error) if error.is_closed() => Connection::Own,
-                _ => connection_of(call),
-            };
-            self.attempt_over(connection, call, deadline)
+        let mut connection = connection_of(call);
+        self.retry(call.idempotency, |deadline| {
+            self.attempt_over(&mut connection, call, deadline)
         })
     }
 
@@ -47,7 +43,7 @@ impl Session {
         if let Some(token) = self.auth.current() {
             return Ok(token.access_token().clone());
         }
-        self.retry(Idempotency::Idempotent, |deadline, _| {
+        self.retry(Idempotency::Idempotent, |deadline| {
             let token = self.token(deadline)?;
             Ok(token.access_token().clone())
         })
@@ -55,37 +51,32 @@ impl Session {
 
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
-        self.retry(Idempotency::Idempotent, |deadline, _| {
+        self.retry(Idempotency::Idempotent, |deadline| {
             let token = self.auth.request_token(&self.transport, deadline)?;
             Ok(token.access_token().clone())
         })
     }
 
     /// Returns the current token, and requests one if there is none.
-    pub(crate) fn token(&self, deadline: Instant) -> std::result::Result<Arc<Token>, AttemptError> {
-        self.auth
-            .token(&self.transport, deadline)
-            .map_err(of_token_request)
+    pub(crate) fn token(&self, deadline: Instant) -> Result<Arc<Token>> {
+        self.auth.token(&self.transport, deadline)
     }
 
     /// Makes one attempt: sends a request with the current token, and decodes its response.
     ///
     /// If the server has closed the pooled connection, an idempotent request is sent again over a new one. If the token
     /// is refused, it is replaced, and the request is sent again: at most twice.
-    pub(crate) fn attempt<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-        deadline: Instant,
-    ) -> std::result::Result<T, AttemptError> {
-        self.attempt_over(connection_of(call), call, deadline)
+    pub(crate) fn attempt<T: DeserializeOwned>(&self, call: &Call, deadline: Instant) -> Result<T> {
+        self.attempt_over(&mut connection_of(call), call, deadline)
     }
 
+    /// Makes an attempt, and leaves the connection that the next one should have.
     fn attempt_over<T: DeserializeOwned>(
         &self,
-        mut connection: Connection,
+        connection: &mut Connection,
         call: &Call,
         deadline: Instant,
-    ) -> std::result::Result<T, AttemptError> {
+    ) -> Result<T> {
         let request = Request {
             path: &call.path,
             body: call.body.as_deref(),
@@ -94,7 +85,7 @@ impl Session {
         let mut token = self.token(deadline)?;
         let mut replacements = 0;
         loop {
-            let error = match self.send(request, &token, deadline, connection) {
+            let error = match self.send(request, &token, deadline, *connection) {
                 Ok(data) => return Ok(data),
                 Err(error) if call.idempotency == Idempotency::NotIdempotent => {
                     error.mark_maybe_created()
@@ -106,21 +97,21 @@ impl Session {
             if error.is_unauthorized() && !error.is_banned() {
                 let replaced = self.auth.replace(&self.transport, &token, &error, deadline);
                 if is_late || replacements == MAX_TOKEN_REPLACEMENTS {
-                    return Err(error.into());
+                    return Err(error);
                 }
                 if !call.idempotency.permits_repetition(&error) {
                     // The next request has the other token, so this error does not end a migration.
                     return Err(match replaced {
-                        Ok(_) => error.mark_token_replaceable(Duration::ZERO).into(),
-                        Err(_) => error.into(),
+                        Ok(_) => error.mark_token_replaceable(Duration::ZERO),
+                        Err(_) => error,
                     });
                 }
-                token = replaced.map_err(of_token_request)?;
+                token = replaced?;
                 replacements += 1;
-            } else if error.is_closed() && connection == Connection::Pooled && !is_late {
-                connection = Connection::Own;
+            } else if is_closed(&error) && *connection == Connection::Pooled && !is_late {
+                *connection = Connection::Own;
             } else {
-                return Err(error.into());
+                return Err(error);
             }
             self.wait_for_pause(deadline)?;
         }
@@ -156,21 +147,19 @@ impl Session {
         result
     }
 
-    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up. An attempt gets
-    /// the deadline and the error of the last one.
+    /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up.
     fn retry<T>(
         &self,
         idempotency: Idempotency,
-        attempt: impl Fn(Instant, Option<&Error>) -> std::result::Result<T, AttemptError>,
+        mut attempt: impl FnMut(Instant) -> Result<T>,
     ) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
         let mut retries = 0;
-        let mut last_error = None;
         loop {
             self.wait_for_pause(deadline)?;
-            let error = match attempt(deadline, last_error.as_ref()) {
+            let error = match attempt(deadline) {
                 Ok(value) => return Ok(value),
-                Err(failed) => failed.error,
+                Err(error) => error,
             };
             let remaining = deadline.saturating_duration_since(Instant::now());
             match retry::decide(&error, idempotency, retries, self.max_retries, remaining) {
@@ -178,7 +167,6 @@ impl Session {
                 Retry::No => return Err(error),
             }
             retries += 1;
-            last_error = Some(error);
         }
     }
 
@@ -189,7 +177,7 @@ impl Session {
             let now = Instant::now();
             slot = self.throttle.keep(slot, now);
             let pause = self.throttle.pause(now);
-            let retry_after = pause.and_then(|pause| pause.error.retry_after());
+            let retry_after = pause.and_then(|error| error.retry_after());
             if slot.time <= now || retry_after.is_some_and(|delay| delay >= self.timeout) {
                 return;
             }
@@ -202,14 +190,11 @@ impl Session {
     fn wait_for_pause(&self, deadline: Instant) -> Result<()> {
         loop {
             let now = Instant::now();
-            match self.throttle.pause(now) {
-                Some(Pause { end, error }) if error.retry_after().is_some() => {
-                    if end >= deadline {
-                        return Err(error);
-                    }
-                    thread::sleep(end - now);
-                }
-                _ => return Ok(()),
+            let pause = self.throttle.pause(now);
+            match pause.as_ref().and_then(Error::retry_after) {
+                None => return Ok(()),
+                Some(delay) if deadline - now > delay => thread::sleep(delay),
+                Some(_) => return pause.map_or(Ok(()), Err),
             }
         }
     }
@@ -222,11 +207,9 @@ fn connection_of(call: &Call) -> Connection {
     }
 }
 
-fn of_token_request(error: Error) -> AttemptError {
-    AttemptError {
-        error,
-        cause: AttemptCause::TokenRequest,
-    }
+/// Returns whether the connection ended before the response was complete, as a pooled one does that the server has closed.
+fn is_closed(error: &Error) -> bool {
+    matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::Closed)
 }
 
 impl fmt::Debug for Session {

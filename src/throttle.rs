@@ -29,7 +29,8 @@ struct State {
     /// The end of the gap after the last reserved slot, and after the last request.
     after_slots: Option<Instant>,
     after_requests: Option<Instant>,
-    pause: Option<Pause>,
+    /// The end of the last pause, and the error that demanded it, as that of a request that was not sent.
+    pause: Option<(Instant, Error)>,
     /// Number of pauses so far.
     pauses: u64,
 }
@@ -42,15 +43,6 @@ pub(crate) struct Slot {
     end: Instant,
     /// Number of pauses before the reservation.
     pauses: u64,
-}
-
-/// A time without requests.
-#[derive(Debug, Clone)]
-pub(crate) struct Pause {
-    pub(crate) end: Instant,
-    /// The error that demanded the pause, as that of a request that was not sent. Its `retry_after` is the remaining
-    /// time, if the service named a time.
-    pub(crate) error: Error,
 }
 
 impl Throttle {
@@ -112,27 +104,22 @@ impl Throttle {
         if end > state.paused_until(now) {
             state.pauses += 1;
             state.after_slots = None;
-            let error = error.clone().mark_not_sent();
-            state.pause = Some(Pause { end, error });
+            state.pause = Some((end, error.clone().mark_not_sent()));
         }
     }
 
-    /// Returns the pause that lasts at this time.
-    pub(crate) fn pause(&self, now: Instant) -> Option<Pause> {
-        let state = self.lock();
-        let pause = state.pause.as_ref().filter(|pause| pause.end > now)?;
-        let Pause { end, error } = pause.clone();
+    /// Returns the error that demanded the pause at this time. Its `retry_after` is the remaining time, if the service
+    /// named a time.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Error> {
+        let (end, error) = self.lock().pause.clone().filter(|(end, _)| *end > now)?;
         let remaining = error.retry_after().map(|_| end - now);
-        Some(Pause {
-            end,
-            error: error.with_retry_after(remaining),
-        })
+        Some(error.with_retry_after(remaining))
     }
 }
 
 impl State {
     fn paused_until(&self, now: Instant) -> Instant {
-        self.pause.as_ref().map_or(now, |pause| pause.end.max(now))
+        self.pause.as_ref().map_or(now, |(end, _)| now.max(*end))
     }
 
     fn ready_at(&self, now: Instant) -> Instant {
@@ -288,12 +275,11 @@ mod tests {
         assert!(error.may_have_taken_effect());
         throttle.observe(&error, at(1000));
         let pause = throttle.pause(at(2000)).unwrap();
-        assert!(!pause.error.may_have_taken_effect());
-        let times = (pause.end, pause.error.retry_after());
-        assert_eq!(times, (at(6000), Some(ms(4000))));
+        assert!(!pause.may_have_taken_effect());
+        assert_eq!(pause.retry_after(), Some(ms(4000)));
         assert!(throttle.pause(at(6000)).is_none());
         throttle.observe(&http(429, None), at(7000));
         let pause = throttle.pause(at(7000)).unwrap();
-        assert_eq!(pause.error.retry_after(), None);
+        assert_eq!(pause.retry_after(), None);
     }
 }

@@ -79,11 +79,6 @@ fn normalize(path: &str) -> String {
     normal
 }
 
-/// Returns the image ending of the path, in lower case.
-pub(crate) fn path_ending(url: &Url) -> Option<&'static str> {
-    ending_of_path(url.path())
-}
-
 /// Returns the image ending of a path or a name, in lower case: the part after its last `.`.
 pub(crate) fn ending_of_path(path: &str) -> Option<&'static str> {
     let (_, ending) = path.rsplit_once('.')?;

@@ -59,6 +59,11 @@ impl Error {
         }
     }
 
+    /// Returns whether this is the error of a token request, before which the actual request is not sent.
+    pub(crate) fn is_of_token_request(&self) -> bool {
+        self.delivery() == Delivery::TokenRequest
+    }
+
     /// Marks the error of a token request, before which the actual request is not sent.
     pub(crate) fn of_token_request(self) -> Self {
         self.with_delivery(Delivery::TokenRequest)

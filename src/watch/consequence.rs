@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::error::{Error, TransportErrorKind};
-use crate::retry::{AttemptCause, AttemptError};
 
 /// Maximum `Retry-After` that is waited for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,8 +19,7 @@ pub(crate) enum Consequence {
 }
 
 /// Decides the consequence of an error.
-pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
-    let AttemptError { error, cause } = failed;
+pub(crate) fn consequence(error: &Error) -> Consequence {
     let may_be_captive_portal = match error {
         Error::Decode(_) => true,
         // A captive portal has its own certificate.
@@ -39,7 +37,7 @@ pub(crate) fn consequence(failed: &AttemptError) -> Consequence {
         Consequence::EndAll
     } else if may_be_over_later {
         Consequence::BackOff
-    } else if *cause == AttemptCause::TokenRequest {
+    } else if error.is_of_token_request() {
         // No task can be polled without a token.
         Consequence::EndAll
     } else {
@@ -62,7 +60,6 @@ mod tests {
 
     #[test]
     fn decides_whether_an_error_concerns_one_task_or_all() {
-        use AttemptCause::{Request, TokenRequest};
         use Consequence::{BackOff, EndAll, EndTask};
         use TransportErrorKind as Kind;
 
@@ -72,41 +69,40 @@ mod tests {
             |kind| Error::Transport(TransportError::new(kind, "m", Delivery::MaybeSent, None));
         let decode = || Error::Decode(DecodeError::new("r", b"", None));
         let paused = |error: Error, delay| error.with_retry_after(Some(delay));
+        let of_token = Error::of_token_request;
         let day = MAX_RETRY_AFTER;
         let longer = day + Duration::from_millis(1);
-        for (error, cause, expected) in [
-            (http(500), Request, BackOff),
-            (http(429), Request, BackOff),
-            (paused(http(429), day), Request, BackOff),
-            (paused(http(429), longer), Request, EndAll),
-            (paused(api(429), longer), TokenRequest, EndAll),
-            (paused(http(503), longer), Request, EndAll),
-            (paused(http(503), longer), TokenRequest, EndAll),
-            (http(404), Request, EndTask),
-            (http(301), Request, EndTask),
-            (http(401), Request, EndAll),
-            (http(401), TokenRequest, EndAll),
-            (http(403), Request, EndAll),
-            (api(1), Request, EndTask),
-            (api(1), TokenRequest, EndAll),
-            (api(401), Request, EndAll),
-            (api(403), Request, EndAll),
-            (api(500), Request, BackOff),
-            (api(5113), Request, EndTask),
-            (decode(), Request, BackOff),
-            (decode(), TokenRequest, BackOff),
-            (transport(Kind::Dns), Request, BackOff),
-            (transport(Kind::Connect), TokenRequest, BackOff),
-            (transport(Kind::Timeout), Request, BackOff),
-            (transport(Kind::Protocol), Request, BackOff),
-            (transport(Kind::Tls), Request, BackOff),
-            (transport(Kind::ProxyAuthentication), Request, EndAll),
-            (transport(Kind::Other), Request, EndTask),
-            (Error::config("url", "r"), Request, EndTask),
+        for (error, expected) in [
+            (http(500), BackOff),
+            (http(429), BackOff),
+            (paused(http(429), day), BackOff),
+            (paused(http(429), longer), EndAll),
+            (of_token(paused(api(429), longer)), EndAll),
+            (paused(http(503), longer), EndAll),
+            (of_token(paused(http(503), longer)), EndAll),
+            (http(404), EndTask),
+            (http(301), EndTask),
+            (http(401), EndAll),
+            (of_token(http(401)), EndAll),
+            (http(403), EndAll),
+            (api(1), EndTask),
+            (of_token(api(1)), EndAll),
+            (api(401), EndAll),
+            (api(403), EndAll),
+            (api(500), BackOff),
+            (api(5113), EndTask),
+            (decode(), BackOff),
+            (of_token(decode()), BackOff),
+            (transport(Kind::Dns), BackOff),
+            (of_token(transport(Kind::Connect)), BackOff),
+            (transport(Kind::Timeout), BackOff),
+            (transport(Kind::Protocol), BackOff),
+            (transport(Kind::Tls), BackOff),
+            (transport(Kind::ProxyAuthentication), EndAll),
+            (transport(Kind::Other), EndTask),
+            (Error::config("url", "r"), EndTask),
         ] {
-            let text = format!("{error} {cause:?}");
-            let failed = AttemptError { error, cause };
-            assert_eq!(consequence(&failed), expected, "{text}");
+            assert_eq!(consequence(&error), expected, "{error:?}");
         }
     }
 }

@@ -77,6 +77,19 @@ fn ignores_damaged_caches() {
     }
 }
 
+/// An eighth of the caller's time is left for the request.
+#[test]
+fn waits_for_a_lock_for_seven_eighths_of_the_time() {
+    let folder = Folder::new("locked");
+    let cache = folder.cache();
+    let _lock = cache.lock(Instant::now()).unwrap();
+    let started = Instant::now();
+    let deadline = started + Duration::from_millis(800);
+    let error = cache.lock(deadline).unwrap_err();
+    assert!(started.elapsed() >= Duration::from_millis(700));
+    assert!(error.to_string().ends_with("is locked by another process"));
+}
+
 #[test]
 fn a_reader_never_sees_half_of_a_token() {
     let folder = Folder::new("whole");
