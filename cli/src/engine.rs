@@ -25,7 +25,7 @@ use crate::failure::{Failure, eprint_line, usage};
 use crate::observer::Observer;
 use crate::output::{Event, Form, Output};
 use crate::signals::{self, Signal};
-use crate::stats::{Pause, round_up};
+use crate::stats::round_up;
 use crate::store::Store;
 
 /// The maximum time between two looks at the run as a whole.
@@ -122,13 +122,9 @@ fn follow(
     }
     let open = run.store.open_tasks()?;
     // An earlier run may have been told of a pause.
-    let pause = run.observer.pause();
-    let pause = pause.map_or(Duration::ZERO, |pause| match pause {
-        Pause::RateLimited(remaining) => remaining,
-        Pause::Failing { .. } => Duration::ZERO,
-    });
+    let pause = run.observer.remaining_pause();
     let is_once = run.plan.is_once();
-    if (run.is_idle() && open.is_empty()) || (is_once && !pause.is_zero()) {
+    if (run.todo.len() == 0 && open.is_empty()) || (is_once && !pause.is_zero()) {
         return Ok(());
     }
     if pause > MAX_PAUSE {
@@ -150,10 +146,8 @@ fn follow(
         let mut task = None;
         let message = messages.recv_timeout(TICK);
         run.tick();
-        let is_late = deadline
-            .take_if(|deadline| *deadline <= Instant::now())
-            .is_some();
-        if is_late && run.ends_at_once(Stop::Timeout)? {
+        let passed = deadline.take_if(|deadline| *deadline <= Instant::now());
+        if passed.is_some() && run.ends_at_once(Stop::Timeout)? {
             return Ok(());
         }
         match message {
@@ -164,7 +158,10 @@ fn follow(
             Ok(Message::Next) => task = run.next_task()?,
             Ok(Message::Step(event, stopped_by)) => run.on_step(event, stopped_by)?,
             Ok(Message::End(result)) => return result,
-            Err(_) if worker.is_finished() => return Err(usage("the requests have panicked")),
+            Err(_) if worker.is_finished() => {
+                run.cut_off_creation()?;
+                return Err(usage("the thread that sends requests has panicked"));
+            }
             Err(_) => continue,
         }
         if run.stop.is_some() {

@@ -39,11 +39,10 @@ impl<'a> Matches<'a> {
                 places.insert(hash, place);
             }
         }
-        let times = HashMap::new();
         Self {
             places,
             owned,
-            times,
+            times: HashMap::new(),
         }
     }
 

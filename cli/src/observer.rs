@@ -58,14 +58,20 @@ impl Observer {
 
     /// Returns the reason for which the last request did not succeed, however short ago it was.
     pub(crate) fn last_reason(&self) -> Option<Pause> {
-        let traffic = self.lock();
-        let remaining = |until: SystemTime| until.duration_since(SystemTime::now()).ok();
-        if let Some(remaining) = traffic.paused_until.and_then(remaining) {
+        let remaining = self.remaining_pause();
+        if !remaining.is_zero() {
             return Some(Pause::RateLimited(remaining));
         }
-        let (error, first) = traffic.failing.clone()?;
+        let (error, first) = self.lock().failing.clone()?;
         let elapsed = first.elapsed();
         Some(Pause::Failing { error, elapsed })
+    }
+
+    /// Returns the time for which the service wants no request.
+    pub(crate) fn remaining_pause(&self) -> Duration {
+        let until = self.lock().paused_until;
+        let remaining = until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+        remaining.unwrap_or_default()
     }
 
     /// Returns the end of the pause that the service has demanded.
@@ -226,15 +232,11 @@ mod tests {
         let observer = Observer::default();
         // The last is an epoch in place of seconds.
         for seconds in [600, 1, 1_800_000_000] {
-            observer.record(&Outcome {
-                retry_after: Some(Duration::from_secs(seconds)),
-                ..outcome(200, Some(429))
-            });
+            let mut outcome = outcome(200, Some(429));
+            outcome.retry_after = Some(Duration::from_secs(seconds));
+            observer.record(&outcome);
         }
-        let remaining = match observer.pause() {
-            Some(Pause::RateLimited(remaining)) => remaining.as_secs(),
-            pause => panic!("{pause:?}"),
-        };
+        let remaining = observer.remaining_pause().as_secs();
         assert!((500..=600).contains(&remaining), "{remaining}");
     }
 

@@ -37,10 +37,9 @@ impl Run {
     }
 
     /// Records that a task may exist of the creation without a response.
-    fn cut_off_creation(&mut self) -> Result<(), Failure> {
-        if self.is_announced()
-            && let Some(mut image) = self.current.take()
-        {
+    pub(super) fn cut_off_creation(&mut self) -> Result<(), Failure> {
+        let is_announced = self.is_announced();
+        if let Some(mut image) = self.current.take_if(|_| is_announced) {
             let url = printable(&image.given);
             let text = format!("the creation was cut off: a task may exist for {url}");
             self.output.show(&Event::Error(&text))?;
@@ -135,11 +134,10 @@ impl Run {
     }
 
     pub(super) fn exit_status(&self) -> ExitStatus {
-        let timed_out = match self.is_late() {
-            true => ExitStatus::TimedOut,
-            false => ExitStatus::Succeeded,
-        };
-        let of_counts = ExitStatus::of_counts(self.store.counts());
-        self.status.max(of_counts).max(timed_out)
+        let status = self.status.max(ExitStatus::of_counts(self.store.counts()));
+        match self.is_late() {
+            true => status.max(ExitStatus::TimedOut),
+            false => status,
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::verdict::{after_creation, is_forgotten};
 use super::{Plan, TICK};
 use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
-use crate::failure::{Failure, describe, explain};
+use crate::failure::{Failure, describe, explain, usage};
 use crate::image::{Image, State};
 use crate::key::ImageUrl;
 use crate::list::printable;
@@ -31,7 +31,7 @@ pub(super) struct Run {
     pub(super) plan: Plan,
     pub(super) observer: Observer,
     /// The rows of the images to create.
-    todo: vec::IntoIter<i64>,
+    pub(super) todo: vec::IntoIter<i64>,
     /// The image whose task is created. Its state is [`State::Creating`] once that is in the file.
     pub(super) current: Option<Image>,
     pub(super) started: Instant,
@@ -93,28 +93,21 @@ impl Run {
         })
     }
 
-    /// Reports whether there is no image to create.
-    pub(super) fn is_idle(&self) -> bool {
-        self.todo.len() == 0
-    }
-
     /// Takes the next image to create.
     pub(super) fn next_task(&mut self) -> Result<Option<NewTask>, Failure> {
-        for id in self.todo.by_ref() {
-            let mut image = self.store.image(id)?;
-            let Ok(url) = ImageUrl::parse(&image.given) else {
-                continue;
-            };
-            image.file_name = match &image.name {
-                None if self.plan.form == Form::List => generated_name(&url.sent, &image.key),
-                name => name.clone(),
-            };
-            image.directory = self.plan.new_task.directory.clone();
-            let task = new_task(&url.sent, image.file_name.clone(), &self.plan.new_task);
-            self.current = Some(image);
-            return Ok(Some(task));
-        }
-        Ok(None)
+        let Some(id) = self.todo.next() else {
+            return Ok(None);
+        };
+        let mut image = self.store.image(id)?;
+        let url = ImageUrl::parse(&image.given).map_err(usage)?;
+        image.file_name = match &image.name {
+            None if self.plan.form == Form::List => generated_name(&url.sent, &image.key),
+            name => name.clone(),
+        };
+        image.directory = self.plan.new_task.directory.clone();
+        let task = new_task(&url.sent, image.file_name.clone(), &self.plan.new_task);
+        self.current = Some(image);
+        Ok(Some(task))
     }
 
     /// Records and shows an event, and the error that has ended everything.
@@ -140,10 +133,10 @@ impl Run {
             let text = format!("{} failures: no further task is created", self.failures);
             self.output.show(&Event::Error(&text))?;
         }
-        if self.stops_creating {
-            self.retract()?;
+        match self.stops_creating {
+            true => self.retract(),
+            false => Ok(()),
         }
-        self.save_pause()
     }
 
     /// Records that the task is created next, or not now. The record is on disk when this returns.
@@ -179,13 +172,12 @@ impl Run {
             image.percent = None;
             image.reason = None;
         });
-        let is_recorded = recorded.is_ok();
         let told = recorded.map_err(Failure::from);
         let told = told.and_then(|()| Ok(self.output.show(&Event::Created(&image))?));
-        // Otherwise the id can be had from the state.
-        if told.is_err() && !(is_recorded && self.plan.form == Form::List) {
+        if told.is_err() {
+            // The id can be had from nowhere else.
             let url = printable(&image.given);
-            let text = format!("created task {task_id} for {url}, which nothing has recorded");
+            let text = format!("created task {task_id} for {url}");
             self.output.show(&Event::Error(&text))?;
         }
         told
@@ -260,15 +252,15 @@ impl Run {
             self.raise(error);
             return self.show_change(image, None, Some(error));
         }
-        if image.percent.is_none() {
-            self.status = self.status.max(ExitStatus::RequestFailed);
-            let pause = self.observer.pause();
-            let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
-            let task_id = image.task_id.unwrap_or_default();
-            let text = format!("{task_id}: not polled: {reason}");
-            self.output.show(&Event::Error(&text))?;
+        if image.percent.is_some() {
+            return Ok(());
         }
-        Ok(())
+        self.status = self.status.max(ExitStatus::RequestFailed);
+        let pause = self.observer.pause();
+        let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
+        let task_id = image.task_id.unwrap_or_default();
+        let text = format!("{task_id}: not polled: {reason}");
+        Ok(self.output.show(&Event::Error(&text))?)
     }
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
