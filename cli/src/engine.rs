@@ -128,7 +128,11 @@ fn follow(
         return Ok(());
     }
     if pause > MAX_PAUSE {
-        return Err(Failure::Pause(round_up(pause)));
+        let remaining = round_up(pause);
+        let text = format!(
+            "the service has demanded a pause, of which {remaining} remain; try again then"
+        );
+        return Err(Failure::Other(ExitStatus::RequestFailed, text));
     }
     // A timeout of zero is the library's.
     let timeout = run.plan.timeout.filter(|_| !is_once);

@@ -17,7 +17,7 @@ use crate::list::printable;
 use crate::names::generated_name;
 use crate::observer::Observer;
 use crate::output::{Event, Form, Output};
-use crate::stats::{Rate, RunStats, time_left};
+use crate::stats::RunStats;
 use crate::store::Store;
 
 /// The key of the end of a pause in the state, in seconds since 1970.
@@ -35,7 +35,7 @@ pub(super) struct Run {
     /// The image whose task is created. Its state is [`State::Creating`] once that is in the file.
     pub(super) current: Option<Image>,
     pub(super) started: Instant,
-    rate: Rate,
+    ended_before: u64,
     /// Images that this run has not brought to an end, whatever the reason.
     failures: usize,
     /// Tasks that the service knows, and those that it does not know.
@@ -60,6 +60,7 @@ impl Run {
         plan: Plan,
         observer: Observer,
     ) -> Result<Self, Failure> {
+        let ended_before = store.counts().ended();
         let todo = match plan.is_once() {
             true => Vec::new(),
             false => store.new_images()?,
@@ -79,7 +80,7 @@ impl Run {
             todo: todo.into_iter(),
             current: None,
             started: Instant::now(),
-            rate: Rate::default(),
+            ended_before,
             failures: 0,
             known: 0,
             forgotten: 0,
@@ -320,14 +321,11 @@ impl Run {
             return;
         }
         self.shown = Some(Instant::now());
-        let counts = self.store.counts();
-        let elapsed = self.started.elapsed();
-        let rate = self.rate.sample(elapsed, counts.ended());
         let stats = RunStats {
-            counts,
-            elapsed,
-            rate,
-            time_left: time_left(counts, rate, self.plan.create_gap),
+            counts: self.store.counts(),
+            ended_before: self.ended_before,
+            elapsed: self.started.elapsed(),
+            create_gap: self.plan.create_gap,
             pause: self.observer.pause(),
         };
         // What fails here fails again at the next event.
