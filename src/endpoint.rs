@@ -43,7 +43,7 @@ fn post(path: &str, body: &Value) -> Request {
 
 /// Returns the request that issues a token.
 pub(crate) fn access_token(credentials: &Credentials) -> Request {
-    let (id, secret) = (credentials.client_id(), credentials.client_secret());
+    let (id, secret) = (&credentials.client_id, &credentials.client_secret);
     let body = json!({"clientID": id, "clientSecret": secret});
     Request {
         is_idempotent: false,

@@ -1,4 +1,5 @@
-//! `Client::migrate` against the stand-in: one event for each creation, one end for each task.
+//! `Client::migrate` against the stand-in: one event for each creation, one end for each task. Times and errors:
+//! `src/watch/tests/creations.rs`.
 
 mod support;
 
@@ -6,13 +7,12 @@ use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
-    Client, Credentials, Error, Migration, MigrationEvent, NewTask, NextTimeoutError, Progress,
-    Status,
+    Error, Migration, MigrationEvent, NewTask, NextTimeoutError, Progress, Status,
 };
-
 use support::client;
 
 const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn service() -> Service {
     let service = Service::start().unwrap();
@@ -27,45 +27,32 @@ fn tasks(count: usize) -> impl Iterator<Item = NewTask> {
 /// The events as texts, in their order.
 fn events(migration: Migration<impl Iterator<Item = NewTask>>) -> Vec<String> {
     migration
+        .create_gap(Duration::ZERO)
         .map(|event| match event {
             MigrationEvent::Creating { index, .. } => format!("creating {index}"),
             MigrationEvent::Created { index, task_id, .. } => {
                 format!("created {index} as {task_id}")
             }
             MigrationEvent::Delayed { index, .. } => format!("delayed {index}"),
-            MigrationEvent::NotCreated { index, error, .. } => {
-                format!(
-                    "not created {index}, may exist: {}",
-                    error.may_have_taken_effect()
-                )
-            }
+            MigrationEvent::NotCreated { index, .. } => format!("not created {index}"),
             MigrationEvent::Update { update, .. } => {
-                format!(
-                    "{} {:?}",
-                    update.task_id,
-                    update.result.map(|p| p.status).ok()
-                )
+                format!("{}: {}", update.task_id, update.result.unwrap())
             }
             other => panic!("{other:?}"),
         })
         .collect()
 }
 
-fn fast<I: Iterator<Item = NewTask>>(migration: Migration<I>) -> Migration<I> {
-    migration.create_gap(Duration::ZERO)
-}
-
 #[test]
 fn creates_and_follows() {
     let service = service();
     service.task(7, [SUCCEEDED]);
-    let migration = fast(client(&service).migrate(tasks(2))).also_watch([7]);
-    let mut events = events(migration);
+    let mut events = events(client(&service).migrate(tasks(2)).also_watch([7]));
     events.sort();
     let expected = [
-        "403316 Some(Succeeded)",
-        "403317 Some(Succeeded)",
-        "7 Some(Succeeded)",
+        "403316: succeeded, 100 %",
+        "403317: succeeded, 100 %",
+        "7: succeeded, 100 %",
         "created 0 as 403316",
         "created 1 as 403317",
         "creating 0",
@@ -75,144 +62,82 @@ fn creates_and_follows() {
 }
 
 #[test]
-fn create_only_does_not_follow() {
+fn create_only_announces_each_request_and_does_not_follow() {
     let service = service();
-    let events = events(fast(client(&service).migrate(tasks(2))).create_only());
+    service.reply_next(Reply::new(503));
+    let input = [NewTask::new("cat.png")].into_iter().chain(tasks(2));
     let expected = [
-        "creating 0",
-        "created 0 as 403316",
+        // Invalid, and therefore not announced.
+        "not created 0",
         "creating 1",
-        "created 1 as 403317",
+        "delayed 1",
+        "creating 1",
+        "created 1 as 403316",
+        "creating 2",
+        "created 2 as 403317",
     ];
-    assert_eq!(events, expected);
-    assert_eq!(service.request_count(), 2);
+    let migration = client(&service).migrate(input).create_only();
+    assert_eq!(events(migration), expected);
+    assert_eq!(service.request_count(), 3);
 }
 
 #[test]
 fn next_timeout_ends_when_no_task_is_left() {
     let service = service();
-    let hour = Duration::from_secs(3600);
-    let mut migration = fast(client(&service).migrate(tasks(1))).create_only();
+    let mut migration = client(&service).migrate(tasks(1)).create_only();
+    let creating = migration.next_timeout(HOUR).unwrap();
     assert!(matches!(
-        migration.next_timeout(hour),
-        Ok(MigrationEvent::Creating { index: 0, .. })
+        creating,
+        MigrationEvent::Creating { index: 0, .. }
     ));
-    assert!(matches!(
-        migration.next_timeout(hour),
-        Ok(MigrationEvent::Created { .. })
-    ));
-    assert_eq!(
-        migration.next_timeout(hour).unwrap_err(),
-        NextTimeoutError::Finished
-    );
+    let created = migration.next_timeout(HOUR).unwrap();
+    assert!(matches!(created, MigrationEvent::Created { .. }));
+    let end = migration.next_timeout(HOUR).unwrap_err();
+    assert_eq!(end, NextTimeoutError::Finished);
 
     // The second creation is due in an hour.
-    let mut migration = client(&service).migrate(tasks(2)).create_gap(hour);
+    let mut migration = client(&service).migrate(tasks(2)).create_gap(HOUR);
     let short = Duration::from_millis(50);
-    while !matches!(
-        migration.next_timeout(short),
-        Err(NextTimeoutError::Timeout)
-    ) {}
-    assert_eq!(migration.pending(), 0);
+    let end = std::iter::repeat_with(|| migration.next_timeout(short)).find_map(Result::err);
+    assert_eq!(end, Some(NextTimeoutError::Timeout));
+    let text = format!("{migration:?}");
+    assert_eq!(text, "Migration { taken: 2, pending: 0, .. }");
     migration.stop_creating();
-    assert_eq!(
-        migration.next_timeout(hour).unwrap_err(),
-        NextTimeoutError::Finished
-    );
+    let end = migration.next_timeout(HOUR).unwrap_err();
+    assert_eq!(end, NextTimeoutError::Finished);
 }
 
 #[test]
 fn stop_creating_forgets_an_announced_task_and_follows_the_others() {
     let service = service();
-    let mut migration = fast(client(&service).migrate(tasks(9)));
-    let is_created = |event: &MigrationEvent| matches!(event, MigrationEvent::Created { .. });
-    assert!(migration.by_ref().any(|event| is_created(&event)));
+    let migration = client(&service).migrate(tasks(9));
+    let mut migration = migration.create_gap(Duration::ZERO);
+    let is_created = |event| matches!(event, MigrationEvent::Created { .. });
+    assert!(migration.by_ref().any(is_created));
     assert_eq!(migration.pending(), 1);
     let is_announced = |event| matches!(event, MigrationEvent::Creating { index: 1, .. });
     assert!(migration.by_ref().any(is_announced));
     migration.stop_creating();
-    let remaining: Vec<_> = migration.by_ref().collect();
-    let are_updates = |event: &MigrationEvent| matches!(event, MigrationEvent::Update { .. });
-    assert!(remaining.iter().all(are_updates), "{remaining:?}");
+    let remaining = migration.by_ref();
+    assert!(remaining.all(|event| matches!(event, MigrationEvent::Update { .. })));
     assert_eq!(migration.pending(), 0);
-    let creations = service.requests();
-    let creations = creations
+    let requests = service.requests();
+    let creations = requests
         .iter()
         .filter(|request| request.task_id().is_none());
     assert_eq!(creations.count(), 1);
 }
 
 #[test]
-fn a_request_that_may_have_created_a_task_is_not_repeated() {
-    let service = service();
-    service.reply_next(Reply::nothing());
-    let events = events(fast(client(&service).migrate(tasks(1))));
-    assert_eq!(events, ["creating 0", "not created 0, may exist: true"]);
-    assert_eq!(service.request_count(), 1);
-}
-
-#[test]
-fn a_request_that_created_nothing_is_announced_and_made_again() {
-    let service = service();
-    service.reply_next(Reply::new(503));
-    let events = events(fast(client(&service).migrate(tasks(1))).create_only());
-    let expected = [
-        "creating 0",
-        "delayed 0",
-        "creating 0",
-        "created 0 as 403316",
-    ];
-    assert_eq!(events, expected);
-}
-
-#[test]
-fn replaces_a_refused_token_and_waits_for_a_second_replacement() {
-    let service = service();
-    service.credentials("id", "client-secret");
-    let client = Client::builder()
-        .credentials(Credentials::new("id", "client-secret"))
-        .base_url(service.base_url())
-        .build()
-        .unwrap();
-    client.access_token().unwrap();
-    service.revoke_tokens();
-    let created = events(fast(client.migrate(tasks(1))).create_only());
-    assert_eq!(created, ["creating 0", "created 0 as 403316"]);
-
-    // A second replacement within a minute is not allowed, so it waits.
-    service.revoke_tokens();
-    let mut migration = fast(client.migrate(tasks(2))).create_only();
-    migration.next();
-    let delayed = migration.next().unwrap();
-    let MigrationEvent::Delayed { error, delay, .. } = delayed else {
-        panic!("{delayed:?}")
-    };
-    assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
-    assert!(delay > Duration::from_secs(20), "{delay:?}");
-    assert_eq!(service.tokens_issued(), 2);
-}
-
-#[test]
 fn a_ban_ends_everything_and_the_rest_is_not_taken() {
     let service = service();
     service.reply_next(Reply::code(403, "banned"));
-    let mut taken = 0;
-    let input = tasks(5).inspect(|_| taken += 1);
-    let events = events(fast(client(&service).migrate(input)).also_watch([7, 8]));
-    let expected = [
-        "creating 0",
-        "not created 0, may exist: false",
-        "7 None",
-        "8 None",
-    ];
-    assert_eq!(events, expected);
-    assert_eq!((taken, service.request_count()), (1, 1));
-
-    service.reply_next(Reply::code(403, "banned"));
-    let mut migration = client(&service).migrate(tasks(5));
-    assert_eq!((migration.taken(), migration.by_ref().count()), (0, 2));
+    let mut migration = client(&service).migrate(tasks(5)).also_watch([7]);
+    assert_eq!(migration.taken(), 0);
+    // The announcement, its error, and the end of the other task.
+    assert_eq!(migration.by_ref().count(), 3);
     assert!(migration.stopped_by().is_some_and(Error::is_banned));
-    assert_eq!(migration.taken(), 1);
+    assert_eq!((migration.taken(), service.request_count()), (1, 1));
 }
 
 /// A clone of the client receives the 429, and the migration has no open task.
@@ -221,8 +146,7 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
     let service = service();
     let client = client(&service);
     let mut migration = client.migrate(tasks(5));
-    let hour = Duration::from_secs(3600);
-    let first = migration.next_timeout(hour).unwrap();
+    let first = migration.next_timeout(HOUR).unwrap();
     assert!(matches!(first, MigrationEvent::Creating { index: 0, .. }));
     service.reply_next(Reply::code(429, "slow down").header("Retry-After", "90000"));
     assert!(client.get_process(9).unwrap_err().is_rate_limited());
@@ -234,45 +158,7 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
         panic!("{second:?}")
     };
     assert!(error.is_rate_limited() && !error.may_have_taken_effect());
-    let end = migration.next_timeout(hour).unwrap_err();
+    let end = migration.next_timeout(HOUR).unwrap_err();
     assert_eq!(end, NextTimeoutError::Finished);
     assert_eq!(service.request_count(), 1);
-}
-
-#[test]
-fn no_creation_lasts_longer_than_the_timeout() {
-    let service = service();
-    service.reply_next(Reply::nothing().delay(Duration::from_secs(2)));
-    let mut migration = client(&service)
-        .migrate(tasks(1))
-        .timeout(Duration::from_millis(300));
-    migration.next();
-    assert_eq!(
-        format!("{migration:?}"),
-        "Migration { taken: 1, pending: 0, .. }"
-    );
-    let event = migration.next().unwrap();
-    let MigrationEvent::NotCreated {
-        index: 0, error, ..
-    } = event
-    else {
-        panic!("{event:?}")
-    };
-    assert!(error.is_timeout() && error.may_have_taken_effect());
-}
-
-#[test]
-fn an_invalid_task_is_not_announced() {
-    let service = service();
-    let input = [
-        NewTask::new("cat.png"),
-        NewTask::new("https://a.example/1.png"),
-    ];
-    let events = events(fast(client(&service).migrate(input)).create_only());
-    let expected = [
-        "not created 0, may exist: false",
-        "creating 1",
-        "created 1 as 403316",
-    ];
-    assert_eq!(events, expected);
 }

@@ -3,17 +3,16 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use pan123_offline::testing::{Reply, Request, Service, TRACE_ID};
+use pan123_offline::testing::{Reply, Service, TRACE_ID};
 use pan123_offline::{
-    Client, ClientBuilder, Credentials, Error, ErrorCode, MigrationEvent, NewTask, PollPolicy,
-    Progress, Status, TransportErrorKind,
+    Client, ClientBuilder, Credentials, Error, ErrorCode, MigrationEvent, NewTask,
 };
-use support::{RUNNING, TASK, all_texts};
+use support::{RUNNING, TASK};
 
 const ID: &str = "client-id";
 const SECRET: &str = "client-secret-that-must-not-show";
@@ -31,24 +30,27 @@ fn credentials() -> Credentials {
 }
 
 fn builder(service: &Service, credentials: Credentials) -> ClientBuilder {
-    Client::builder()
-        .credentials(credentials)
-        .base_url(service.base_url())
-        .retries(0)
-        .min_request_gap(Duration::ZERO)
-        .timeout(Duration::from_secs(20))
+    support::builder(service.base_url()).credentials(credentials)
 }
 
-fn client(service: &Service, credentials: Credentials) -> Client {
-    builder(service, credentials).build().unwrap()
+fn client(service: &Service) -> Client {
+    builder(service, credentials()).build().unwrap()
 }
 
-fn token_requests(service: &Service) -> Vec<Request> {
-    service
-        .requests()
-        .into_iter()
-        .filter(|request| request.path == TOKEN_PATH)
-        .collect()
+/// Returns the response to a token request.
+fn issued(token: &str) -> Reply {
+    Reply::json(format!(
+        r#"{{"code":0,"message":"ok","data":{{"accessToken":{token:?}}}}}"#
+    ))
+}
+
+/// Responds to token requests with this.
+fn reply_to_token_requests(service: &Service, reply: Reply) {
+    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| reply.clone()));
+}
+
+fn tasks() -> [NewTask; 1] {
+    [NewTask::new("https://example.org/1.png")]
 }
 
 /// A new folder for one test, removed on drop.
@@ -56,10 +58,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!(
-            "pan123-offline-tokens-{}-{name}",
-            std::process::id()
-        ));
+        let name = format!("pan123-offline-tokens-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -67,6 +67,20 @@ impl Folder {
 
     fn file(&self) -> PathBuf {
         self.0.join("token")
+    }
+
+    /// Returns a new client with the cache file of this folder.
+    fn client(&self, service: &Service) -> Client {
+        let credentials = credentials().cache_file(self.file());
+        builder(service, credentials).build().unwrap()
+    }
+
+    /// Replaces the token in the cache file.
+    fn set_token(&self, token: &str) {
+        let entry = fs::read(self.file()).unwrap();
+        let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
+        entry["access_token"] = token.into();
+        fs::write(self.file(), entry.to_string()).unwrap();
     }
 }
 
@@ -76,10 +90,12 @@ impl Drop for Folder {
     }
 }
 
+// ---- Requests.
+
 #[test]
 fn requests_a_token_when_needed_and_keeps_it() {
     let service = service();
-    let client = client(&service, credentials());
+    let client = client(&service);
     assert_eq!(service.request_count(), 0);
     for _ in 0..5 {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
@@ -87,76 +103,56 @@ fn requests_a_token_when_needed_and_keeps_it() {
     assert_eq!((service.tokens_issued(), service.request_count()), (1, 6));
     assert!(client.token_cache_error().is_none());
 
-    let request = &token_requests(&service)[0];
-    assert_eq!(request.method, "POST");
+    let request = &service.requests()[0];
+    let target = (request.method.as_str(), request.path.as_str());
+    assert_eq!(target, ("POST", TOKEN_PATH));
     assert_eq!(request.header("Authorization"), None);
     assert_eq!(request.header("Platform"), Some("open_platform"));
     assert_eq!(request.header("Content-Type"), Some("application/json"));
-    assert_eq!(
-        request.body,
-        format!(r#"{{"clientID":"{ID}","clientSecret":"{SECRET}"}}"#).into_bytes()
-    );
+    let body = format!(r#"{{"clientID":"{ID}","clientSecret":"{SECRET}"}}"#);
+    assert_eq!(request.body, body.into_bytes());
 }
 
 #[test]
 fn access_token_returns_the_token_before_the_first_call() {
-    let service = service();
-    let folder = Folder::new("ahead");
-    let credentials = credentials().cache_file(folder.file());
-    let client = client(&service, credentials.clone());
+    let (service, folder) = (service(), Folder::new("ahead"));
+    // Retried, as a call is.
+    service.reply_next(support::retry_at_once(Reply::new(502)));
+    let cached = credentials().cache_file(folder.file());
+    let client = builder(&service, cached).retries(1).build().unwrap();
     let token = client.access_token().unwrap();
     assert_eq!(client.access_token().unwrap(), token);
     client.get_process(TASK).unwrap();
-    assert_eq!((service.tokens_issued(), service.request_count()), (1, 2));
+    assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
     let authorization = format!("Bearer {}", token.secret());
-    assert_eq!(
-        service.requests()[1].header("Authorization"),
-        Some(&authorization[..])
-    );
+    let request = &service.requests()[2];
+    assert_eq!(request.header("Authorization"), Some(&authorization[..]));
+    // Another client takes it from the cache file.
+    assert_eq!(folder.client(&service).access_token().unwrap(), token);
+    assert_eq!(service.request_count(), 3);
 
-    // Another client takes the token from the cache file, a given token is returned unchanged, and
-    // rejected credentials are an error.
-    assert_eq!(
-        builder(&service, credentials)
-            .build()
-            .unwrap()
-            .access_token()
-            .unwrap(),
-        token
-    );
+    // A given token is returned as it is, also while a 429 pauses requests.
     let given = support::client(&service);
-    assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
-    // Also while a 429 pauses requests.
     service.reply_next(Reply::code(429, "too many").header("Retry-After", "3600"));
     assert!(given.get_process(TASK).unwrap_err().is_rate_limited());
     assert_eq!(given.access_token().unwrap().secret(), support::TOKEN);
-    assert!(given.token_cache_error().is_none());
-    let wrong = builder(&service, Credentials::new(ID, "another secret"))
-        .build()
-        .unwrap();
-    assert_eq!(
-        wrong.access_token().unwrap_err().code(),
-        Some(ErrorCode::from(1))
-    );
-    assert_eq!(service.tokens_issued(), 1);
 }
 
 #[test]
 fn request_access_token_always_requests_one_and_keeps_it() {
     let (service, folder) = (service(), Folder::new("login"));
-    let cached = || credentials().cache_file(folder.file());
-    let client = client(&service, cached());
+    let client = folder.client(&service);
     let tokens = [(); 3].map(|()| client.request_access_token().unwrap());
     assert!(tokens[0] != tokens[1] && tokens[1] != tokens[2]);
     client.get_process(TASK).unwrap();
-    for client in [client, builder(&service, cached()).build().unwrap()] {
+    for client in [client, folder.client(&service)] {
         assert_eq!(client.access_token().unwrap(), tokens[2]);
     }
     assert_eq!((service.tokens_issued(), service.request_count()), (3, 4));
 
     // Rejected credentials are not sent again.
-    let wrong = Credentials::new(ID, "another secret");
-    let wrong = builder(&service, wrong).build().unwrap();
+    let wrong = builder(&service, Credentials::new(ID, "another secret"));
+    let wrong = wrong.build().unwrap();
     for _ in 0..2 {
         let error = wrong.request_access_token().unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
@@ -170,35 +166,81 @@ fn request_access_token_always_requests_one_and_keeps_it() {
 }
 
 #[test]
-fn access_token_retries_transient_errors() {
-    let service = service();
-    service
-        .reply_next(Reply::new(502))
-        .reply_next(Reply::nothing());
-    let client = builder(&service, credentials()).retries(2).build().unwrap();
-    client.access_token().unwrap();
-    assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
+fn error_of_a_token_request_says_why() {
+    for (reply, text) in [
+        (
+            Reply::code(401, "invalid_client_credentials"),
+            "no access token was issued, check the client id and secret; received: invalid_client_credentials",
+        ),
+        (
+            Reply::json(r#"{"code":0,"message":"ok","data":{}}"#),
+            "a field is missing, duplicate or of another type",
+        ),
+        (issued(""), "its `accessToken` cannot be used: it is empty"),
+        (
+            issued("a\r\nX: y"),
+            "its `accessToken` cannot be used: it must contain only",
+        ),
+    ] {
+        let service = service();
+        service.reply_next(reply);
+        let error = client(&service).get_process(TASK).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+        assert_eq!(service.request_count(), 1);
+    }
 }
 
 #[test]
-fn replays_once_after_401() {
+fn retry_after_of_a_token_request_is_obeyed() {
     let service = service();
-    let client = client(&service, credentials());
+    let limited = Reply::code(429, "slow down").header("Retry-After", "3600");
+    reply_to_token_requests(&service, limited);
+    let client = client(&service);
+    for _ in 0..3 {
+        let error = client.get_process(TASK).unwrap_err();
+        let remaining = error.retry_after().unwrap().as_secs();
+        assert!((3000..=3600).contains(&remaining), "{remaining}");
+        assert!(error.to_string().contains("(retry after 3"), "{error}");
+    }
+    assert_eq!(service.request_count(), 1);
+}
+
+#[test]
+fn timeout_of_a_wait_or_migration_bounds_a_token_request() {
+    let service = service();
+    service.reply_with(|_| Some(Reply::new(200).delay(Duration::from_secs(60))));
+    let client = client(&service);
+    let timeout = Duration::from_millis(300);
+    let started = Instant::now();
+    client.migrate(tasks()).timeout(timeout).for_each(drop);
+    client.wait(TASK).timeout(timeout).run().unwrap_err();
+    // Far above both, and below the client's own.
+    let elapsed = started.elapsed();
+    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
+}
+
+// ---- Refused tokens.
+
+#[test]
+fn replays_once_after_401_and_not_after_a_ban() {
+    let service = service();
+    let client = client(&service);
     client.get_process(TASK).unwrap();
     service.revoke_tokens();
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!(
-        (service.tokens_issued(), service.request_count()),
-        (2, 5),
-        "the 401, the token request, the replay"
-    );
+    // The 401, the token request, the replay.
+    assert_eq!((service.tokens_issued(), service.request_count()), (2, 5));
+    // A response with both 401 and 403 is a ban.
+    service.reply_next(Reply::code(403, "forbidden").status(401));
+    assert!(client.get_process(TASK).unwrap_err().is_banned());
+    assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
 }
 
 /// Another process requests tokens, so that an accepted token becomes invalid a second time within the same minute.
 #[test]
 fn waits_for_the_next_replacement_of_an_accepted_token() {
     let service = service();
-    let client = client(&service, credentials());
+    let client = client(&service);
     for _ in 0..2 {
         client.get_process(TASK).unwrap();
         service.revoke_tokens();
@@ -219,12 +261,11 @@ fn waits_for_the_next_replacement_of_an_accepted_token() {
         panic!("{error:?}")
     };
     assert!(cause.unwrap().is_unauthorized());
-    let tasks = [NewTask::new("https://example.org/1.png")];
-    let delayed = client.migrate(tasks).nth(1).unwrap();
-    assert!(
-        matches!(&delayed, MigrationEvent::Delayed { error, .. } if error.is_unauthorized()),
-        "{delayed:?}"
-    );
+    let delayed = client.migrate(tasks()).nth(1).unwrap();
+    let MigrationEvent::Delayed { error, delay, .. } = delayed else {
+        panic!("{delayed:?}")
+    };
+    assert!(error.is_unauthorized() && delay > Duration::from_secs(20));
     assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
 }
 
@@ -232,15 +273,12 @@ fn waits_for_the_next_replacement_of_an_accepted_token() {
 #[test]
 fn waits_for_a_replacement_also_if_the_token_of_the_cache_is_refused() {
     let (service, folder) = (service(), Folder::new("refused-too"));
-    let client = client(&service, credentials().cache_file(folder.file()));
+    let client = folder.client(&service);
     for _ in 0..2 {
         client.get_process(TASK).unwrap();
         service.revoke_tokens();
     }
-    let entry = fs::read(folder.file()).unwrap();
-    let mut entry: serde_json::Value = serde_json::from_slice(&entry).unwrap();
-    entry["access_token"] = "another".into();
-    fs::write(folder.file(), entry.to_string()).unwrap();
+    folder.set_token("another");
     let error = client.get_process(TASK).unwrap_err();
     assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
     assert_eq!(service.tokens_issued(), 2);
@@ -254,54 +292,35 @@ fn an_error_of_a_task_shows_that_the_token_is_accepted() {
         request.task_id()?;
         Some(Reply::code(codes.lock().unwrap().next()?, "an error"))
     });
-    let client = client(&service, credentials());
+    let client = client(&service);
     for _ in 0..2 {
         let error = client.get_process(TASK).unwrap_err();
-        assert_eq!(error.code(), Some(ErrorCode::from(5066)));
+        assert_eq!(error.code(), Some(ErrorCode::FILE_NOT_FOUND));
     }
     let error = client.get_process(TASK).unwrap_err();
     assert!(error.is_unauthorized() && error.is_transient(), "{error:?}");
 }
 
 #[test]
-fn requests_at_most_two_tokens_after_repeated_401() {
-    let unauthorized = || Reply::code(401, "token is invalid");
-    // For API requests only, then for token requests, too; as a code, then as an HTTP status.
-    for (only_api_requests, reply) in [
-        (true, unauthorized()),
-        (true, unauthorized().status(401)),
-        (true, Reply::new(401)),
-        (false, unauthorized()),
-        (false, unauthorized().status(401)),
-    ] {
+fn a_token_that_was_never_accepted_is_replaced_once() {
+    for reply in [Reply::code(401, "token is invalid"), Reply::new(401)] {
         let service = service();
-        let has_envelope = reply != Reply::new(401);
-        service.reply_with(move |request| {
-            (!only_api_requests || request.path != TOKEN_PATH).then(|| reply.clone())
-        });
-        let client = builder(&service, credentials()).retries(5).build().unwrap();
+        service.reply_with(move |request| request.task_id().map(|_| reply.clone()));
+        let client = builder(&service, credentials()).retries(5);
+        let client = client.build().unwrap();
         for _ in 0..10 {
             let error = client.get_process(TASK).unwrap_err();
             assert!(error.is_unauthorized() && !error.is_transient());
-            if has_envelope {
-                assert_eq!(
-                    (error.code(), error.trace_id()),
-                    (Some(ErrorCode::UNAUTHORIZED), Some(TRACE_ID))
-                );
-            }
         }
-        let count = token_requests(&service).len();
-        assert!((1..=2).contains(&count), "{count} token requests");
+        assert_eq!((service.tokens_issued(), service.request_count()), (2, 4));
     }
 }
 
 #[test]
 fn a_refused_token_that_is_issued_again_is_an_error() {
     let service = service();
-    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"the-same-token"}}"#;
-    let issued = Reply::json(body);
-    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| issued.clone()));
-    let client = client(&service, credentials());
+    reply_to_token_requests(&service, issued("the-same-token"));
+    let client = client(&service);
     for _ in 0..3 {
         let error = client.get_process(TASK).unwrap_err();
         let text = "its `accessToken` is one that the service has refused";
@@ -312,202 +331,65 @@ fn a_refused_token_that_is_issued_again_is_an_error() {
     assert_eq!(service.request_count(), 3);
 }
 
-#[test]
-fn a_given_token_is_not_replaced() {
-    let service = service();
-    let client = support::client(&service);
-    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
-    assert_eq!((service.request_count(), service.tokens_issued()), (1, 0));
-}
-
-#[test]
-fn wrong_credentials_are_not_sent_repeatedly() {
-    let service = service();
-    let client = client(&service, Credentials::new(ID, "another secret"));
-    for _ in 0..4 {
-        let error = client.get_process(TASK).unwrap_err();
-        assert_eq!(error.code(), Some(ErrorCode::INTERNAL));
-        let text = error.to_string();
-        let advice = "no access token was issued, check the client id and secret";
-        assert!(
-            text.contains(advice) && text.contains("client id or secret is wrong"),
-            "{text}"
-        );
-    }
-    assert!(
-        service.request_count() <= 2,
-        "repeated requests could cause a ban"
-    );
-}
-
-#[test]
-fn a_refused_login_keeps_the_words_of_the_service() {
-    let service = service();
-    service.reply_next(Reply::code(401, "invalid_client_credentials"));
-    let error = client(&service, credentials()).access_token().unwrap_err();
-    let text = "received: invalid_client_credentials";
-    assert!(error.to_string().contains(text), "{error}");
-}
-
-#[test]
-fn retries_transient_errors_of_a_token_request() {
-    let service = service();
-    service.reply_next(Reply::new(503).header("Retry-After", "0"));
-    let client = builder(&service, credentials()).retries(1).build().unwrap();
-    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
-}
-
-#[test]
-fn a_retry_of_a_token_request_gets_the_remaining_time() {
-    let service = support::service();
-    // Slow enough to need a part of the remaining time.
-    let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#);
-    let token = token.delay(Duration::from_millis(200));
-    service
-        .reply_next(Reply::new(503).header("Retry-After", "2"))
-        .reply_next(token);
-    let client = builder(&service, credentials())
-        .retries(1)
-        .timeout(Duration::from_secs(5))
-        .build()
-        .unwrap();
-    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-}
-
-#[test]
-fn rejects_response_without_a_usable_token() {
-    for (body, text) in [
-        (
-            r#"{"code":0,"message":"ok","data":{}}"#,
-            "a field is missing, duplicate or of another type",
-        ),
-        (
-            r#"{"code":0,"message":"ok","data":{"accessToken":""}}"#,
-            "its `accessToken` cannot be used: it is empty",
-        ),
-        (
-            r#"{"code":0,"message":"ok","data":{"accessToken":"a\r\nX: y"}}"#,
-            "its `accessToken` cannot be used: it must contain only",
-        ),
-    ] {
-        let service = service();
-        service.reply_next(Reply::json(body));
-        let error = client(&service, credentials())
-            .get_process(TASK)
-            .unwrap_err();
-        assert!(error.to_string().contains(text), "{error}");
-        assert_eq!(service.request_count(), 1);
-    }
-}
-
-#[test]
-fn concurrent_calls_share_one_token_request() {
-    let service = service();
-    let client = client(&service, credentials());
-    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token-of-many","expiredAt":"2099-01-01T00:00:00+08:00"}}"#;
-    let slow = Reply::json(body).delay(Duration::from_millis(200));
-    service.require_token("a-token-of-many");
-    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| assert_eq!(client.get_process(TASK).unwrap(), RUNNING));
-        }
-    });
-    assert_eq!(token_requests(&service).len(), 1);
-}
-
-#[test]
-fn concurrent_calls_share_the_error_of_one_token_request() {
-    let service = service();
-    let client = client(&service, credentials());
-    let slow = Reply::new(404).delay(Duration::from_secs(1));
-    service.reply_with(move |_| Some(slow.clone()));
-    support::side_by_side(0..8, |_| {
-        let error = client.get_process(TASK).unwrap_err();
-        assert_eq!(error.http_status(), Some(404));
-    });
-    // One more on a machine on which a thread starts a second late; four if each thread requested one by itself.
-    assert!((1..=2).contains(&service.request_count()));
-}
-
-/// Two calls send the same token, and both get a 401. The second 401 arrives after the token was
-/// replaced.
+/// While the service responds to a call, another one of the same client replaces the token.
 #[test]
 fn a_late_401_of_an_older_token_requests_no_other_token() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     let service = service();
-    let client = client(&service, credentials());
-    let old = format!("Bearer {}", client.access_token().unwrap().secret());
+    let client = client(&service);
+    client.access_token().unwrap();
     service.revoke_tokens();
-    let (with_old, with_new) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (other, is_first) = (client.clone(), AtomicBool::new(true));
     service.reply_with(move |request| {
-        let wait_until = |count: &AtomicUsize, min| {
-            while count.load(Ordering::SeqCst) < min {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        };
-        match request.header("Authorization") {
-            Some(token) if token != old => {
-                with_new.fetch_add(1, Ordering::SeqCst);
-            }
-            Some(_) if with_old.fetch_add(1, Ordering::SeqCst) == 0 => wait_until(&with_old, 2),
-            Some(_) => wait_until(&with_new, 1),
-            None => {}
+        if request.task_id().is_some() && is_first.swap(false, Ordering::SeqCst) {
+            assert_eq!(other.get_process(TASK).unwrap(), RUNNING);
         }
         None
     });
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| assert_eq!(client.get_process(TASK).unwrap(), RUNNING));
-        }
-    });
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
 }
 
+// ---- Threads.
+
 #[test]
-fn a_wait_for_another_threads_token_is_bounded() {
+fn concurrent_calls_share_one_token_request_or_its_error() {
     let service = service();
-    let stall =
-        |request: &Request| (request.path == TOKEN_PATH).then(|| Reply::new(200).stall_at(0));
-    service.reply_with(stall);
-    let client = builder(&service, credentials())
-        .timeout(Duration::from_secs(1))
-        .build()
-        .unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let error = client.get_process(TASK).unwrap_err();
-                assert!(
-                    matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Timeout),
-                    "{error:?}"
-                );
-            });
-        }
-    });
+    let client = client(&service);
+    service.require_token("a-token-of-many");
+    for (reply, expected) in [
+        (Reply::new(404), None),
+        (issued("a-token-of-many"), Some(RUNNING)),
+    ] {
+        let before = service.request_count();
+        reply_to_token_requests(&service, reply.delay(Duration::from_secs(1)));
+        support::side_by_side(0..8, |_| {
+            assert_eq!(client.get_process(TASK).ok(), expected);
+        });
+        let polls = expected.map_or(0, |_| 8);
+        let count = service.request_count() - before - polls;
+        // One more on a machine on which a thread starts a second late.
+        assert!((1..=2).contains(&count), "{count} token requests");
+    }
 }
 
 #[test]
 fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
     let service = service();
-    service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
-    let client = builder(&service, credentials())
-        .timeout(Duration::from_secs(4))
-        .build()
-        .unwrap();
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let of_service = Arc::clone(&gate);
+    service.reply_with(move |_| {
+        drop(of_service.lock().unwrap());
+        None
+    });
+    let client = client(&service);
     std::thread::scope(|scope| {
-        let slow = scope.spawn(|| client.get_process(TASK).unwrap_err());
+        let slow = scope.spawn(|| client.get_process(TASK));
         while service.request_count() == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let error = client
-            .wait(TASK)
-            .timeout(Duration::from_millis(100))
-            .run()
-            .unwrap_err();
-        assert!(!slow.is_finished());
+        let timeout = Duration::from_millis(100);
+        let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
         let Error::WaitTimeout {
             cause: Some(cause), ..
         } = &error
@@ -519,53 +401,10 @@ fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
             "timed out waiting for the token that another thread requests; raise `timeout`"
         );
         assert!(cause.is_timeout() && !cause.may_have_taken_effect());
-        assert!(slow.join().unwrap().is_timeout());
+        assert_eq!(service.request_count(), 1);
+        drop(closed);
+        assert_eq!(slow.join().unwrap().unwrap(), RUNNING);
     });
-    assert_eq!(service.request_count(), 1);
-}
-
-/// A response with both 401 and 403 is a ban.
-#[test]
-fn a_ban_requests_no_new_token() {
-    for reply in [
-        Reply::code(403, "forbidden").status(401),
-        Reply::code(401, "forbidden").status(403),
-    ] {
-        let service = service();
-        let client = client(&service, credentials());
-        client.get_process(TASK).unwrap();
-        service.reply_next(reply);
-        assert!(client.get_process(TASK).unwrap_err().is_banned());
-        assert_eq!((service.tokens_issued(), service.request_count()), (1, 3));
-    }
-}
-
-#[test]
-fn token_requests_back_off_after_transient_errors() {
-    for fault in [
-        Reply::new(504),
-        Reply::nothing(),
-        Reply::code(429, "too many"),
-    ] {
-        let service = service();
-        service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| fault.clone()));
-        let client = client(&service, credentials());
-        let errors: Vec<_> = (0..20)
-            .map(|_| client.get_process(TASK).unwrap_err())
-            .collect();
-        assert!(errors.iter().all(Error::is_transient), "{errors:?}");
-        // A response's error has the remaining pause.
-        let is_response = !matches!(errors[0], Error::Transport(_));
-        let has_delay = |error: &Error| error.retry_after().is_some_and(|delay| !delay.is_zero());
-        assert_eq!(errors.iter().any(has_delay), is_response, "{errors:?}");
-        // Three errors without a delay, and a fourth, after which the pause is 1 s. One more request on a machine on
-        // which this takes a second.
-        assert!(
-            (4..=5).contains(&service.request_count()),
-            "{}",
-            service.request_count()
-        );
-    }
 }
 
 #[test]
@@ -573,13 +412,10 @@ fn a_panic_in_a_middleware_blocks_no_other_call() {
     use pan123_offline::ureq::middleware::MiddlewareNext;
     use pan123_offline::ureq::{SendBody, http};
 
-    static PANICS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+    static PANICS: AtomicBool = AtomicBool::new(true);
     let service = service();
     let middleware = |request: http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
-        assert!(
-            !PANICS.swap(false, std::sync::atomic::Ordering::SeqCst),
-            "on purpose"
-        );
+        assert!(!PANICS.swap(false, Ordering::SeqCst), "on purpose");
         next.handle(request)
     };
     let client =
@@ -590,201 +426,152 @@ fn a_panic_in_a_middleware_blocks_no_other_call() {
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 }
 
-#[test]
-fn replaces_an_invalidated_token_of_a_watch_of_500_tasks() {
-    const TASKS: u64 = 500;
-    let service = service();
-    for task in 0..TASKS {
-        let running = (0..4).map(|step| Progress::new(Status::InProgress, step * 20));
-        service.task(task, running.chain([Progress::new(Status::Succeeded, 100)]));
-    }
-    let client = client(&service, credentials());
-    let interval = Duration::from_millis(1);
-    let watch = client.watch(0..TASKS).policy(
-        PollPolicy::new()
-            .initial_interval(interval)
-            .max_interval(interval),
-    );
-    let mut succeeded = 0;
-    for (number, update) in watch.enumerate() {
-        if number == 1000 {
-            service.revoke_tokens();
-        }
-        let progress = update.result.clone().unwrap();
-        succeeded += u64::from(progress.status == Status::Succeeded);
-    }
-    assert_eq!((succeeded, service.tokens_issued()), (TASKS, 2));
-}
+// ---- The cache file. `src/auth/cache/tests.rs` has what is read and written.
 
 #[test]
-fn clients_share_a_cache_file() {
-    let (service, folder) = (service(), Folder::new("shared"));
-    for _ in 0..4 {
-        let client = client(&service, credentials().cache_file(folder.file()));
+fn clients_of_one_service_and_client_id_share_a_cache_file() {
+    let (service, elsewhere, folder) = (service(), service(), Folder::new("shared"));
+    for tokens_issued in [1, 1] {
+        let client = folder.client(&service);
         client.get_process(TASK).unwrap();
         assert!(client.token_cache_error().is_none());
+        assert_eq!(service.tokens_issued(), tokens_issued);
     }
-    assert_eq!(service.tokens_issued(), 1);
-}
-
-#[test]
-fn replaces_a_cache_of_another_service_or_client() {
-    let (service, elsewhere, folder) = (service(), service(), Folder::new("foreign"));
-    client(&elsewhere, credentials().cache_file(folder.file()))
-        .get_process(TASK)
-        .unwrap();
-    client(&service, credentials().cache_file(folder.file()))
-        .get_process(TASK)
-        .unwrap();
-    client(&service, credentials().cache_file(folder.file()))
-        .get_process(TASK)
-        .unwrap();
-    assert_eq!((elsewhere.tokens_issued(), service.tokens_issued()), (1, 1));
-
+    // A damaged file, a token that a header cannot contain, one of another service, and one of another client id are
+    // replaced.
+    for damaged in ["", "null", "\0\0", r#"{"access_token":"half"}"#] {
+        fs::write(folder.file(), damaged).unwrap();
+        let before = service.tokens_issued();
+        folder.client(&service).get_process(TASK).unwrap();
+        assert_eq!(service.tokens_issued(), before + 1, "{damaged:?}");
+    }
+    folder.set_token("a\nb");
+    let before = service.tokens_issued();
+    folder.client(&service).get_process(TASK).unwrap();
+    assert_eq!(service.tokens_issued(), before + 1);
+    folder.client(&elsewhere).get_process(TASK).unwrap();
+    folder.client(&service).get_process(TASK).unwrap();
+    let counts = (elsewhere.tokens_issued(), service.tokens_issued());
+    assert_eq!(counts, (1, before + 2));
     service.credentials("another", SECRET);
     let another = Credentials::new("another", SECRET).cache_file(folder.file());
-    client(&service, another).get_process(TASK).unwrap();
-    assert_eq!(service.tokens_issued(), 2);
+    let another = builder(&service, another).build().unwrap();
+    another.get_process(TASK).unwrap();
+    assert_eq!(service.tokens_issued(), before + 3);
 }
 
 #[test]
-fn replaces_an_invalid_cache() {
-    let (service, folder) = (service(), Folder::new("damaged"));
-    for (number, text) in ["", "{", "\u{0}\u{0}", r#"{"access_token":"half"}"#]
-        .into_iter()
-        .enumerate()
-    {
-        fs::write(folder.file(), text).unwrap();
-        for _ in 0..2 {
-            client(&service, credentials().cache_file(folder.file()))
-                .get_process(TASK)
-                .unwrap();
+fn a_reader_of_the_cache_file_never_sees_half_of_it() {
+    let (service, folder) = (service(), Folder::new("whole"));
+    folder.client(&service).access_token().unwrap();
+    std::thread::scope(|scope| {
+        let write = || {
+            let client = folder.client(&service);
+            (0..20).for_each(|_| drop(client.request_access_token().unwrap()));
+        };
+        let writers = [scope.spawn(write), scope.spawn(write)];
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            let file = fs::read(folder.file()).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&file).unwrap();
         }
-        assert_eq!(service.tokens_issued(), number + 1);
-    }
-    // A token that is invalid in a header is replaced, too.
-    let whole = fs::read_to_string(folder.file()).unwrap();
-    let (start, _) = whole.split_once(r#""access_token":""#).unwrap();
-    fs::write(folder.file(), format!(r#"{start}"access_token":"a\nb"}}"#)).unwrap();
-    client(&service, credentials().cache_file(folder.file()))
-        .get_process(TASK)
-        .unwrap();
-    assert!(
-        service
-            .requests()
-            .iter()
-            .all(|request| request.header("X").is_none())
-    );
+    });
+    let mut names: Vec<_> = fs::read_dir(&folder.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["token", "token.lock"], "no temporary file is left");
 }
 
 #[test]
 fn reads_the_cache_before_requesting_another_token() {
     let (service, folder) = (service(), Folder::new("newer"));
-    let (first, second) = (
-        client(&service, credentials().cache_file(folder.file())),
-        client(&service, credentials().cache_file(folder.file())),
-    );
-    first.get_process(TASK).unwrap();
-    second.get_process(TASK).unwrap();
+    let clients = [(); 3].map(|()| folder.client(&service));
+    let call = |client: &Client| assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    clients.iter().for_each(call);
     service.revoke_tokens();
-    first.get_process(TASK).unwrap();
-    second.get_process(TASK).unwrap();
-    assert_eq!(
-        service.tokens_issued(),
-        2,
-        "the second client uses the token of the first one"
-    );
+    clients[..2].iter().for_each(call);
+    // The second uses the token of the first.
+    assert_eq!(service.tokens_issued(), 2);
+    // The token that the third finds in the cache is refused, too.
+    service.revoke_tokens();
+    call(&clients[2]);
+    assert_eq!(service.tokens_issued(), 3);
 }
 
 /// Another process stores a new token after each refusal.
 #[test]
 fn tries_at_most_two_other_tokens_in_a_call() {
-    let (service, folder) = (service(), Folder::new("refused"));
-    let client = client(&service, credentials().cache_file(folder.file()));
+    let (service, folder) = (service(), Arc::new(Folder::new("refused")));
+    let client = folder.client(&service);
     client.get_process(TASK).unwrap();
-    let (file, count) = (folder.file(), service.request_count());
+    let (another, before) = (Arc::clone(&folder), service.request_count());
     service.reply_with(move |request| {
         request.task_id()?;
-        let mut entry: serde_json::Value =
-            serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        entry["access_token"] = format!("{}x", entry["access_token"].as_str().unwrap()).into();
-        fs::write(&file, entry.to_string()).unwrap();
+        another.set_token(&format!("{}x", request.header("Authorization")?.len()));
         Some(Reply::code(401, "refused"))
     });
     assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
-    assert_eq!(service.request_count() - count, 3);
+    assert_eq!(service.request_count() - before, 3);
 }
 
 #[test]
 fn no_call_fails_if_the_cache_cannot_be_used() {
     let (service, folder) = (service(), Folder::new("unusable"));
-    let missing = client(
-        &service,
-        credentials().cache_file(folder.0.join("missing").join("token")),
-    );
-    missing.get_process(TASK).unwrap();
-    let error = missing.token_cache_error().unwrap();
-    assert!(error.to_string().ends_with("cannot be written"), "{error}");
-    assert!(std::error::Error::source(&error).is_some());
-
+    let missing = credentials().cache_file(folder.0.join("missing").join("token"));
+    let missing = builder(&service, missing).build().unwrap();
     fs::create_dir(folder.file()).unwrap();
-    let a_folder = client(&service, credentials().cache_file(folder.file()));
-    a_folder.get_process(TASK).unwrap();
-    assert!(
-        a_folder
-            .token_cache_error()
-            .unwrap()
-            .to_string()
-            .ends_with("cannot be written")
-    );
+    for client in [missing, folder.client(&service)] {
+        client.get_process(TASK).unwrap();
+        let error = client.token_cache_error().unwrap();
+        assert!(error.to_string().ends_with("cannot be written"), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
     assert_eq!(service.tokens_issued(), 2);
-}
-
-/// Another process has locked the file, and never unlocks it.
-#[test]
-fn no_call_fails_if_the_cache_stays_locked() {
-    let (service, folder) = (service(), Folder::new("hung"));
-    let lock = fs::File::create(folder.0.join("token.lock")).unwrap();
-    lock.lock().unwrap();
-    // Seven eighths of it go to the lock.
-    let timeout = Duration::from_secs(12);
-    let client = builder(&service, credentials().cache_file(folder.file())).timeout(timeout);
-    let client = client.build().unwrap();
-    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    let error = client.token_cache_error().unwrap().to_string();
-    assert!(error.ends_with("is locked by another process"), "{error}");
-    // The next process does not wait.
-    assert!(folder.file().exists());
 }
 
 #[test]
 fn a_cache_without_a_lock_is_written() {
     let (service, folder) = (service(), Folder::new("no-lock"));
     fs::create_dir(folder.0.join("token.lock")).unwrap();
-    let cached = || credentials().cache_file(folder.file());
-    let first = client(&service, cached());
+    let first = folder.client(&service);
     first.get_process(TASK).unwrap();
     let error = first.token_cache_error().unwrap().to_string();
     assert!(error.ends_with("cannot be locked"), "{error}");
-    client(&service, cached()).get_process(TASK).unwrap();
+    folder.client(&service).get_process(TASK).unwrap();
     assert_eq!(service.tokens_issued(), 1);
 }
 
-/// A token that takes more than half of a call's time.
+/// The cache can be read but not written: after a name of 250 bytes the name of the temporary file is too long.
+#[test]
+fn refused_token_of_an_unwritable_cache_is_sent_once() {
+    let (service, folder) = (service(), Folder::new("unwritable"));
+    folder.client(&service).get_process(TASK).unwrap();
+    let unwritable = folder.0.join("t".repeat(250));
+    fs::rename(folder.file(), &unwritable).unwrap();
+    service.revoke_tokens();
+    let client = builder(&service, credentials().cache_file(unwritable));
+    let client = client.build().unwrap();
+    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
+    assert!(client.token_cache_error().is_some());
+    // The token after it is refused, too, and none may be requested so soon.
+    service.revoke_tokens();
+    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
+    assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
+}
+
+/// How long they wait for the lock is tested beside the cache.
 #[test]
 fn clients_that_start_together_wait_for_one_slow_token() {
     let (service, folder) = (service(), Folder::new("slow"));
     service.require_token("a-slow-token");
-    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-slow-token"}}"#;
-    let slow = Reply::json(body).delay(Duration::from_millis(4500));
-    service.reply_with(move |request| (request.path == TOKEN_PATH).then(|| slow.clone()));
+    let slow = issued("a-slow-token").delay(Duration::from_secs(1));
+    reply_to_token_requests(&service, slow);
     support::side_by_side(0..6, |_| {
-        let credentials = credentials().cache_file(folder.file());
-        let client = builder(&service, credentials).timeout(Duration::from_secs(8));
-        let client = client.build().unwrap();
+        let client = folder.client(&service);
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     });
-    assert_eq!(token_requests(&service).len(), 1);
+    assert_eq!(service.request_count(), 1 + 6);
 }
 
 #[cfg(unix)]
@@ -793,185 +580,14 @@ fn a_cache_that_others_can_read_or_write_is_replaced() {
     use std::os::unix::fs::PermissionsExt;
 
     let (service, folder) = (service(), Folder::new("open"));
-    let cached = || client(&service, credentials().cache_file(folder.file()));
-    cached().get_process(TASK).unwrap();
+    folder.client(&service).get_process(TASK).unwrap();
     fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
-    for (error_expected, tokens_issued) in [(true, 2), (false, 2)] {
-        let client = cached();
+    for error_expected in [true, false] {
+        let client = folder.client(&service);
         client.get_process(TASK).unwrap();
-        assert_eq!(service.tokens_issued(), tokens_issued);
-        let error = client.token_cache_error().map(|error| error.to_string());
-        assert_eq!(error.is_some(), error_expected, "{error:?}");
+        assert_eq!(service.tokens_issued(), 2);
+        assert_eq!(client.token_cache_error().is_some(), error_expected);
         let mode = fs::metadata(folder.file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-}
-
-#[test]
-fn errors_and_debug_output_show_no_secret() {
-    let service = service();
-    let echo = format!("you sent {SECRET}");
-    for reply in [
-        Reply::code(1, &echo),
-        Reply::new(500).body(echo.as_str()),
-        Reply::json(echo.as_str()),
-    ] {
-        service.reply_next(reply);
-        let client = client(&service, credentials());
-        let error = client.get_process(TASK).unwrap_err();
-        assert!(!all_texts(&error).contains(SECRET), "{}", all_texts(&error));
-        assert!(!format!("{client:?} {:?}", builder(&service, credentials())).contains(SECRET));
-    }
-    assert_eq!(
-        format!("{:?}", credentials()),
-        r#"Credentials { client_id: "client-id", client_secret: "[redacted]", cache_file: None }"#
-    );
-}
-
-#[test]
-fn rejects_invalid_credentials() {
-    for (credentials, text) in [
-        (Credentials::new("", SECRET), "`credentials`: it is empty"),
-        (Credentials::new(ID, ""), "`credentials`: it is empty"),
-        (
-            Credentials::new(ID, "x\n"),
-            "`credentials`: it begins or ends with white space; trim it",
-        ),
-        (credentials().cache_file(""), "`cache_file`: it is empty"),
-    ] {
-        let result = Client::builder().credentials(credentials).build();
-        let error = result.unwrap_err().to_string();
-        assert_eq!(error, format!("setting {text}"));
-    }
-}
-
-/// Set for a child, which reports its result on standard error.
-const CHILD: &str = "PAN123_TEST_CHILD";
-
-/// Returns a command that runs [`child_calls`] with these `PAN123_` variables and no others.
-fn child(variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child_calls", "--ignored", "--nocapture"]);
-    for name in [
-        "ACCESS_TOKEN",
-        "CLIENT_ID",
-        "CLIENT_SECRET",
-        "TOKEN_CACHE",
-        "BASE_URL",
-    ] {
-        command.env_remove(format!("PAN123_{name}"));
-    }
-    command
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    command
-}
-
-#[test]
-#[ignore = "the child of other tests"]
-fn child_calls() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
-    match Client::from_env().and_then(|client| client.get_process(TASK)) {
-        Ok(progress) => eprintln!("outcome: {progress}"),
-        Err(error) => eprintln!("outcome: {error}"),
-    }
-}
-
-fn outcome(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    text.lines()
-        .find_map(|line| line.strip_prefix("outcome: "))
-        .unwrap_or_else(|| panic!("{text}"))
-        .to_owned()
-}
-
-#[test]
-fn eight_concurrent_processes_request_one_token() {
-    let (service, folder) = (service(), Folder::new("processes"));
-    let (base, file) = (service.base_url(), folder.file());
-    let variables = [
-        ("PAN123_CLIENT_ID", ID),
-        ("PAN123_CLIENT_SECRET", SECRET),
-        ("PAN123_BASE_URL", &base),
-        ("PAN123_TOKEN_CACHE", path(&file)),
-    ];
-    let children: Vec<_> = (0..8).map(|_| child(&variables).spawn().unwrap()).collect();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(outcome(&output.stderr), RUNNING.to_string());
-    }
-    assert_eq!(service.tokens_issued(), 1);
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-#[test]
-fn from_env_reads_credentials() {
-    let service = service();
-    let base = service.base_url();
-    let run = |variables: &[(&str, &str)]| {
-        let mut all = vec![("PAN123_BASE_URL", base.as_str())];
-        all.extend(variables);
-        outcome(&child(&all).output().unwrap().stderr)
-    };
-    let (id, secret) = (("PAN123_CLIENT_ID", ID), ("PAN123_CLIENT_SECRET", SECRET));
-    assert_eq!(run(&[id, secret]), RUNNING.to_string());
-    assert_eq!(service.tokens_issued(), 1);
-    assert_eq!(
-        run(&[id]),
-        "setting `PAN123_CLIENT_SECRET`: it is not set, but PAN123_CLIENT_ID is"
-    );
-    assert_eq!(
-        run(&[secret]),
-        "setting `PAN123_CLIENT_ID`: it is not set, but PAN123_CLIENT_SECRET is"
-    );
-    assert_eq!(
-        run(&[("PAN123_CLIENT_ID", " x"), secret]),
-        "setting `PAN123_CLIENT_ID`: it begins or ends with white space; trim it"
-    );
-    // A token takes precedence over them.
-    assert!(run(&[id, secret, ("PAN123_ACCESS_TOKEN", "t")]).contains("code 401"));
-    assert_eq!(service.tokens_issued(), 1);
-}
-
-/// The token takes most of a wait's time, and the poll after it stalls.
-#[test]
-fn a_token_request_and_the_poll_after_it_share_one_deadline() {
-    let service = service();
-    let body = r#"{"code":0,"message":"ok","data":{"accessToken":"a-token"}}"#;
-    let token = Reply::json(body).delay(Duration::from_secs(4));
-    service.reply_with(move |request| {
-        let is_token_request = request.path == TOKEN_PATH;
-        Some(if is_token_request {
-            token.clone()
-        } else {
-            Reply::new(200).stall_at(0)
-        })
-    });
-    let client = client(&service, credentials());
-    let started = std::time::Instant::now();
-    let timeout = Duration::from_secs(6);
-    let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
-    assert!(error.is_timeout(), "{error:?}");
-    let elapsed = started.elapsed();
-    assert!(elapsed < Duration::from_secs(9), "{elapsed:?}");
-}
-
-#[test]
-fn a_migration_waits_for_a_token_no_longer_than_its_timeout() {
-    let service = service();
-    service.reply_with(|_| Some(Reply::new(200).stall_at(0)));
-    let client = client(&service, credentials());
-    let started = std::time::Instant::now();
-    let tasks = [NewTask::new("https://example.org/1.png")];
-    let timeout = Duration::from_secs(1);
-    client.migrate(tasks).timeout(timeout).for_each(drop);
-    let elapsed = started.elapsed();
-    assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
 }

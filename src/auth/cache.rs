@@ -247,6 +247,18 @@ mod tests {
         }
     }
 
+    /// An eighth of the caller's time is left for the request.
+    #[test]
+    fn waits_for_a_lock_for_seven_eighths_of_the_time() {
+        let Folder(_, cache) = &Folder::new("locked");
+        let _lock = cache.lock(Instant::now()).unwrap();
+        let started = Instant::now();
+        let deadline = started + Duration::from_millis(800);
+        let error = cache.lock(deadline).unwrap_err();
+        assert!(started.elapsed() >= Duration::from_millis(700));
+        assert!(error.to_string().ends_with("is locked by another process"));
+    }
+
     #[cfg(unix)]
     #[test]
     fn only_the_owner_can_read_cache_and_lock() {

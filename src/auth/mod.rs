@@ -17,7 +17,6 @@ pub(crate) use self::state::Token;
 use crate::credentials::{AccessToken, Credentials};
 use crate::endpoint;
 use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
-use crate::json::JsonObject;
 use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::Transport;
 
@@ -45,10 +44,10 @@ impl Auth {
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, base_url: String) -> Self {
-        let cache = credentials.cache_path().map(|path| TokenCache {
+        let cache = credentials.cache_file.as_ref().map(|path| TokenCache {
             path: path.to_owned(),
             base_url,
-            client_id: credentials.client_id().to_owned(),
+            client_id: credentials.client_id.clone(),
         });
         Self {
             login: Some(Login { credentials, cache }),
@@ -213,9 +212,9 @@ fn request_token(
     deadline: Instant,
 ) -> Result<AccessToken> {
     let request = endpoint::access_token(credentials);
-    let JsonObject(IssuedToken { access_token }) = transport
+    let IssuedToken { access_token } = transport
         .send(&request, None, deadline)
-        .map_err(|error| redact_secret(error, credentials.client_secret()))
+        .map_err(|error| redact_secret(error, &credentials.client_secret))
         .map_err(redact_new_token)?;
     let token = AccessToken::from(access_token);
     token.validate().map_err(|reason| {
