@@ -7,6 +7,7 @@ use pan123_offline::testing::Service;
 use pan123_offline::{Progress, Status};
 
 #[test]
+#[ignore = "builds a package of its own, which takes a minute"]
 fn a_build_script_polls_a_task() {
     let service = Service::start().unwrap();
     service.task(403316, [Progress::new(Status::Succeeded, 100)]);

@@ -133,9 +133,15 @@ fn decode<T: DeserializeOwned + Clone>(body: &[u8]) -> Option<T> {
 }
 
 /// Returns the `code` of an envelope: an integer, or a string that contains one. The code of a
-/// success is `0` or `"0"`. The code of an error is found even if the body is not UTF-8.
+/// success is `0` or `"0"`. The code of an error is found even if the body is not UTF-8. An envelope
+/// with a repeated field has none.
 fn code(body: &[u8]) -> Option<i64> {
-    let value = only(&lossy(body), &["code"])?;
+    let json = lossy(body);
+    let mut fields = ["message", "data", "x-traceID"].into_iter();
+    if fields.any(|field| is_repeated(&json, field)) {
+        return None;
+    }
+    let value = only(&json, &["code"])?;
     let code = integer(&value).and_then(|code| i64::try_from(code).ok())?;
     let is_plain = value.as_i64().is_some() || value.is_string();
     (code != 0 || (is_plain && std::str::from_utf8(body).is_ok())).then_some(code)
