@@ -127,7 +127,13 @@ fn wait_for_pause(observer: &Observer) -> Result<(), Failure> {
     };
     let remaining = end.saturating_duration_since(Instant::now());
     if remaining > MAX_PAUSE {
-        return Err(Failure::Pause(round_up(remaining)));
+        let remaining = round_up(remaining);
+        return Err(Failure::Other(
+            ExitStatus::RequestFailed,
+            format!(
+                "the service has demanded a pause, of which {remaining} remain; try again then"
+            ),
+        ));
     }
     // A signal or the timeout ends the command meanwhile.
     thread::sleep(remaining);

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use self::check::check;
 use crate::failure::{Failure, usage};
+use crate::json::controls_terminal;
 use crate::key::ImageUrl;
 use crate::names;
 
@@ -203,8 +204,12 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 /// Escapes the characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    match text.contains(char::is_control) {
-        true => text.escape_debug().to_string(),
+    let escape = |character: char| match controls_terminal(character) {
+        true => character.escape_debug().to_string(),
+        false => character.to_string(),
+    };
+    match text.contains(controls_terminal) {
+        true => text.chars().map(escape).collect(),
         false => text.to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, describe, explain};
 use crate::image::{Image, State};
 use crate::observer::Observer;
 use crate::output::{Event, Output};
-use crate::stats::{Rate, RunStats, time_left};
+use crate::stats::RunStats;
 use crate::store::Store;
 
 pub(super) struct Run {
@@ -25,7 +25,7 @@ pub(super) struct Run {
     pub(super) next: usize,
     pub(super) current: Option<Current>,
     pub(super) started: Instant,
-    rate: Rate,
+    ended_before: u64,
     /// Images that this run has not brought to an end, whatever the reason.
     pub(super) failures: usize,
     /// Tasks that the service knows, and those that it does not know.
@@ -51,6 +51,7 @@ impl Run {
         observer: Observer,
     ) -> Result<Self, Failure> {
         let todo = store.new_images()?;
+        let ended_before = store.counts().ended();
         let timed_out = plan.limits.is_once();
         let mut run = Self {
             store,
@@ -61,7 +62,7 @@ impl Run {
             next: 0,
             current: None,
             started: Instant::now(),
-            rate: Rate::default(),
+            ended_before,
             failures: 0,
             known: 0,
             forgotten: 0,
@@ -252,14 +253,11 @@ impl Run {
         if self.is_closed {
             return false;
         }
-        let counts = self.store.counts();
-        let elapsed = self.started.elapsed();
-        let rate = self.rate.sample(elapsed, counts.ended());
         let stats = RunStats {
-            counts,
-            elapsed,
-            rate,
-            time_left: time_left(counts, rate, self.plan.limits.create_gap),
+            counts: self.store.counts(),
+            ended_before: self.ended_before,
+            elapsed: self.started.elapsed(),
+            create_gap: self.plan.limits.create_gap,
             pause: self.observer.pause(),
         };
         // What fails here fails again at the next event.

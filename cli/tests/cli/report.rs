@@ -8,7 +8,7 @@ use crate::tool::TOOL;
 
 /// A list of which one image failed, one is invalid and one is new.
 fn case() -> Case {
-    let list = format!("{}\nhttps://e.org/fail.png\tx.png\nno\u{1b}URL\n", url(0));
+    let list = format!("{}\nhttps://e.org/fail.png\tx.png\nno\u{202e}URL\n", url(0));
     let case = Case::new(&list);
     case.migrate("").ends(2);
     case.write(&format!("https://e.org/new.png\n{list}"));
@@ -28,11 +28,12 @@ fn report_prints_the_chosen_states_in_the_order_of_the_list() {
         "1\thttps://e.org/new.png\tnew\t-\t-\n".to_owned(),
         format!("2\t{}\tsucceeded\t403316\t-\n", url(0)),
         "3\thttps://e.org/fail.png\tfailed\t403317\tthe task failed at 40 %\n".to_owned(),
-        "4\tno\\u{1b}URL\tinvalid\t-\tit does not begin with http:// or https://\n".to_owned(),
+        "4\tno\\u{202e}URL\tinvalid\t-\tit does not begin with http:// or https://\n".to_owned(),
     ];
     assert_eq!(print(""), rows.concat());
     assert_eq!(print("--failed --new"), rows[0].clone() + &rows[2]);
     assert_eq!(print("--invalid"), rows[3]);
+    assert!(print("--invalid --json").contains("no\\u202eURL"));
     assert_eq!(print("--open --refused --unknown"), "");
     assert_eq!(print("--failed --urls"), "https://e.org/fail.png\tx.png\n");
     // An invalid line is no input.
@@ -47,6 +48,10 @@ fn status_counts_and_tells_scripts() {
         "new\t1\nopen\t0\nsucceeded\t1\nfailed\t1\nrefused\t0\nunknown\t0\ninvalid\t1\ntotal\t4\n",
     );
     case.tool.run("status urls.txt --exit-code").ends(4);
+    let object = &case.report("--failed")[0];
+    let fields: Vec<_> = object.as_object().unwrap().keys().collect();
+    let expected = "file_id file_name line link percent reason state task_id url";
+    assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
     // The list is not needed.
     std::fs::remove_file(case.tool.path("urls.txt")).unwrap();
     case.tool.run("status urls.txt --exit-code").ends(4);
