@@ -127,21 +127,19 @@ mod tls {
 
     use crate::error::{Error, Result};
 
+    const RUSTLS: bool = cfg!(feature = "rustls");
+    const VERIFIER: bool = cfg!(feature = "platform-verifier");
+
     /// rustls if it is compiled in, with Mozilla's root certificates unless `platform-verifier` is on.
     pub(super) fn default_config() -> TlsConfig {
-        let rustls = cfg!(feature = "rustls");
-        let webpki_roots = rustls && !cfg!(feature = "platform-verifier");
+        let (provider, roots) = match (RUSTLS, VERIFIER) {
+            (true, false) => (TlsProvider::Rustls, RootCerts::WebPki),
+            (true, true) => (TlsProvider::Rustls, RootCerts::PlatformVerifier),
+            (false, _) => (TlsProvider::NativeTls, RootCerts::PlatformVerifier),
+        };
         TlsConfig::builder()
-            .provider(if rustls {
-                TlsProvider::Rustls
-            } else {
-                TlsProvider::NativeTls
-            })
-            .root_certs(if webpki_roots {
-                RootCerts::WebPki
-            } else {
-                RootCerts::PlatformVerifier
-            })
+            .provider(provider)
+            .root_certs(roots)
             .build()
     }
 
@@ -149,15 +147,13 @@ mod tls {
     /// panic at the first request.
     pub(super) fn validate(config: &TlsConfig) -> Result<()> {
         let missing = match (config.provider(), config.root_certs()) {
-            (TlsProvider::Rustls, _) if !cfg!(feature = "rustls") => {
+            (TlsProvider::Rustls, _) if !RUSTLS => {
                 "the TLS provider rustls needs the feature `rustls`"
             }
             (TlsProvider::NativeTls, _) if !cfg!(feature = "native-tls") => {
                 "the TLS provider native-tls needs the feature `native-tls`"
             }
-            (TlsProvider::Rustls, RootCerts::PlatformVerifier)
-                if !cfg!(feature = "platform-verifier") =>
-            {
+            (TlsProvider::Rustls, RootCerts::PlatformVerifier) if !VERIFIER => {
                 "the platform's verifier needs the feature `platform-verifier`"
             }
             (TlsProvider::NativeTls, RootCerts::WebPki) => {

@@ -30,7 +30,7 @@ use crate::redact::redact_secret;
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_RETRY_AFTER: Duration = MAX_TIMEOUT;
 
 /// Initial capacity for the body of a response, which most bodies fit into.
 const BODY_CAPACITY: usize = 512;
