@@ -118,6 +118,10 @@ impl TlsFront {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn base_url(&self) -> String {
         format!("https://{}", self.address)
     }
