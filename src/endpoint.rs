@@ -70,7 +70,7 @@ pub(crate) fn image(file_id: &str) -> Result<Request> {
         let reason = format!("it must have 1 to {MAX_FILE_ID_LEN} bytes");
         return Err(Error::config("file_id", reason));
     }
-    let mut path = format!("/api/v1/oss/file/detail?fileID=");
+    let mut path = "/api/v1/oss/file/detail?fileID=".to_owned();
     for byte in file_id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             path.push(char::from(byte));
