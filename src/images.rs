@@ -47,8 +47,8 @@ impl Images {
     /// Requests a page. A `lastFileId` that comes twice, or is empty, would make the pages a circle.
     fn request_page(&mut self, last_file_id: String) -> Result<()> {
         self.session.wait_for_slot();
-        let call = endpoint::page(&self.directory_id, &last_file_id);
-        let page: Page = self.session.call(&call)?;
+        let request = endpoint::page(&self.directory_id, &last_file_id);
+        let page: Page = self.session.call(request)?;
         self.seen.insert(last_file_id);
         let Text(next) = page.last_file_id;
         if self.seen.contains(&next) {
