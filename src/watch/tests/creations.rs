@@ -77,20 +77,24 @@ fn gives_up_a_task_after_its_errors() {
 #[test]
 fn task_that_may_exist_is_not_created_again_and_the_next_one_waits() {
     let errors = || [http(502), transport(TransportErrorKind::Closed)];
-    // With nothing to poll for 20 s, then twice as long.
+    // With nothing to poll for 20 s, then twice as long; after a success 20 s again.
+    let mut run = Run::migration(5, errors()).create_only();
+    run.requests
+        .creations
+        .borrow_mut()
+        .extend([Ok(1), Err(http(502))]);
     let expected = "0: not created 0, may exist; 20000: not created 1, may exist; \
-        60000: created 2 as 1";
-    assert_eq!(Run::migration(3, errors()).create_only().events(), expected);
+        60000: created 2 as 1; 61000: not created 3, may exist; 81000: created 4 as 1";
+    assert_eq!(run.events(), expected);
 
-    // Otherwise until a poll has succeeded, whether it shows a change or not. Task 101 is polled at 0.2 s, and after 1 s,
-    // 1.5 s and 2.25 s.
-    let mut results = vec![Err(http(502)); 3];
+    // Otherwise until a poll has succeeded, whether it shows a change or not.
+    let mut results = vec![Err(http(502)); 7];
     results.extend([Ok(running(1)), Ok(running(1))]);
     let mut results = results.into_iter();
     let fake = Fake::new(GAP, move |_| results.next().unwrap_or(Ok(done())));
     fake.creations.borrow_mut().extend(errors().map(Err));
-    let expected = "0: not created 0, may exist; 4950: 101 1 %; 5150: not created 1, may exist; \
-        6150: created 2 as 1; 6350: 1[2] done; 7450: 101 done";
+    let expected = "0: not created 0, may exist; 32371: 101 1 %; 32571: not created 1, may exist; \
+        33571: created 2 as 1; 33771: 1[2] done; 34871: 101 done";
     assert_eq!(Run::of(fake, [101], 3).events(), expected);
 }
 

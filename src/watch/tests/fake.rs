@@ -22,9 +22,6 @@ pub(super) struct Received {
     pub(super) at: Duration,
     /// Time until the deadline.
     pub(super) timeout: Duration,
-    /// Time of the response, and its error.
-    pub(super) end: Duration,
-    pub(super) error: Option<Error>,
 }
 
 pub(super) struct Fake {
@@ -89,18 +86,18 @@ impl Fake {
 
     fn receive<T>(&self, task_id: Option<u64>, deadline: Instant, result: Result<T>) -> Result<T> {
         let (now, at) = (self.now(), self.elapsed.get());
+        let timeout = deadline - now;
+        let request = Received {
+            task_id,
+            at,
+            timeout,
+        };
+        self.received.borrow_mut().push(request);
         self.throttle.record(now);
         let result = self.respond(deadline, result);
         if let Err(error) = &result {
             self.throttle.observe(error, self.now());
         }
-        self.received.borrow_mut().push(Received {
-            task_id,
-            at,
-            timeout: deadline - now,
-            end: self.elapsed.get(),
-            error: result.as_ref().err().cloned(),
-        });
         result
     }
 }

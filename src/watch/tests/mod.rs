@@ -3,7 +3,6 @@
 mod creations;
 mod fake;
 mod polls;
-mod random;
 mod timeouts;
 
 use self::fake::{Fake, GAP, Received, SECOND, transport};
@@ -70,6 +69,11 @@ impl Run {
         self.requests.direct_call.set(Some(Duration::ZERO));
         self.requests.sleep(Duration::ZERO);
         self
+    }
+
+    /// Another call receives this error.
+    fn observe(&self, error: Error) {
+        self.requests.throttle.observe(&error, self.requests.now());
     }
 
     /// The next event, or the error, after its time in milliseconds.

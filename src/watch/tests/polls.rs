@@ -35,6 +35,37 @@ fn waits_in_the_next_call_and_no_longer_than_the_caller() {
     ] {
         assert_eq!(run.step(Some(timeout)), expected);
     }
+    let mut run = Run::watch([1, 2], |_| Err(http(502)));
+    run.requests.durations.borrow_mut().push_back(SECOND);
+    let next = run.step(Some(SECOND / 2));
+    assert_eq!(
+        next, "1000: Timeout",
+        "after the request under way, not after another one"
+    );
+}
+
+#[test]
+fn pause_of_another_call_voids_a_slot_and_forbids_a_token_request() {
+    let mut run = Run::one([Ok(running(1)), Ok(done())]);
+    assert_eq!(run.step(None), "0: 1 1 %");
+    assert_eq!(run.step(Some(Duration::ZERO)), "0: Timeout");
+    let ready = run.requests.throttle.ready_at(run.requests.now());
+    assert_eq!(
+        ready,
+        run.requests.start + GAP,
+        "no slot before the task is due"
+    );
+    run.requests.sleep(SECOND);
+    run.requests.throttle.record(run.requests.now());
+    assert_eq!(run.step(Some(Duration::ZERO)), "1000: Timeout");
+    run.observe(retry_after(http(503), 9));
+    assert_eq!(run.step(None), "10000: 1 done");
+
+    let mut run = Run::one([Ok(done())]);
+    run.observe(retry_after(http(503), 9));
+    run.requests.tokens.borrow_mut().push_back(Ok(()));
+    run.requests.durations.borrow_mut().push_back(SECOND);
+    assert_eq!(run.step(None), "10000: 1 done");
 }
 
 /// An event loop that sleeps until that time does not spin, and does not sleep for ever.
@@ -50,8 +81,7 @@ fn next_due_is_the_time_until_a_request_or_an_end() {
         assert_eq!(due.as_millis(), expected);
         run.requests.sleep(due);
     }
-    let error = retry_after(http(429), 25 * 60 * 60);
-    run.requests.throttle.observe(&error, run.requests.now());
+    run.observe(retry_after(http(429), 25 * 60 * 60));
     assert_eq!(run.next_due(), Some(Duration::ZERO));
     assert_eq!(run.events(), "1100: 2 ended; 1100: 1 ended");
     assert_eq!(run.next_due(), None);
