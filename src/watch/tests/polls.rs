@@ -38,6 +38,7 @@ fn waits_in_the_next_call_and_no_longer_than_the_caller() {
     let mut run = Run::of([1, 2], 0, |_| Err(http(502)));
     run.requests.durations.borrow_mut().push_back(SECOND);
     assert_eq!(run.step(Some(SECOND / 2)), "1000: Timeout");
+    assert_eq!(run.times().len(), 1);
 }
 
 #[test]
