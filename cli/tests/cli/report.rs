@@ -1,14 +1,12 @@
 //! `status` and `report`: what the state holds, without a request.
 
-use serde_json::json;
-
 use crate::migrate::{Case, list, url};
 #[cfg(unix)]
 use crate::tool::TOOL;
 
 /// A list of which one image failed, one is invalid and one is new.
 fn case() -> Case {
-    let list = format!("{}\nhttps://e.org/fail.png\tx.png\nno\u{1b}URL\n", url(0));
+    let list = format!("{}\nhttps://e.org/fail.png\tx.png\nno\u{202e}URL\n", url(0));
     let case = Case::new(&list);
     case.migrate("").ends(2);
     case.write(&format!("https://e.org/new.png\n{list}"));
@@ -28,15 +26,19 @@ fn report_prints_the_chosen_states_in_the_order_of_the_list() {
         "1\thttps://e.org/new.png\tnew\t-\t-\n".to_owned(),
         format!("2\t{}\tsucceeded\t403316\t-\n", url(0)),
         "3\thttps://e.org/fail.png\tfailed\t403317\tthe task failed at 40 %\n".to_owned(),
-        "4\tno\\u{1b}URL\tinvalid\t-\tit does not begin with http:// or https://\n".to_owned(),
+        "4\tno\\u{202e}URL\tinvalid\t-\tit does not begin with http:// or https://\n".to_owned(),
     ];
     assert_eq!(print(""), rows.concat());
     assert_eq!(print("--failed --new"), rows[0].clone() + &rows[2]);
     assert_eq!(print("--invalid"), rows[3]);
+    assert!(print("--invalid --json").contains("no\\u202eURL"));
     assert_eq!(print("--open --refused --unknown"), "");
     assert_eq!(print("--failed --urls"), "https://e.org/fail.png\tx.png\n");
-    // An invalid line is no input.
     assert_eq!(print("--urls").lines().count(), 3);
+    let run = case.tool.run("report urls.txt --urls --invalid");
+    run.ends(0)
+        .prints("")
+        .has_message("leaves invalid lines out");
 }
 
 #[test]
@@ -47,6 +49,10 @@ fn status_counts_and_tells_scripts() {
         "new\t1\nopen\t0\nsucceeded\t1\nfailed\t1\nrefused\t0\nunknown\t0\ninvalid\t1\ntotal\t4\n",
     );
     case.tool.run("status urls.txt --exit-code").ends(4);
+    let object = &case.report("--failed")[0];
+    let fields: Vec<_> = object.as_object().unwrap().keys().collect();
+    let expected = "file_id file_name line link percent reason state task_id url";
+    assert_eq!(fields, expected.split(' ').collect::<Vec<_>>());
     // The list is not needed.
     std::fs::remove_file(case.tool.path("urls.txt")).unwrap();
     case.tool.run("status urls.txt --exit-code").ends(4);
@@ -55,7 +61,13 @@ fn status_counts_and_tells_scripts() {
     run.is_rejected("there is no state urls.txt.db");
     case.migrate("").ends(0);
     case.tool.run("status urls.txt --exit-code").ends(0);
-    assert_eq!(case.counts(), json!({"succeeded": 1}));
+    case.write("none\n");
+    case.migrate("").ends(2);
+    case.tool.run("status urls.txt --exit-code").ends(1);
+    // The command that makes the state was ended before it read the list.
+    let state = rusqlite::Connection::open(case.tool.path("urls.txt.db")).unwrap();
+    state.execute("DELETE FROM image", []).unwrap();
+    case.tool.run("status urls.txt --exit-code").ends(4);
 }
 
 #[cfg(unix)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
-use crate::migrate::{Case, FAST, list};
+use crate::migrate::{Case, FAST, created_task, list};
 use crate::screen::Screen;
 use crate::tasks::{ids, service_of_any_task};
 use crate::tool::{Run, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
@@ -201,6 +201,27 @@ fn bars_show_beside_results_in_a_file() {
     assert_eq!(out.lines().count(), 25);
 }
 
+/// Bars would destroy what the reader of the pipe prints on the same terminal.
+#[test]
+fn no_bars_show_beside_results_in_a_pipe() {
+    let service = service_of_any_task();
+    let run = run_on(&modern(Tool::of(&service)), "wait 1 2 3 | cat && true");
+    assert!(!run.ends(0).stdout.contains('\u{1b}'), "{run:#?}");
+    assert_eq!(run.stdout.matches("\tsucceeded\t100 %").count(), 3);
+}
+
+#[test]
+fn sixty_columns_have_room_for_status_and_time_left() {
+    let service = service_of_any_task();
+    let run = start_on(&modern(Tool::of(&service)), [24, 60], "wait 403316").end();
+    let screen = Screen::showing(24, 60, &run.ends(0).stdout);
+    assert_eq!(result_of(&screen, "403316"), "100 %  succeeded");
+    let case = Case::new(&list(30));
+    let arguments = "migrate urls.txt --rate inf --create-rate 10";
+    let run = start_on(&modern(case.tool), [24, 60], arguments).end();
+    assert!(run.ends(0).stdout.contains("s left"), "{run:#?}");
+}
+
 #[test]
 fn a_rate_limit_and_an_outage_are_shown() {
     let limited = Reply::code(429, "slow down").header("Retry-After", "540");
@@ -221,9 +242,9 @@ fn a_rate_limit_and_an_outage_are_shown() {
 #[test]
 fn a_creation_under_way_counts_as_new() {
     let case = Case::new(&list(1));
-    let reply = Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":1}}"#);
     case.service.task(1, [SUCCEEDED]);
-    case.service.reply_next(reply.delay(Duration::from_secs(2)));
+    let reply = created_task(1).delay(Duration::from_secs(2));
+    case.service.reply_next(reply);
     let run = run_on(&modern(case.tool), &format!("migrate urls.txt {FAST}"));
     assert!(run.ends(0).stdout.contains("0 of 1"), "{run:#?}");
     assert!(run.stdout.contains("1 new"), "{run:#?}");
