@@ -8,7 +8,6 @@ mod links;
 mod login;
 mod man;
 mod migrate;
-mod process;
 mod report;
 mod rewrite;
 mod status;
@@ -23,6 +22,7 @@ use crate::args::{Arguments, Command, Common, NewTaskArgs, StateArgs};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, with_causes};
 use crate::observer::Observer;
+use crate::output::Form;
 use crate::settings::{Login, ResolvedSettings};
 use crate::store::{Store, state_path};
 
@@ -39,8 +39,14 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
         Command::Create(args) => create::create(&common, &args),
-        Command::Wait { tasks, wait_args } => wait::wait(&common, &tasks.ids, &wait_args),
-        Command::Process(tasks) => process::process(&common, &tasks.ids),
+        Command::Wait { tasks, wait_args } => {
+            let (timeout, only_ends) = (wait_args.timeout, wait_args.only_ends);
+            wait::follow(&common, &tasks.ids, Form::Tasks, timeout, only_ends)
+        }
+        Command::Process(tasks) => {
+            let once = Some(Duration::ZERO);
+            wait::follow(&common, &tasks.ids, Form::TasksOnce, once, false)
+        }
         Command::Login => login::login(&common),
         Command::Demo => demo::demo(),
         Command::Completions { shell } => print(&completions::completions(shell)),

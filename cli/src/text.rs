@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use url::{ParseError, Url};
 
-use crate::key::{self, ImageUrl};
+use crate::key::{ImageUrl, ending_of_path};
 
 /// An http or https URL in a text.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) fn find(text: &[u8]) -> Links {
             Ok(_) if text[range.clone()].contains(&b'\n') => {}
             Ok(url) if matches!(url.scheme(), "http" | "https") => found.links.push(Link {
                 range: range.start..range.start + len,
-                is_image: is_image || key::path_ending(&url).is_some(),
+                is_image: is_image || ending_of_path(url.path()).is_some(),
                 is_of_host: url.host_str().is_some_and(is_image_host),
                 url: ImageUrl::of(url),
             }),

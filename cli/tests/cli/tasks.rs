@@ -12,9 +12,7 @@ use crate::tool::{RUNNING, SUCCEEDED, TASK, Tool, service};
 /// A stand-in where any task has succeeded.
 pub(crate) fn service_of_any_task() -> Service {
     let service = Service::start().unwrap();
-    service
-        .keep_requests(0)
-        .reply_with(|request| request.task_id().map(|_| Reply::progress(SUCCEEDED)));
+    service.reply_with(|request| request.task_id().map(|_| Reply::progress(SUCCEEDED)));
     service
 }
 
@@ -99,16 +97,9 @@ fn json_has_all_fields_for_each_task() {
     });
     assert_eq!(lines[0], expected);
     let (line, error) = (&lines[1], &lines[1]["error"]);
-    let found = [
-        &line["is_end"],
-        &line["status"],
-        &error["kind"],
-        &error["code"],
-    ];
-    assert_eq!(
-        found,
-        [&json!(true), &Value::Null, &json!("api"), &json!(1)]
-    );
+    assert_eq!(line["is_end"], true);
+    assert_eq!(line["status"], Value::Null);
+    assert_eq!((&error["kind"], &error["code"]), (&json!("api"), &json!(1)));
     assert_eq!(error["trace_id"], "stand-in-0001");
 }
 
