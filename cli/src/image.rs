@@ -148,23 +148,3 @@ impl Counts {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_add_up_after_each_change() {
-        let mut counts = Counts::default();
-        assert_eq!(counts.text(), "nothing");
-        counts.add(State::New, 3);
-        counts.add(State::Invalid, 1);
-        let states = [State::New, State::Creating, State::Open, State::Failed];
-        for change in states.windows(2) {
-            counts.shift(change[0], change[1]);
-            assert_eq!(counts.total(), 4);
-        }
-        assert_eq!(counts.text(), "2 new, 1 failed, 1 invalid");
-        assert_eq!(counts.ended(), 2);
-    }
-}

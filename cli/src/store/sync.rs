@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{CUT_OFF, Store, StoreError};
 use crate::image::State;
-use crate::list::{List, Parsed, Remark, parse};
+use crate::list::{List, Remark, parse};
 use crate::task_ids::Task;
 
 /// The images without a name, in the order in which they came into the state.
@@ -79,8 +79,8 @@ fn enter(
     mut tell: impl FnMut(&Remark<'_>),
 ) -> Result<(HashSet<i64>, u64), StoreError> {
     let mut in_order = transaction.prepare(IN_ORDER)?;
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let mut in_order = in_order.query_map([], read)?.peekable();
+    let in_order = in_order.query_map([], |row| <(i64, Option<u32>, String)>::try_from(row))?;
+    let mut in_order = in_order.peekable();
     let mut set_line = transaction.prepare("UPDATE image SET line = ?2 WHERE id = ?1")?;
     let mut is_sent = transaction.prepare(SENT)?;
     let mut find = transaction
@@ -91,10 +91,8 @@ fn enter(
     let mut names: HashMap<&str, String> = HashMap::new();
     for (line, text) in list.lines() {
         // Most lines are where they were, and need no parsing.
-        let is_next = |row: &rusqlite::Result<(i64, Option<u32>, String)>| {
-            row.as_ref().map_or(true, |(_, _, given)| given == text)
-        };
-        if let Some((id, known_line, _)) = in_order.next_if(is_next).transpose()? {
+        let next = in_order.next_if(|row| row.as_ref().map_or(true, |row| row.2 == text));
+        if let Some((id, known_line, _)) = next.transpose()? {
             if !seen.insert(id) {
                 duplicates += 1;
             } else if known_line != Some(line) {
@@ -103,34 +101,28 @@ fn enter(
             continue;
         }
         let mut parsed = parse(text);
-        if let Ok(Parsed {
-            url,
-            name: Some(name),
-            ..
-        }) = &parsed
+        if let Ok(line) = &parsed
+            && let Some(name) = line.name
         {
-            let first = names.entry(name).or_insert_with(|| url.key.clone());
-            let is_given = *first != url.key;
-            if is_given {
+            let key = &line.url.key;
+            if names.entry(name).or_insert_with(|| key.clone()) != key {
                 parsed = Err("its name is given to another URL, too".to_owned());
-            } else if is_sent.exists(params![name, url.key])? {
+            } else if is_sent.exists(params![name, key])? {
                 parsed = Err("its name was sent for another image".to_owned());
             }
         }
         let (key, given, name, state, reason) = match &parsed {
-            Ok(Parsed {
-                url, given, name, ..
-            }) => (&*url.key, *given, *name, State::New, None),
+            Ok(line) => (&*line.url.key, line.given, line.name, State::New, None),
             Err(reason) => (text, text, None, State::Invalid, Some(&**reason)),
         };
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let known: Option<(i64, Option<String>, bool)> = find.query_row([key], read).optional()?;
-        let (mut is_duplicate, mut remark) = (false, None);
+        let known = find.query_row([key], |row| <(i64, Option<String>, bool)>::try_from(row));
+        let known = known.optional()?;
+        let (mut is_duplicate, mut remark) = (false, reason);
         if let Some((id, known_name, has_task)) = &known {
-            while in_order
-                .next_if(|row| row.as_ref().is_ok_and(|row| row.0 <= *id))
-                .is_some()
-            {}
+            let is_passed = |row: &rusqlite::Result<(i64, _, _)>| {
+                row.as_ref().is_ok_and(|(passed, _, _)| passed <= id)
+            };
+            while in_order.next_if(is_passed).is_some() {}
             is_duplicate = !seen.insert(*id);
             if name.is_some() && known_name.as_deref() != name {
                 remark = match (is_duplicate, has_task) {
@@ -140,8 +132,8 @@ fn enter(
                 };
             }
         }
-        let warning = parsed.as_ref().ok().and_then(|parsed| parsed.warning);
-        if let Some(reason) = reason.or(remark).or(warning) {
+        let warning = parsed.as_ref().ok().and_then(|line| line.warning);
+        if let Some(reason) = remark.or(warning) {
             let is_invalid = parsed.is_err();
             tell(&Remark {
                 line,
