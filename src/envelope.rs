@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny};
+use serde::de::{self, DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::error::{ApiError, DecodeError, Error, HttpError, Result, shorten};
 use crate::error_code::ErrorCode;
-use crate::json::{self, JsonObject};
+use crate::json::{self, Integer, JsonObject};
 
 /// Maximum length of a body, except that of a page of a list. Not more than one byte more is read.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
@@ -40,7 +40,8 @@ pub struct Envelope<T> {
 impl<T: DeserializeOwned> Envelope<T> {
     /// Decodes the body of a response. A byte-order mark before it is skipped.
     ///
-    /// `code` may be a whole number, or a string that holds one, as the service's load balancer sends it.
+    /// `code` may be a whole number, or a string that holds one, as the service's load balancer sends it. Success has the
+    /// code `0` or `"0"`, not `0.0`.
     ///
     /// # Errors
     /// [`Error::Decode`] if it is not a JSON object with a `code`, or if the code is 0 and `data` is not a `T`.
@@ -54,16 +55,17 @@ impl<T: DeserializeOwned> Envelope<T> {
     fn parse(body: &[u8]) -> serde_json::Result<Self> {
         let json = String::from_utf8_lossy(json::strip_bom(body));
         let JsonObject(raw) = serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json)?;
+        let code = ErrorCode(raw.code.0);
         let data = match raw.data {
             // A success must be valid UTF-8.
-            Some(_) if raw.code.is_ok() && matches!(json, Cow::Owned(_)) => {
+            Some(_) if code.is_ok() && matches!(json, Cow::Owned(_)) => {
                 return Err(de::Error::custom("invalid UTF-8"));
             }
-            Some(data) if raw.code.is_ok() => Some(serde_json::from_str(data.get())?),
+            Some(data) if code.is_ok() => Some(serde_json::from_str(data.get())?),
             _ => None,
         };
         Ok(Self {
-            code: raw.code,
+            code,
             message: text(raw.message).unwrap_or_default(),
             data,
             trace_id: text(raw.trace_id),
@@ -116,23 +118,13 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usi
 /// The documented fields. Of an error, only the code must be valid: no other field hides it.
 #[derive(Deserialize)]
 struct RawEnvelope<'a> {
-    #[serde(deserialize_with = "code")]
-    code: ErrorCode,
+    code: Integer<i64>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow, rename = "x-traceID")]
     trace_id: Option<&'a RawValue>,
-}
-
-/// Deserializes a code in any of its forms: `403`, `403.0`, `"403"`, `"403 "`. Success has two only: `0` and `"0"`.
-fn code<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<ErrorCode, D::Error> {
-    let number = json::number(deserializer)?;
-    match json::whole(&number).map(ErrorCode) {
-        Some(code) if !(code.is_ok() && number.is_f64()) => Ok(code),
-        _ => Err(de::Error::custom("`code` must be a whole number")),
-    }
 }
 
 /// Returns the start of a text; `None` for any other value.

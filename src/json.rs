@@ -53,36 +53,32 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
     let number = match Value::deserialize(deserializer)? {
         Value::Number(number) => Some(number),
-        Value::String(text) => parse_digits(&text),
+        // White space is accepted, but not around a zero.
+        Value::String(text) => serde_json::from_str(&text)
+            .ok()
+            .filter(|value| *value != 0 || text == "0")
+            .and_then(Number::from_i128),
         _ => None,
     };
     number.ok_or_else(|| de::Error::custom("expected a number, or a string of digits"))
 }
 
-/// Parses a whole number in its only form: no plus sign, no leading zero, no `-0`. White space is accepted, but not around
-/// a zero, which would be a success.
-fn parse_digits(text: &str) -> Option<Number> {
-    let value: i128 = text.trim().parse().ok()?;
-    let is_plain = value.to_string() == text.trim() && (value != 0 || text == "0");
-    Number::from_i128(value).filter(|_| is_plain)
-}
-
-/// Returns the value of a number, if it is a whole number that fits.
-pub(crate) fn whole<T: TryFrom<i128>>(number: &Number) -> Option<T> {
-    // Above 2^53 a float no longer tells whole numbers apart.
-    let is_whole = |value: &f64| value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;
-    let float = || number.as_f64().filter(is_whole).map(|value| value as i128);
-    T::try_from(number.as_i128().or_else(float)?).ok()
-}
-
-/// A whole number in any of its forms: `2`, `2.0`, `"2"`.
+/// A whole number in any of its forms: `2`, `2.0`, `"2"`. Zero, which can be a success, has two only: `0` and `"0"`.
 #[derive(Debug, Default)]
 pub(crate) struct Integer<T>(pub(crate) T);
 
 impl<'de, T: TryFrom<i128>> Deserialize<'de> for Integer<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = whole(&number(deserializer)?).map(Self);
-        value.ok_or_else(|| de::Error::custom("expected a whole number in range"))
+        // Above 2^53 a float no longer tells whole numbers apart.
+        let is_whole = |float: &f64| {
+            float.fract() == 0.0 && *float != 0.0 && float.abs() <= 9_007_199_254_740_992.0
+        };
+        let number = number(deserializer)?;
+        let float = || Some(number.as_f64().filter(is_whole)? as i128);
+        let value = number.as_i128().or_else(float);
+        value
+            .and_then(|value| T::try_from(value).ok().map(Self))
+            .ok_or_else(|| de::Error::custom("expected a whole number in range"))
     }
 }
 
@@ -130,6 +126,8 @@ mod tests {
             ("\" 403 \"", Some(403)),
             ("\"0\"", Some(0)),
             ("\" 0\"", None),
+            ("0.0", None),
+            ("-0", None),
             ("9223372036854775807", Some(i64::MAX)),
             ("9223372036854775808", None),
             ("1e300", None),

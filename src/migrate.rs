@@ -80,7 +80,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// Returns the number of tasks that were taken from the input: at most one more than events have named.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.0.taken()
+        self.0.taken
     }
 
     /// Returns the error that ended everything, if there was one: see [`Watch`](crate::Watch).
@@ -112,7 +112,7 @@ impl<I: Iterator<Item: Into<NewTask>>> FusedIterator for Migration<I> {}
 impl<I> fmt::Debug for Migration<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Migration")
-            .field("taken", &self.0.taken())
+            .field("taken", &self.0.taken)
             .field("pending", &self.0.pending())
             .finish_non_exhaustive()
     }

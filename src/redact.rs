@@ -1,8 +1,8 @@
 //! Removal of secrets from the errors of responses that quote them.
 
-use crate::error::{ApiError, Error};
+use crate::error::Error;
 
-/// Length of a part of a secret that is looked for, in bytes.
+/// Length of a part of a secret that is looked for, in characters.
 const SECRET_PART_LEN: usize = 8;
 
 /// Minimum length of a word that counts as a token in the error of a token request.
@@ -18,40 +18,34 @@ pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
         }
     };
     let mut error = error.map_excerpts(redact);
-    if let Error::Api(ApiError {
-        trace_id: Some(id), ..
-    }) = &mut error
-    {
-        redact(id);
+    if let Error::Api(e) = &mut error {
+        e.trace_id.iter_mut().for_each(redact);
     }
     error
 }
 
-/// Returns whether 8 successive bytes of a secret are in a text. The others may be cut off, or written with escapes of
-/// JSON, URLs or HTML.
+/// Returns whether 8 successive characters of a secret are in a text. The others may be cut off, or written with escapes
+/// of JSON, URLs or HTML.
 fn contains_part(text: &str, secret: &str) -> bool {
-    let mut parts = secret.as_bytes().windows(SECRET_PART_LEN);
-    parts.any(|part| {
-        text.as_bytes()
-            .windows(SECRET_PART_LEN)
-            .any(|bytes| bytes == part)
-    })
+    let secret: Vec<char> = secret.chars().collect();
+    let mut parts = secret.windows(SECRET_PART_LEN);
+    parts.any(|part| text.contains(&String::from_iter(part)))
 }
 
 /// Replaces each word that looks like a token in the error of a token request, which may quote a new one.
 pub(crate) fn redact_new_token(error: Error) -> Error {
     error.map_excerpts(|text| {
-        *text = text
-            .split_inclusive(|c| !is_token_character(c))
-            .map(|part| {
-                let word = part.trim_end_matches(|c| !is_token_character(c));
-                if looks_like_token(word) {
-                    format!("{REDACTED}{}", &part[word.len()..])
-                } else {
-                    part.to_owned()
-                }
-            })
-            .collect();
+        let mut redacted = String::new();
+        for part in text.split_inclusive(|c| !is_token_character(c)) {
+            let word = part.trim_end_matches(|c| !is_token_character(c));
+            redacted += if looks_like_token(word) {
+                REDACTED
+            } else {
+                word
+            };
+            redacted += &part[word.len()..];
+        }
+        *text = redacted;
     })
 }
 

@@ -152,12 +152,13 @@ pub fn integer(value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) => number.as_i128().or_else(|| {
             let number = number.as_f64()?;
-            (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0)
-                .then_some(number as i128)
+            let is_whole = number.fract() == 0.0 && number != 0.0;
+            (is_whole && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i128)
         }),
         Value::String(text) => {
-            let number: i128 = text.trim().parse().ok()?;
-            (number.to_string() == text.trim() && (number != 0 || text == "0")).then_some(number)
+            let digits = text.trim_matches([' ', '\t', '\r', '\n']);
+            let number: i128 = digits.parse().ok()?;
+            (number.to_string() == digits && (number != 0 || text == "0")).then_some(number)
         }
         _ => None,
     }

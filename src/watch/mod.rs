@@ -76,8 +76,8 @@ impl Watch {
     /// Sets the max duration from the first call of `next()` on, requests included. Then every open task ends with
     /// [`Error::WaitTimeout`], and continues at the service. Default: no limit.
     ///
-    /// A poll gets the time that remains, and at least 250 ms. At the deadline one more task is polled, as with
-    /// [`Wait::timeout`]. Zero polls each task once, with the client's own timeout and pace, unless a 429 forbids it.
+    /// At the deadline one more task is polled: see [`Wait::timeout`]. Zero polls each task once, with the client's own
+    /// timeout and pace, unless a 429 forbids it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.timeout = Some(timeout);
         self
@@ -130,14 +130,7 @@ impl Watch {
         &mut self,
         timeout: Duration,
     ) -> std::result::Result<Update, NextTimeoutError> {
-        self.next_update(Some(timeout))
-    }
-
-    fn next_update(
-        &mut self,
-        timeout: Option<Duration>,
-    ) -> std::result::Result<Update, NextTimeoutError> {
-        match self.0.next(timeout)? {
+        match self.0.next(Some(timeout))? {
             MigrationEvent::Update { update, .. } => Ok(update),
             // It creates no task.
             _ => Err(NextTimeoutError::Finished),
@@ -149,15 +142,16 @@ impl Iterator for Watch {
     type Item = Update;
 
     fn next(&mut self) -> Option<Update> {
-        self.next_update(None).ok()
+        match self.0.next(None) {
+            Ok(MigrationEvent::Update { update, .. }) => Some(update),
+            _ => None,
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         // Each task has one end, and any number of changes before it.
-        (
-            self.pending(),
-            if self.pending() == 0 { Some(0) } else { None },
-        )
+        let pending = self.pending();
+        (pending, Some(0).filter(|_| pending == 0))
     }
 }
 

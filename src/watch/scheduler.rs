@@ -1,22 +1,21 @@
 //! Polls and creates tasks when they are due: a loop that sleeps and sends.
 
 mod creation;
+mod step;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use self::creation::{Creations, timed_out};
+use self::step::Action;
 use super::consequence::{Consequence, consequence, pauses_too_long};
 use super::event::{MigrationEvent, NextTimeoutError, Update};
-use super::policy::{Action, ErrorStreak, MIN_ERROR_INTERVAL, PollPolicy, Step, Timing, next_step};
+use super::policy::{ErrorStreak, MIN_ERROR_INTERVAL, PollPolicy};
 use super::requests::Requests;
 use crate::error::Error;
 use crate::new_task::NewTask;
 use crate::task::Progress;
 use crate::throttle::{Slot, later};
-
-/// Minimum time limit of a request, for the last poll.
-const MIN_TIME_LIMIT: Duration = Duration::from_millis(250);
 
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 
@@ -33,8 +32,10 @@ struct Task {
 /// The state of a watch or migration. A watch has no input.
 pub(crate) struct Scheduler<R, I> {
     pub(super) requests: R,
-    /// The remaining input of new tasks.
+    /// The remaining input of new tasks; `None` at its end.
     input: Option<I>,
+    /// Number of tasks that were taken from it.
+    pub(crate) taken: usize,
     pub(crate) policy: PollPolicy,
     /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
@@ -62,6 +63,7 @@ impl<R: Requests, I> Scheduler<R, I> {
         Self {
             requests,
             input,
+            taken: 0,
             policy: PollPolicy::new(),
             timeout: None,
             create_gap: DEFAULT_CREATE_GAP,
@@ -117,10 +119,6 @@ impl<R: Requests, I> Scheduler<R, I> {
         self.tasks.len()
     }
 
-    pub(crate) fn taken(&self) -> usize {
-        self.creations.taken
-    }
-
     /// Returns the time until the next step: a request, or the end of a task.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let now = self.requests.now();
@@ -151,50 +149,6 @@ impl<R: Requests, I> Scheduler<R, I> {
             let pause = self.requests.throttle().pause(now);
             pause.filter(pauses_too_long)
         })
-    }
-
-    fn next_step(&self, now: Instant) -> Option<Step> {
-        let throttle = self.requests.throttle();
-        let first = self.tasks.first_key_value();
-        let deadline = self.deadline();
-        let is_last_made = match first {
-            Some((_, task)) if self.is_once() => {
-                let is_polled = task.progress.is_some() || task.errors.is_some();
-                is_polled || throttle.pause(now).is_some()
-            }
-            _ => deadline.is_some_and(|end| self.last_poll >= Some(end)),
-        };
-        next_step(Timing {
-            now,
-            poll: first.map(|((due, _), _)| *due),
-            creation: self.creation_due(now),
-            ready: match self.slot {
-                Some(slot) => slot.time,
-                None => throttle.ready_at(now),
-            },
-            deadline,
-            is_last_made,
-            has_created: self.creations.was_last,
-        })
-    }
-
-    /// Returns whether the timeout is zero, so that each task is polled once and has no deadline.
-    fn is_once(&self) -> bool {
-        self.timeout == Some(Duration::ZERO)
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let timeout = self.timeout.filter(|timeout| !timeout.is_zero());
-        self.started?.checked_add(timeout?)
-    }
-
-    /// Returns the deadline of a request that begins now.
-    fn request_deadline(&self, now: Instant) -> Instant {
-        let own = later(now, self.requests.timeout());
-        match self.deadline() {
-            Some(deadline) => deadline.max(now + MIN_TIME_LIMIT).min(own),
-            None => own,
-        }
     }
 
     /// Polls the first task. It stays in its place meanwhile, so that a panic in a user's middleware does not lose it.

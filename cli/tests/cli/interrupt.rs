@@ -106,12 +106,10 @@ fn an_ignored_signal_stays_ignored() {
 fn threads_and_memory_are_bounded() {
     at_once(["process", "wait"], |command| {
         let service = Service::start().unwrap();
-        service
-            .keep_requests(0)
-            .reply_with(|request| match request.task_id()? {
-                10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
-                _ => Some(Reply::progress(SUCCEEDED)),
-            });
+        service.reply_with(|request| match request.task_id()? {
+            10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
+            _ => Some(Reply::progress(SUCCEEDED)),
+        });
         let tool = Tool::of(&service);
         let arguments = format!("{command} - --rate inf --request-timeout 1h");
         let running = tool.start(&arguments, ids(10_000));

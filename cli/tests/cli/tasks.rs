@@ -12,9 +12,7 @@ use crate::tool::{RUNNING, SUCCEEDED, TASK, Tool, service};
 /// A stand-in where any task has succeeded.
 pub(crate) fn service_of_any_task() -> Service {
     let service = Service::start().unwrap();
-    service
-        .keep_requests(0)
-        .reply_with(|request| request.task_id().map(|_| Reply::progress(SUCCEEDED)));
+    service.reply_with(|request| request.task_id().map(|_| Reply::progress(SUCCEEDED)));
     service
 }
 

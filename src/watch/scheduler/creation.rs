@@ -24,8 +24,6 @@ const MAX_DOUBT_DELAY: Duration = Duration::from_secs(5 * 60);
 /// The state of the creations.
 #[derive(Default)]
 pub(super) struct Creations {
-    /// Number of tasks that were taken from the input.
-    pub(super) taken: usize,
     /// The task that was taken last and is not created yet, and its position.
     current: Option<(usize, NewTask)>,
     /// Whether `Creating` was returned for it.
@@ -167,8 +165,8 @@ impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
             self.input = None;
             return None;
         };
-        let (index, task) = (self.creations.taken, task.into());
-        self.creations.taken += 1;
+        let (index, task) = (self.taken, task.into());
+        self.taken += 1;
         if let Err(error) = task.validate() {
             return Some(MigrationEvent::NotCreated { index, error });
         }

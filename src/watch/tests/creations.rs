@@ -6,6 +6,7 @@ use super::*;
 fn asks_the_input_before_the_gap() {
     for gap in [5 * SECOND, Duration::MAX] {
         let mut run = Run::migration(1, []).create_only().gap(gap);
+        run.timeout = Some(Duration::MAX);
         assert_eq!(run.events(), "0: created 0 as 1");
         assert_eq!(run.step(None), "0: Finished");
     }
@@ -13,27 +14,36 @@ fn asks_the_input_before_the_gap() {
 
 #[test]
 fn timeout_ends_a_wait_for_the_next_creation() {
-    let in_time = || Run::migration(2, []).gap(Duration::MAX);
+    let fake = Fake::new(GAP, |_| Ok(running(1)));
+    let following = Run::of(fake, [], 2).gap(Duration::MAX);
     let failing = || Run::migration(1, [retry_after(http(503), 600)]);
-    let created = "0: created 0 as 1; 10000: not created 1";
     let delayed = "0: delayed 0 by 600000; 10000: not created 0";
     for (run, expected) in [
-        (in_time().create_only(), created),
         (failing().create_only(), delayed),
         (failing(), delayed),
+        (
+            following,
+            "0: created 0 as 1; 200: 1[0] 1 %; 10000: not created 1; \
+            10000: 1[0] timed out (6, Some(1), false)",
+        ),
     ] {
-        assert_eq!(run.timeout(10 * SECOND).events(), expected);
+        let mut run = run.timeout(10 * SECOND);
+        assert_eq!(run.events(), expected);
+        assert_eq!(
+            run.times()[0],
+            (0, 10_000),
+            "no request gets more time than remains"
+        );
     }
 }
 
 #[test]
 fn token_request_of_a_creation_is_bounded_by_the_timeout() {
     let mut run = Run::migration(1, []).timeout(SECOND);
-    run.requests
-        .tokens
-        .borrow_mut()
-        .push_back((60 * SECOND, Ok(())));
-    assert_eq!(run.events(), "1000: delayed 0 by 1000; 1000: not created 0");
+    run.requests.tokens.borrow_mut().push_back(Ok(()));
+    run.requests.durations.borrow_mut().push_back(60 * SECOND);
+    let expected = "1000: delayed 0 by 1000; 1000: not created 0";
+    assert_eq!(run.events(), expected);
     assert!(run.times().is_empty());
 }
 
@@ -77,9 +87,7 @@ fn task_that_may_exist_is_not_created_again_and_the_next_one_waits() {
     let mut results = vec![Err(http(502)); 3];
     results.extend([Ok(running(1)), Ok(running(1))]);
     let mut results = results.into_iter();
-    let fake = Fake::new(GAP, move |_| {
-        (Duration::ZERO, results.next().unwrap_or(Ok(done())))
-    });
+    let fake = Fake::new(GAP, move |_| results.next().unwrap_or(Ok(done())));
     fake.creations.borrow_mut().extend(errors().map(Err));
     let expected = "0: not created 0, may exist; 4950: 101 1 %; 5150: not created 1, may exist; \
         6150: created 2 as 1; 6350: 1[2] done; 7450: 101 done";
@@ -89,14 +97,14 @@ fn task_that_may_exist_is_not_created_again_and_the_next_one_waits() {
 /// The task that was taken before it is not created.
 #[test]
 fn ban_of_a_poll_ends_the_creations() {
-    let fake = Fake::new(GAP, |_| (Duration::ZERO, Err(api(403))));
+    let fake = Fake::new(GAP, |_| Err(api(403)));
     let expected = "0: created 0 as 1; 200: 1[0] ended; 200: not created 1";
     assert_eq!(Run::of(fake, [], 3).events(), expected);
 }
 
 #[test]
 fn task_id_that_is_returned_twice_ends_once() {
-    let fake = Fake::new(GAP, |_| (Duration::ZERO, Ok(done())));
+    let fake = Fake::new(GAP, |_| Ok(done()));
     fake.creations.borrow_mut().extend([Ok(7), Ok(7), Ok(7)]);
     let expected = "0: created 0 as 7; 200: 7[0] done; 400: 8 done; 1000: created 1 as 7; \
         2000: created 2 as 7";
@@ -109,11 +117,11 @@ fn polls_and_creations_take_turns() {
     let mut percent = 0;
     let fake = Fake::new(GAP, move |_| {
         percent = (percent + 1) % 100;
-        (Duration::ZERO, Ok(running(percent)))
+        Ok(running(percent))
     });
     let mut run = Run::of(fake, 101..104, 10).gap(Duration::ZERO);
     run.policy = PollPolicy::new().initial_interval(Duration::ZERO);
-    while run.taken() < 10 {
+    while run.taken < 10 {
         run.step(None);
     }
     for pair in run.requests.received.borrow().windows(2) {

@@ -15,17 +15,17 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const GAP: Duration = Duration::from_millis(200);
 
 /// A request as the service received it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Received {
-    pub(super) at: Duration,
     /// The polled task; `None` for a creation.
     pub(super) task_id: Option<u64>,
+    pub(super) at: Duration,
     /// Time until the deadline.
     pub(super) timeout: Duration,
+    /// Time of the response, and its error.
+    pub(super) end: Duration,
+    pub(super) error: Option<Error>,
 }
-
-/// The duration of a request, and its result.
-pub(super) type Reply<T> = (Duration, Result<T>);
 
 pub(super) struct Fake {
     pub(super) start: Instant,
@@ -34,19 +34,21 @@ pub(super) struct Fake {
     pub(super) throttle: Throttle,
     /// The time of the next call of another thread, which calls twice in a gap.
     pub(super) direct_call: Cell<Option<Duration>>,
+    /// Durations of the first requests. The others take no time.
+    pub(super) durations: RefCell<VecDeque<Duration>>,
     pub(super) received: RefCell<Vec<Received>>,
-    on_poll: RefCell<Box<dyn FnMut(u64) -> Reply<Progress>>>,
-    /// Results of creations. After the last one, tasks 1, 2 and so on are created.
+    on_poll: RefCell<Box<dyn FnMut(u64) -> Result<Progress>>>,
+    /// Results of the first creations. Then tasks 1, 2 and so on are created.
     pub(super) creations: RefCell<VecDeque<Result<u64>>>,
     created: Cell<u64>,
-    /// Replies to token requests. After the last one there is a token.
-    pub(super) tokens: RefCell<VecDeque<Reply<()>>>,
+    /// Results of the first token requests. Then there is a token.
+    pub(super) tokens: RefCell<VecDeque<Result<()>>>,
 }
 
 impl Fake {
     pub(super) fn new(
         gap: Duration,
-        on_poll: impl FnMut(u64) -> Reply<Progress> + 'static,
+        on_poll: impl FnMut(u64) -> Result<Progress> + 'static,
     ) -> Self {
         Self {
             start: Instant::now(),
@@ -54,6 +56,7 @@ impl Fake {
             sleeps: Cell::default(),
             throttle: Throttle::new(gap),
             direct_call: Cell::default(),
+            durations: RefCell::default(),
             received: RefCell::default(),
             on_poll: RefCell::new(Box::new(on_poll)),
             creations: RefCell::default(),
@@ -73,9 +76,10 @@ impl Fake {
         self.elapsed.set(to);
     }
 
-    /// Sleeps for the duration of a reply, and returns its result, or a timeout at the deadline.
-    fn respond<T>(&self, deadline: Instant, (duration, result): Reply<T>) -> Result<T> {
-        let timeout = deadline - self.start - self.elapsed.get();
+    /// Sleeps for the duration of a request, and returns its result, or a timeout at the deadline.
+    fn respond<T>(&self, deadline: Instant, result: Result<T>) -> Result<T> {
+        let timeout = deadline - self.now();
+        let duration = self.durations.borrow_mut().pop_front().unwrap_or_default();
         self.sleep(duration.min(timeout));
         match duration > timeout {
             true => Err(transport(TransportErrorKind::Timeout)),
@@ -83,20 +87,20 @@ impl Fake {
         }
     }
 
-    fn receive<T>(&self, task_id: Option<u64>, deadline: Instant, reply: Reply<T>) -> Result<T> {
-        let at = self.elapsed.get();
-        let timeout = deadline - self.start - at;
-        self.received.borrow_mut().push(Received {
-            at,
-            task_id,
-            timeout,
-        });
-        self.throttle.record(self.start + at);
-        let result = self.respond(deadline, reply);
+    fn receive<T>(&self, task_id: Option<u64>, deadline: Instant, result: Result<T>) -> Result<T> {
+        let (now, at) = (self.now(), self.elapsed.get());
+        self.throttle.record(now);
+        let result = self.respond(deadline, result);
         if let Err(error) = &result {
-            self.throttle
-                .observe(error, self.start + self.elapsed.get());
+            self.throttle.observe(error, self.now());
         }
+        self.received.borrow_mut().push(Received {
+            task_id,
+            at,
+            timeout: deadline - now,
+            end: self.elapsed.get(),
+            error: result.as_ref().err().cloned(),
+        });
         result
     }
 }
@@ -104,16 +108,16 @@ impl Fake {
 impl Requests for Fake {
     fn ensure_token(&self, deadline: Instant) -> Result<()> {
         match self.tokens.borrow_mut().pop_front() {
-            Some(reply) => self
-                .respond(deadline, reply)
+            Some(result) => self
+                .respond(deadline, result)
                 .map_err(Error::of_token_request),
             None => Ok(()),
         }
     }
 
     fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress> {
-        let reply = (self.on_poll.borrow_mut())(task_id);
-        self.receive(Some(task_id), deadline, reply)
+        let result = (self.on_poll.borrow_mut())(task_id);
+        self.receive(Some(task_id), deadline, result)
     }
 
     fn create(&self, _: &NewTask, deadline: Instant) -> Result<u64> {
@@ -121,7 +125,7 @@ impl Requests for Fake {
             self.created.set(self.created.get() + 1);
             Ok(self.created.get())
         });
-        self.receive(None, deadline, (Duration::ZERO, result))
+        self.receive(None, deadline, result)
     }
 
     /// The client's time limit of a request.

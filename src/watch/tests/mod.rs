@@ -6,7 +6,8 @@ mod polls;
 mod random;
 mod timeouts;
 
-use self::fake::{Fake, GAP, Reply, SECOND, transport};
+use self::fake::{Fake, GAP, Received, SECOND, transport};
+use super::requests::Requests;
 use super::*;
 use crate::TransportErrorKind;
 use crate::envelope::{MAX_BODY_LEN, decode};
@@ -23,10 +24,10 @@ impl Run {
     }
 
     /// A watch of these tasks.
-    fn watch(
-        task_ids: impl IntoIterator<Item = u64>,
-        on_poll: impl FnMut(u64) -> Reply<Progress> + 'static,
-    ) -> Self {
+    fn watch<P>(task_ids: impl IntoIterator<Item = u64>, on_poll: P) -> Self
+    where
+        P: FnMut(u64) -> Result<Progress> + 'static,
+    {
         Self::of(Fake::new(GAP, on_poll), task_ids, 0)
     }
 
@@ -35,14 +36,14 @@ impl Run {
         let mut results: Vec<_> = results.into_iter().collect();
         results.reverse();
         Self::watch([1], move |_| match &results[..] {
-            [last] => (Duration::ZERO, last.clone()),
-            _ => (Duration::ZERO, results.pop().unwrap()),
+            [last] => last.clone(),
+            _ => results.pop().unwrap(),
         })
     }
 
     /// A migration of this number of tasks, which are created after these errors and succeed at the first poll.
     fn migration(new_tasks: usize, errors: impl IntoIterator<Item = Error>) -> Self {
-        let fake = Fake::new(GAP, |_| (Duration::ZERO, Ok(done())));
+        let fake = Fake::new(GAP, |_| Ok(done()));
         fake.creations
             .borrow_mut()
             .extend(errors.into_iter().map(Err));
@@ -95,10 +96,8 @@ impl Run {
     /// The times of all requests, and their time limits, in milliseconds.
     fn times(&self) -> Vec<(u128, u128)> {
         let received = self.requests.received.borrow();
-        let times = received
-            .iter()
-            .map(|r| (r.at.as_millis(), r.timeout.as_millis()));
-        times.collect()
+        let time = |request: &Received| (request.at.as_millis(), request.timeout.as_millis());
+        received.iter().map(time).collect()
     }
 }
 
