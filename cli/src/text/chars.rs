@@ -102,15 +102,13 @@ pub(super) fn len(text: &[u8], is_target: bool) -> usize {
     for (raw, char) in all(text) {
         let next = &text[raw.end..];
         let is_image = || slashes > 2 && is_image(&text[..path_end.unwrap_or(end)]);
+        let is_escaped = raw.len() == 2 && text[raw.start] == b'\\';
         match char {
             '\0'..=' ' | '\x7f' | '"' | '\\' => break,
             '/' => slashes += 1,
             // Of the escapes by a backslash, JSON has no others.
-            _ if raw.len() == 2 && text[raw.start] == b'\\' => {
-                if !is_target {
-                    break;
-                }
-            }
+            _ if is_escaped && !is_target => break,
+            _ if is_escaped => {}
             // The end of a tag of BBCode.
             '[' if next.starts_with(b"/") => break,
             '(' | '[' | '{' => open.push((char, end)),

@@ -13,44 +13,30 @@ const IMAGES: [&str; 5] = [
     "https://img.me/5.png\n",
 ];
 
-/// A folder with files of each kind.
+/// A folder with files of each kind. `$` stands for `https://e.org/`.
 fn posts() -> Tool {
     let tool = Tool::new();
-    let no = &b"https://e.org/no.png"[..];
     for (name, text) in [
-        (
-            "posts/B.md",
-            &b"![1](https://e.org/1.png) ![2](../2.png) ![](data:image/png,AA)"[..],
-        ),
-        (
-            "posts/a.md",
-            b"https://e.org/2.png https://e.org/1.png [p](https://e.org/p.html)",
-        ),
-        (
-            "posts/c/gbk.txt",
-            b"\xbc\xfbhttps://e.org/3.png\xa3\xac\xd2\xd4\xbc\xb0",
-        ),
-        (
-            "posts/c/host.md",
-            b"https://vip.123pan.cn/1/x.png https://a.123pan.com/x.png",
-        ),
-        (
-            "posts/d.json",
-            br#"["https:\/\/e.org\/4.png","https://img.me/5.png"]"#,
-        ),
-        ("posts/e.bin", b"https://e.org/no.png\0"),
-        ("posts/.hidden.md", no),
-        ("posts/.git/config", no),
-        ("posts/.gitignore", b"public\n*.tmp.md"),
-        ("posts/public/index.html", no),
-        ("posts/c/a.tmp.md", no),
-        ("posts/a.md.bak", no),
-        ("posts/.x.pan123-tmp", no),
-        ("posts/y.pan123-tmp", no),
-        ("other/z.md", b"https://e.org/6.png"),
+        ("B.md", "![1]($1.png) ![2](../2.png) ![](data:a,b)"),
+        ("a.md", "$2.png $1.png [p]($p.html)"),
+        ("c/host.md", "https://a.123pan.com/x.png"),
+        ("d.json", r#"["$4.png","https:\/\/img.me\/5.png"]"#),
+        ("e.bin", "$no.png\0"),
+        (".hidden.md", "$no.png"),
+        (".git/config", "$no.png"),
+        (".gitignore", "public\n*.tmp.md"),
+        ("public/index.html", "$no.png"),
+        ("c/a.tmp.md", "$no.png"),
+        ("a.md.bak", "$no.png"),
+        (".x.pan123-tmp", "$no.png"),
+        ("y.pan123-tmp", "$no.png"),
+        ("../other/z.md", "$6.png"),
     ] {
-        tool.write(name, text);
+        let text = text.replace('$', "https://e.org/");
+        tool.write(&format!("posts/{name}"), text);
     }
+    let gbk = b"\xbc\xfbhttps://e.org/3.png\xa3\xac\xd2\xd4";
+    tool.write("posts/c/gbk.txt", gbk);
     tool
 }
 

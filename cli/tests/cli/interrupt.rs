@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP end the command with a summary: after a creation, otherwise at once.
+//! Ctrl-C, SIGTERM and SIGHUP end `wait` and `process` at once, with a summary. What they do to a creation stands in `kills`.
 
 use std::process::Stdio;
 use std::thread::sleep;
@@ -8,7 +8,7 @@ use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
 use crate::tasks::{ids, service_of_any_task};
-use crate::tool::{RUNNING, Running, SUCCEEDED, TOOL, Tool, service, until};
+use crate::tool::{RUNNING, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
 
 /// A delay longer than the time limit of a run: a test that waits for it fails.
 pub(crate) const NEVER: Duration = Duration::from_secs(600);
@@ -20,8 +20,7 @@ fn service_that_hangs() -> Service {
     service.task(2, [Progress::new(Status::Failed, 10)]);
     service.task(3, [RUNNING]);
     service.reply_with(|request| {
-        let body = String::from_utf8_lossy(&request.body);
-        let hangs = request.task_id() == Some(9) || body.contains("9.png");
+        let hangs = request.task_id() == Some(9);
         hangs.then(|| Reply::progress(RUNNING).delay(NEVER))
     });
     service
@@ -36,18 +35,18 @@ fn start_until(service: &Service, arguments: &str, requests: usize) -> (Tool, Ru
 
 #[test]
 fn ctrl_c_ends_the_command_during_a_request() {
-    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        for command in ["process", "wait"] {
-            let service = service_that_hangs();
-            let (_tool, running) = start_until(&service, &format!("{command} 1 2 3 4 9"), 5);
-            running.signal(signal);
-            let run = running.end();
-            run.ends(code)
-                .prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n")
-                .has_message(
-                    ": 2 open, 1 succeeded, 1 failed, 1 unknown; the tasks go on at the s",
-                );
-        }
+    for (signal, command, code) in [
+        ("INT", "process", 130),
+        ("TERM", "wait", 143),
+        ("HUP", "wait", 129),
+    ] {
+        let service = service_that_hangs();
+        let (_tool, running) = start_until(&service, &format!("{command} 1 2 3 4 9"), 5);
+        running.signal(signal);
+        let run = running.end();
+        run.ends(code)
+            .prints("1\tsucceeded\t100 %\n2\tfailed\t10 %\n3\tin progress\t37 %\n")
+            .has_message(": 2 open, 1 succeeded, 1 failed, 1 unknown; the tasks go on at the s");
     }
     let service = service_that_hangs();
     let (_tool, running) = start_until(&service, "wait 1 9 --json", 2);
@@ -55,36 +54,6 @@ fn ctrl_c_ends_the_command_during_a_request() {
     let run = running.end();
     run.ends(130).has_message("interrupted: 2 tasks in ");
     assert_eq!(run.json().len(), 1, "no further line");
-}
-
-#[test]
-fn ctrl_c_ends_the_command_between_two_requests() {
-    let service = service();
-    let tool = Tool::of(&service);
-    // The second is due in three hours.
-    let running = tool.start_interruptible("process 403316 403317 --rate 0.0001");
-    assert!(until(|| service.request_count() == 1));
-    running.signal("INT");
-    // The response to the first may be on its way still.
-    let run = running.end();
-    run.ends(130).has_message("interrupted: 2 tasks in ");
-}
-
-#[test]
-fn ctrl_c_ends_create_after_the_current_request() {
-    let service = service_that_hangs();
-    let urls = "http://a.example/1.png http://a.example/2.png http://a.example/9.png";
-    let (_tool, running) = start_until(&service, &format!("create {urls}"), 3);
-    running.signal("INT");
-    // The creation that is under way would be finished first.
-    sleep(Duration::from_millis(300));
-    running.signal("INT");
-    let run = running.end();
-    run.ends(130)
-        .prints("403316\thttp://a.example/1.png\n403317\thttp://a.example/2.png\n")
-        .has_message("ends after the request that is under way")
-        .has_message("a task may exist for http://a.example/9.png")
-        .has_message("interrupted: 3 images in ");
 }
 
 /// A full pipe blocks the output, but not the end of the command.
@@ -113,7 +82,7 @@ fn ctrl_c_ends_the_command_while_its_output_is_not_read() {
 /// `nohup` ignores SIGHUP, and a shell ignores SIGINT for the jobs in its background.
 #[test]
 fn an_ignored_signal_stays_ignored() {
-    for ignored in ["HUP", "INT"] {
+    at_once(["HUP", "INT"], |ignored| {
         let service = service();
         let tool = Tool::of(&service);
         let ignore = format!("--ignore-signal={ignored}");
@@ -129,23 +98,22 @@ fn an_ignored_signal_stays_ignored() {
         assert!(!running.has_ended(), "{ignored} ended it");
         running.signal("TERM");
         running.end().ends(143);
-    }
+    });
 }
 
 /// One thread makes requests, one waits for Ctrl-C, and one shows the progress; 10,000 tasks take less than 64 MiB.
 #[test]
 fn threads_and_memory_are_bounded() {
-    let service = Service::start().unwrap();
-    service.reply_with(|request| match request.task_id()? {
-        10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
-        _ => Some(Reply::progress(SUCCEEDED)),
-    });
-    for command in ["process", "wait"] {
+    at_once(["process", "wait"], |command| {
+        let service = Service::start().unwrap();
+        service.reply_with(|request| match request.task_id()? {
+            10_000 => Some(Reply::progress(RUNNING).delay(NEVER)),
+            _ => Some(Reply::progress(SUCCEEDED)),
+        });
         let tool = Tool::of(&service);
-        let all = service.request_count() + 10_000;
         let arguments = format!("{command} - --rate inf --request-timeout 1h");
         let running = tool.start(&arguments, ids(10_000));
-        assert!(until(|| service.request_count() == all));
+        assert!(until(|| service.request_count() == 10_000));
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
         let number = |name: &str| -> u64 {
             let (_, value) = status.split_once(name).unwrap();
@@ -154,5 +122,5 @@ fn threads_and_memory_are_bounded() {
         println!("{command}: {} KiB at most", number("VmHWM:"));
         assert!(number("VmHWM:") < 64 * 1024, "{status}");
         assert!(number("Threads:") <= 3, "{status}");
-    }
+    });
 }

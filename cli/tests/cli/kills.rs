@@ -8,7 +8,7 @@ use pan123_offline::testing::Reply;
 use serde_json::json;
 
 use crate::interrupt::NEVER;
-use crate::migrate::{Case, FAST, bodies, creations, list, url};
+use crate::migrate::{Case, FAST, bodies, created_task, creations, list, url};
 use crate::tool::{SUCCEEDED, TOOL, at_once, until};
 
 /// Random numbers that differ in each run; a failed test prints the seed.
@@ -86,11 +86,6 @@ fn two_hundred_kills_lose_nothing_and_create_nothing_twice() {
     assert_eq!(bodies(&case.service).len() - before, unknown);
 }
 
-/// The response to the creation of task 7.
-fn created() -> Reply {
-    Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":7}}"#)
-}
-
 /// The process is killed while the request is pending, and after the response was recorded: its first poll shows that.
 #[test]
 fn a_kill_before_or_after_the_response_loses_nothing() {
@@ -98,7 +93,7 @@ fn a_kill_before_or_after_the_response_loses_nothing() {
     {
         let case = Case::new(&list(1));
         case.service.task(7, []);
-        case.service.reply_next(created().delay(delay));
+        case.service.reply_next(created_task(7).delay(delay));
         let running = case
             .tool
             .start_interruptible(&format!("migrate urls.txt {FAST}"));
@@ -132,7 +127,7 @@ fn the_first_signal_finishes_the_creation_and_the_second_names_its_url() {
     at_once([("INT", 130), ("TERM", 143)], |(signal, code)| {
         let case = Case::new(&list(3));
         let delay = Duration::from_secs(2);
-        case.service.reply_next(created().delay(delay));
+        case.service.reply_next(created_task(7).delay(delay));
         let command = format!("migrate urls.txt {FAST}");
         let running = case.tool.start_interruptible(&command);
         assert!(until(|| case.service.request_count() == 1));

@@ -278,7 +278,7 @@ fn mode_and_owner_stay_and_a_symbolic_link_stays_one() {
 #[test]
 fn killed_at_any_moment_each_file_is_whole() {
     let tool = posts();
-    let filler = b"text ".repeat(10_000);
+    let filler = b"text ".repeat(4_000);
     let old = [b"https://e.org/a.png\n", &filler[..]].concat();
     let new = [b"https://v.123pan.cn/1/a.png\n", &filler[..]].concat();
     let names: Vec<_> = (0..20).map(|number| format!("kills/{number}.md")).collect();

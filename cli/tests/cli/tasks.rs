@@ -97,16 +97,9 @@ fn json_has_all_fields_for_each_task() {
     });
     assert_eq!(lines[0], expected);
     let (line, error) = (&lines[1], &lines[1]["error"]);
-    let found = [
-        &line["is_end"],
-        &line["status"],
-        &error["kind"],
-        &error["code"],
-    ];
-    assert_eq!(
-        found,
-        [&json!(true), &Value::Null, &json!("api"), &json!(1)]
-    );
+    assert_eq!(line["is_end"], true);
+    assert_eq!(line["status"], Value::Null);
+    assert_eq!((&error["kind"], &error["code"]), (&json!("api"), &json!(1)));
     assert_eq!(error["trace_id"], "stand-in-0001");
 }
 

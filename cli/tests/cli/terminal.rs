@@ -8,7 +8,7 @@ use std::time::Duration;
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Progress, Status};
 
-use crate::migrate::{Case, FAST, list};
+use crate::migrate::{Case, FAST, created_task, list};
 use crate::screen::Screen;
 use crate::tasks::{ids, service_of_any_task};
 use crate::tool::{Run, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
@@ -242,9 +242,9 @@ fn a_rate_limit_and_an_outage_are_shown() {
 #[test]
 fn a_creation_under_way_counts_as_new() {
     let case = Case::new(&list(1));
-    let reply = Reply::json(r#"{"code":0,"message":"ok","data":{"taskID":1}}"#);
     case.service.task(1, [SUCCEEDED]);
-    case.service.reply_next(reply.delay(Duration::from_secs(2)));
+    let reply = created_task(1).delay(Duration::from_secs(2));
+    case.service.reply_next(reply);
     let run = run_on(&modern(case.tool), &format!("migrate urls.txt {FAST}"));
     assert!(run.ends(0).stdout.contains("0 of 1"), "{run:#?}");
     assert!(run.stdout.contains("1 new"), "{run:#?}");
