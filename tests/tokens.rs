@@ -261,7 +261,9 @@ fn waits_for_the_next_replacement_of_an_accepted_token() {
         panic!("{error:?}")
     };
     assert!(cause.unwrap().is_unauthorized());
-    let delayed = client.migrate(tasks()).nth(1).unwrap();
+    let mut events = client.migrate(tasks());
+    let delayed = events.find(|event| !matches!(event, MigrationEvent::Creating { .. }));
+    let delayed = delayed.unwrap();
     let MigrationEvent::Delayed { error, delay, .. } = delayed else {
         panic!("{delayed:?}")
     };
