@@ -156,7 +156,7 @@ fn ban_ends_all_tasks_until_one_is_added() {
 #[test]
 fn a_panic_of_a_poll_loses_no_task() {
     let mut panics = true;
-    let mut run = Run::watch(1..=3, move |_| {
+    let mut run = Run::of(1..=3, 0, move |_| {
         assert!(!std::mem::take(&mut panics), "on purpose");
         Ok(done())
     });
