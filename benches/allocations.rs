@@ -11,9 +11,7 @@ const MAX_ALLOCATIONS: u64 = 32;
 
 fn main() {
     let service = Service::start().unwrap();
-    service
-        .keep_requests(0)
-        .task(1, [Progress::new(Status::Succeeded, 100)]);
+    service.task(1, [Progress::new(Status::Succeeded, 100)]);
     let client = Client::builder()
         .access_token("t".repeat(600))
         .base_url(service.base_url())

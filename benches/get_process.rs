@@ -14,7 +14,7 @@ const ROUNDS: usize = 7;
 fn main() {
     let service = Service::start().unwrap();
     let end = Progress::new(Status::Succeeded, 100);
-    service.keep_requests(0).task(1, [end]);
+    service.task(1, [end]);
     let client = Client::builder()
         .access_token("t".repeat(600))
         .base_url(service.base_url())

@@ -5,6 +5,9 @@
 //! this program with the argument `serve`. Linux only.
 #![allow(missing_docs, reason = "a program")]
 
+#[path = "../tests/support/fault.rs"]
+mod fault;
+
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::fs;
@@ -15,6 +18,8 @@ use std::time::{Duration, Instant};
 use pan123_offline::testing::{Reply, Request, Service};
 use pan123_offline::{Client, Credentials, Error, NewTask, PollPolicy, Progress, Status};
 use pan123_offline::{Result, TransportErrorKind};
+
+use fault::Fault;
 
 const CALLS: u64 = 1_000_000;
 /// Ids of tasks are `fault * IDS_PER_FAULT + n`.
@@ -270,7 +275,7 @@ fn progress_of(id: u64) -> Progress {
 /// Runs the stand-in until standard input ends.
 fn serve() {
     let service: &'static Service = Box::leak(Box::new(Service::start().unwrap()));
-    service.keep_requests(0).credentials("client", SECRET);
+    service.credentials("client", SECRET);
     for id in 0..IDS_PER_FAULT {
         service.task(id, [progress_of(id)]);
     }

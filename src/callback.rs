@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{DecodeError, Error, Result};
-use crate::json::{self, JsonObject};
+use crate::json::{Integer, JsonObject, Text, strip_bom};
 
 /// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. No
 /// other message of the service contains the reason of a failure or the id of the created file. It deserializes from JSON
@@ -39,9 +39,9 @@ impl Callback {
     /// # Errors
     /// [`Error::Decode`] if it is not a JSON object with `url` and `status`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
-        json::from_slice(body).map_err(|error| {
+        serde_json::from_slice(strip_bom(body)).map_err(|error| {
             let reason = "it must be an object with `url` and `status`";
-            Error::Decode(DecodeError::of_callback(reason, body, error))
+            Error::Decode(DecodeError::new(reason, body, Some(error))).mark_not_sent()
         })
     }
 }
@@ -51,8 +51,7 @@ impl<'de> Deserialize<'de> for Callback {
         #[derive(Deserialize)]
         struct RawCallback {
             url: String,
-            #[serde(deserialize_with = "json::integer")]
-            status: i64,
+            status: Integer<i64>,
             // The document's sample has one spelling, its prose the other.
             #[serde(rename = "failReason")]
             fail_reason: Option<Box<RawValue>>,
@@ -65,7 +64,7 @@ impl<'de> Deserialize<'de> for Callback {
         let JsonObject(raw) = JsonObject::<RawCallback>::deserialize(deserializer)?;
         Ok(Self {
             url: raw.url,
-            status: CallbackStatus::from(raw.status),
+            status: CallbackStatus::from(raw.status.0),
             fail_reason: text(raw.fail_reason).or_else(|| text(raw.file_reason)),
             file_id: text(raw.file_id),
         })
@@ -74,7 +73,8 @@ impl<'de> Deserialize<'de> for Callback {
 
 /// Returns a text that is not empty. Any other value counts as absent: it must not hide the status.
 fn text(value: Option<Box<RawValue>>) -> Option<String> {
-    json::as_text(&value?).filter(|text| !text.is_empty())
+    let Text(text) = value?.try_into().ok()?;
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Result of a task, from the field `status` of a [`Callback`]. The numbers differ from those of

@@ -1,21 +1,14 @@
 //! Access tokens, and the credentials for which the service issues them.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
-/// Maximum length of a token in bytes. The service's own have a few hundred.
-pub(crate) const MAX_TOKEN_LEN: usize = 4 * 1024;
+/// Maximum length of a header's value in bytes. The service's own tokens have a few hundred.
+const MAX_HEADER_VALUE_LEN: usize = 4 * 1024;
 
 /// An access token of the service. `Debug` does not show it; [`secret()`](Self::secret) returns it.
-///
-/// ```
-/// use pan123_offline::AccessToken;
-///
-/// let token = AccessToken::from("eyJhbGciOi…");
-/// assert_eq!(format!("{token:?}"), "AccessToken([redacted])");
-/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AccessToken(String);
 
@@ -29,16 +22,9 @@ impl AccessToken {
     /// Checks that the token can be the value of a header. The error says why not.
     pub(crate) fn validate(&self) -> std::result::Result<(), &'static str> {
         if self.0.is_empty() {
-            Err("it is empty; POST /api/v1/access_token issues tokens")
-        } else if self.0.len() > MAX_TOKEN_LEN {
-            Err("it is longer than 4096 bytes")
-        } else if self.0.trim() != self.0 {
-            Err("it begins or ends with white space; trim it")
-        } else if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Err("it must contain only visible ASCII characters")
-        } else {
-            Ok(())
+            return Err("it is empty; POST /api/v1/access_token issues tokens");
         }
+        check_header_value(&self.0, false)
     }
 }
 
@@ -81,9 +67,9 @@ impl fmt::Debug for AccessToken {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    client_id: String,
-    client_secret: String,
-    cache_file: Option<PathBuf>,
+    pub(crate) client_id: String,
+    pub(crate) client_secret: String,
+    pub(crate) cache_file: Option<PathBuf>,
 }
 
 impl Credentials {
@@ -112,33 +98,10 @@ impl Credentials {
         self
     }
 
-    pub(crate) fn client_id(&self) -> &str {
-        &self.client_id
-    }
-
-    pub(crate) fn client_secret(&self) -> &str {
-        &self.client_secret
-    }
-
-    pub(crate) fn cache_path(&self) -> Option<&Path> {
-        self.cache_file.as_deref()
-    }
-
-    /// Checks the values. `names` are those under which the user set id and secret.
-    pub(crate) fn validate(&self, names: [&'static str; 2]) -> Result<()> {
-        for (name, value) in names
-            .into_iter()
-            .zip([&self.client_id, &self.client_secret])
-        {
-            if value.is_empty() {
-                return Err(Error::config(name, "it is empty"));
-            }
-            if value.trim() != value {
-                return Err(Error::config(
-                    name,
-                    "it begins or ends with white space; trim it",
-                ));
-            }
+    /// Checks the values. The names are those under which the user set id and secret.
+    pub(crate) fn validate(&self, [id, secret]: [&'static str; 2]) -> Result<()> {
+        for (name, value) in [(id, &self.client_id), (secret, &self.client_secret)] {
+            check_text(value).map_err(|reason| Error::config(name, reason))?;
         }
         match &self.cache_file {
             Some(path) if path.as_os_str().is_empty() => {
@@ -156,5 +119,33 @@ impl fmt::Debug for Credentials {
             .field("client_secret", &"[redacted]")
             .field("cache_file", &self.cache_file)
             .finish()
+    }
+}
+
+/// Checks that a text can be the value of a header. The error says why not.
+pub(crate) fn check_header_value(
+    text: &str,
+    may_have_spaces: bool,
+) -> std::result::Result<(), &'static str> {
+    check_text(text)?;
+    let is_valid = |byte: u8| byte.is_ascii_graphic() || (may_have_spaces && byte == b' ');
+    if text.len() > MAX_HEADER_VALUE_LEN {
+        Err("it is longer than 4096 bytes")
+    } else if text.bytes().all(is_valid) {
+        Ok(())
+    } else if may_have_spaces {
+        Err("it must contain only visible ASCII characters and spaces between them")
+    } else {
+        Err("it must contain only visible ASCII characters")
+    }
+}
+
+fn check_text(text: &str) -> std::result::Result<(), &'static str> {
+    if text.is_empty() {
+        Err("it is empty")
+    } else if text.trim() != text {
+        Err("it begins or ends with white space; trim it")
+    } else {
+        Ok(())
     }
 }

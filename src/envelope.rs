@@ -1,11 +1,14 @@
 //! The envelope around every response, and its decoding.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer};
+use serde::de::{self, DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::error::{ApiError, DecodeError, Error, HttpError, Result, shorten};
 use crate::error_code::ErrorCode;
-use crate::json::{self, Number};
+use crate::json::{self, Integer, JsonObject};
 
 /// Maximum length of a body, except that of a page of a list. Not more than one byte more is read.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
@@ -37,27 +40,35 @@ pub struct Envelope<T> {
 impl<T: DeserializeOwned> Envelope<T> {
     /// Decodes the body of a response. A byte-order mark before it is skipped.
     ///
-    /// `code` may be a whole number, or a string that holds one, as the service's load balancer sends it.
+    /// `code` may be a whole number, or a string that holds one, as the service's load balancer sends it. Success has the
+    /// code `0` or `"0"`, not `0.0`.
     ///
     /// # Errors
     /// [`Error::Decode`] if it is not a JSON object with a `code`, or if the code is 0 and `data` is not a `T`.
     pub fn from_slice(body: &[u8]) -> Result<Self> {
-        let envelope = match json::from_slice::<RawEnvelope<T>>(body) {
-            Ok(raw) => Self {
-                data: raw.data.filter(|_| raw.code.0.is_ok()),
-                code: raw.code.0,
-                message: raw.message.unwrap_or_default(),
-                trace_id: raw.trace_id,
-            },
-            Err(error) => parse_lenient(body).ok_or_else(|| {
-                let reason = json::describe(&error, body);
-                Error::Decode(DecodeError::new(reason, body, Some(error)))
-            })?,
+        Self::parse(body).map_err(|error| {
+            let reason = json::describe(&error, body);
+            Error::Decode(DecodeError::new(reason, body, Some(error)))
+        })
+    }
+
+    fn parse(body: &[u8]) -> serde_json::Result<Self> {
+        let json = String::from_utf8_lossy(json::strip_bom(body));
+        let JsonObject(raw) = serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json)?;
+        let code = ErrorCode(raw.code.0);
+        let data = match raw.data {
+            // A success must be valid UTF-8.
+            Some(_) if code.is_ok() && matches!(json, Cow::Owned(_)) => {
+                return Err(de::Error::custom("invalid UTF-8"));
+            }
+            Some(data) if code.is_ok() => Some(serde_json::from_str(data.get())?),
+            _ => None,
         };
         Ok(Self {
-            message: shorten(envelope.message),
-            trace_id: envelope.trace_id.map(shorten),
-            ..envelope
+            code,
+            message: text(raw.message).unwrap_or_default(),
+            data,
+            trace_id: text(raw.trace_id),
         })
     }
 }
@@ -82,19 +93,16 @@ impl<T> Envelope<T> {
     }
 
     fn into_error(self, http_status: Option<u16>) -> Error {
-        Error::Api(ApiError::new(
-            self.code,
-            self.message,
-            self.trace_id,
-            http_status,
-        ))
+        let error = ApiError::new(self.code, self.message, self.trace_id, http_status);
+        Error::Api(error)
     }
 }
 
-/// Decodes an HTTP response: its status and its body both count. A success with a longer body than `max_len` is an error.
+/// Decodes an HTTP response: its status and its body both count. A success has an object as `data`, and no longer body than
+/// `max_len`.
 pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usize) -> Result<T> {
     if !(200..=299).contains(&status) {
-        return Err(match Envelope::<de::IgnoredAny>::from_slice(body) {
+        return Err(match Envelope::<IgnoredAny>::from_slice(body) {
             Ok(envelope) => envelope.into_error(Some(status)),
             Err(_) => Error::Http(HttpError::new(status, body)),
         });
@@ -103,48 +111,23 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usi
         let reason = format!("its body is longer than {} KiB", max_len / 1024);
         return Err(Error::Decode(DecodeError::new(reason, body, None)));
     }
-    Envelope::from_slice(body)?.into_result_of(body, Some(status))
+    let JsonObject(data) = Envelope::from_slice(body)?.into_result_of(body, Some(status))?;
+    Ok(data)
 }
 
-/// The documented fields.
+/// The documented fields. Of an error, only the code must be valid: no other field hides it.
 #[derive(Deserialize)]
-#[serde(rename = "Envelope")]
-struct RawEnvelope<T> {
-    code: Code,
-    message: Option<String>,
-    data: Option<T>,
-    #[serde(rename = "x-traceID")]
-    trace_id: Option<String>,
+struct RawEnvelope<'a> {
+    code: Integer<i64>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, rename = "x-traceID")]
+    trace_id: Option<&'a RawValue>,
 }
 
-/// Parses an envelope field by field, so that an unexpected value in one field does not hide the code in another.
-fn parse_lenient<T: DeserializeOwned>(body: &[u8]) -> Option<Envelope<T>> {
-    let Code(code) = json::field(body, "code")?;
-    // A success must have all that it needs, in valid UTF-8.
-    let data = if code.is_ok() {
-        std::str::from_utf8(body).ok()?;
-        Some(json::field(body, "data")?)
-    } else {
-        None
-    };
-    let message = json::field(body, "message").unwrap_or_default();
-    Some(Envelope {
-        code,
-        message,
-        data,
-        trace_id: json::field(body, "x-traceID"),
-    })
-}
-
-/// A code in any of its forms: `403`, `403.0`, `"403"`, `"403 "`. Success has two only: `0` and `"0"`.
-struct Code(ErrorCode);
-
-impl<'de> Deserialize<'de> for Code {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let number = Number::deserialize(deserializer)?;
-        match number.as_integer().map(ErrorCode) {
-            Some(code) if !code.is_ok() || number == Number::Integer(0) => Ok(Self(code)),
-            _ => Err(de::Error::custom("`code` must be a whole number")),
-        }
-    }
+/// Returns the start of a text; `None` for any other value.
+fn text(value: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(value?.get()).ok().map(shorten)
 }

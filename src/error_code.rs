@@ -5,13 +5,6 @@ use std::fmt;
 /// The code in the service's envelope. Any number is possible and comes through unchanged.
 ///
 /// The constants are the codes that the service's document names, or that other clients of it have seen.
-///
-/// ```
-/// use pan123_offline::ErrorCode;
-///
-/// assert_eq!(ErrorCode::from(429), ErrorCode::RATE_LIMITED);
-/// assert_eq!(ErrorCode(5113).to_string(), "5113");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub i64);
 

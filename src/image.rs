@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json;
+use crate::json::{self, Integer, Text};
 
 /// An image of the image host, or a folder: see [`Client::image`](crate::Client::image) and
 /// [`Client::images`](crate::Client::images).
@@ -53,46 +53,41 @@ impl Image {
 
 /// An image as the service writes it.
 #[derive(Deserialize)]
-#[serde(rename = "Image", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct RawImage {
     #[serde(deserialize_with = "json::required_text")]
     file_id: String,
-    #[serde(rename = "filename", deserialize_with = "json::required_text")]
-    name: String,
-    #[serde(default, deserialize_with = "json::text")]
-    parent_file_id: String,
-    #[serde(default, deserialize_with = "json::text")]
-    etag: String,
-    #[serde(default, deserialize_with = "json::text")]
-    create_at: String,
-    #[serde(default, deserialize_with = "json::text")]
-    update_at: String,
-    #[serde(rename = "downloadURL", default, deserialize_with = "json::text")]
-    url: String,
-    #[serde(rename = "userSelfURL", default, deserialize_with = "json::text")]
-    custom_url: String,
-    #[serde(default, deserialize_with = "json::integer_or_zero")]
-    size: u64,
-    #[serde(rename = "type", default, deserialize_with = "json::integer_or_zero")]
-    kind: i64,
-    #[serde(default, deserialize_with = "json::integer_or_zero")]
-    status: i64,
+    #[serde(deserialize_with = "json::required_text")]
+    filename: String,
+    parent_file_id: Option<Text>,
+    etag: Option<Text>,
+    create_at: Option<Text>,
+    update_at: Option<Text>,
+    #[serde(rename = "downloadURL")]
+    download_url: Option<Text>,
+    #[serde(rename = "userSelfURL")]
+    user_self_url: Option<Text>,
+    size: Option<Integer<u64>>,
+    #[serde(rename = "type")]
+    kind: Option<Integer<i64>>,
+    status: Option<Integer<i64>>,
 }
 
 impl From<RawImage> for Image {
     fn from(raw: RawImage) -> Self {
+        let text = |text: Option<Text>| text.unwrap_or_default().0;
         Self {
             file_id: raw.file_id,
-            name: raw.name,
-            directory_id: raw.parent_file_id,
-            etag: raw.etag,
-            created_at: raw.create_at,
-            updated_at: raw.update_at,
-            url: raw.url,
-            custom_url: Some(raw.custom_url).filter(|url| !url.is_empty()),
-            size: raw.size,
-            is_directory: raw.kind == 1,
-            status: raw.status,
+            name: raw.filename,
+            directory_id: text(raw.parent_file_id),
+            etag: text(raw.etag),
+            created_at: text(raw.create_at),
+            updated_at: text(raw.update_at),
+            url: text(raw.download_url),
+            custom_url: Some(text(raw.user_self_url)).filter(|url| !url.is_empty()),
+            size: raw.size.unwrap_or_default().0,
+            is_directory: raw.kind.unwrap_or_default().0 == 1,
+            status: raw.status.unwrap_or_default().0,
         }
     }
 }

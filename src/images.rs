@@ -2,17 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::vec;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::endpoint;
 use crate::error::{DecodeError, Error, Result};
 use crate::image::{Image, RawImage};
-use crate::json::{self, JsonObject};
+use crate::json::{JsonObject, Text};
 use crate::session::Session;
 
 /// The `lastFileId` of the last page.
@@ -27,11 +26,11 @@ const LAST_PAGE: &str = "-1";
 pub struct Images {
     session: Arc<Session>,
     directory_id: String,
-    page: vec::IntoIter<Image>,
+    page: vec::IntoIter<JsonObject<RawImage>>,
     /// The `lastFileId` that requests the next page: empty for the first page, `None` if there is no further one.
     next: Option<String>,
-    /// Hashes of each `lastFileId` so far, so that memory stays small whatever the service sends.
-    seen: HashSet<u64>,
+    /// Each `lastFileId` that was sent.
+    seen: HashSet<String>,
 }
 
 impl Images {
@@ -45,25 +44,19 @@ impl Images {
         }
     }
 
-    fn request_page(&self, last_file_id: &str) -> Result<Page> {
+    /// Requests a page. A `lastFileId` that comes twice, or is empty, would make the pages a circle.
+    fn request_page(&mut self, last_file_id: String) -> Result<()> {
         self.session.wait_for_slot();
-        let call = endpoint::page(&self.directory_id, last_file_id);
-        let JsonObject(page) = self.session.call(&call)?;
-        Ok(page)
-    }
-
-    /// Takes a page that has arrived. A `lastFileId` that comes twice would make the pages a circle.
-    fn accept(&mut self, page: Page) -> Result<()> {
-        self.next = None;
-        if page.last_file_id != LAST_PAGE {
-            let hash = self.seen.hasher().hash_one(&page.last_file_id);
-            if !self.seen.insert(hash) {
-                let reason = "its `lastFileId` is that of an earlier page";
-                return Err(Error::Decode(DecodeError::new(reason, b"", None)));
-            }
-            self.next = Some(page.last_file_id);
+        let call = endpoint::page(&self.directory_id, &last_file_id);
+        let page: Page = self.session.call(&call)?;
+        self.seen.insert(last_file_id);
+        let Text(next) = page.last_file_id;
+        if self.seen.contains(&next) {
+            let reason = "its `lastFileId` is that of an earlier page";
+            return Err(Error::Decode(DecodeError::new(reason, b"", None)));
         }
-        self.page = page.images.into_iter();
+        self.next = Some(next).filter(|next| next != LAST_PAGE);
+        self.page = page.file_list.unwrap_or_default().into_iter();
         Ok(())
     }
 }
@@ -73,12 +66,11 @@ impl Iterator for Images {
 
     fn next(&mut self) -> Option<Result<Image>> {
         loop {
-            if let Some(image) = self.page.next() {
-                return Some(Ok(image));
+            if let Some(JsonObject(image)) = self.page.next() {
+                return Some(Ok(image.into()));
             }
-            let page = self.request_page(self.next.as_deref()?);
-            if let Err(error) = page.and_then(|page| self.accept(page)) {
-                self.next = None;
+            let last_file_id = self.next.take()?;
+            if let Err(error) = self.request_page(last_file_id) {
                 return Some(Err(error));
             }
         }
@@ -99,15 +91,8 @@ impl fmt::Debug for Images {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
-    #[serde(deserialize_with = "json::required_text")]
-    last_file_id: String,
-    #[serde(rename = "fileList", deserialize_with = "images")]
-    images: Vec<Image>,
-}
-
-/// Deserializes a list of images; `null` is an empty one.
-fn images<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Image>, D::Error> {
-    let list = Option::<Vec<JsonObject<RawImage>>>::deserialize(deserializer)?;
-    let images = list.into_iter().flatten();
-    Ok(images.map(|JsonObject(raw)| raw.into()).collect())
+    last_file_id: Text,
+    // `null` is an empty list; with a function of its own serde does not accept an absent one.
+    #[serde(deserialize_with = "Option::deserialize")]
+    file_list: Option<Vec<JsonObject<RawImage>>>,
 }

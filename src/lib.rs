@@ -23,6 +23,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | Errors | [`Error`] has a variant for each layer, and predicates for a caller's decision. A response without a `code` is an error, never a success. |
 //! | Token | `Client::new("…")`, [`Credentials`], or the environment with [`Client::from_env`]. It is in no `Debug`, error or log; the one exception is ureq's own `log` records at level trace, which contain whole requests. |
 //! | Timeout | 30 s for a call, including DNS lookup, connecting and retries: [`ClientBuilder::timeout`]. |
 //! | Retries | Two by default, for transient errors only, such as 429, 5xx, a timeout, a failed connection: [`Error::is_transient`]. After a 401, a client with [`Credentials`] sends the request again with another token. |
@@ -33,20 +34,9 @@
 //! | Redirects | Not followed: the token would be sent elsewhere, or be lost. |
 //! | Addresses | `https`, or `http` for a loopback address. |
 //! | Proxy | From the environment, in curl's order; never for a loopback address. SOCKS is not supported. |
-//! | Threads | A `Client` may be shared between threads. |
 //!
-//! # Errors
-//!
-//! [`Error`] has a variant for each layer. A caller decides by [`Error::is_transient`], [`Error::is_unauthorized`],
-//! [`Error::is_banned`], [`Error::is_rate_limited`] and [`Error::code`]. A response without a `code` is an error, never
-//! a success.
-//!
-//! # Reference
-//!
-//! * [`docs::errors`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/errors/): errors, codes and retries.
-//! * [`docs::faults`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/faults/): the result of each fault.
-//! * [`docs::tokens`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/tokens/): access tokens.
-//! * [`docs::waiting`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/waiting/): polls and their ends.
+//! The module [`docs`](https://docs.rs/pan123-offline/latest/pan123_offline/docs/) has the details: errors and retries, the
+//! result of each fault, access tokens, polls and their ends.
 //!
 //! # Features
 //!
@@ -71,6 +61,7 @@
 )]
 
 mod auth;
+mod builder;
 mod callback;
 mod client;
 mod credentials;
@@ -97,8 +88,9 @@ mod transport;
 mod watch;
 
 pub use auth::TokenCacheError;
+pub use builder::ClientBuilder;
 pub use callback::{Callback, CallbackStatus};
-pub use client::{Client, ClientBuilder};
+pub use client::Client;
 pub use credentials::{AccessToken, Credentials};
 pub use envelope::Envelope;
 pub use error::{
@@ -108,9 +100,9 @@ pub use error::{
 pub use error_code::ErrorCode;
 pub use image::Image;
 pub use images::Images;
-pub use migrate::{Migration, MigrationEvent};
+pub use migrate::Migration;
 pub use new_task::NewTask;
 pub use task::{Progress, Status};
 /// The HTTP client of this crate, for [`ClientBuilder::configure_agent`].
 pub use ureq;
-pub use watch::{NextTimeoutError, PollPolicy, Update, Wait, WaitIter, Watch};
+pub use watch::{MigrationEvent, NextTimeoutError, PollPolicy, Update, Wait, WaitIter, Watch};

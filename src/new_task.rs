@@ -1,10 +1,10 @@
 //! A task to create.
 
-use serde::de;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::json;
+use crate::json::Integer;
 
 /// The file extensions of the images that the service accepts.
 const IMAGE_EXTENSIONS: [&str; 9] = [
@@ -76,15 +76,13 @@ impl NewTask {
         if let Some(url) = &self.callback_url {
             validate_url("callback_url", url)?;
         }
-        if self.directory.as_ref().is_some_and(String::is_empty) {
+        if self.directory.as_deref() == Some("") {
             return Err(Error::config("directory", "it is empty"));
         }
         match &self.file_name {
             Some(name) if !has_image_extension(name) => {
-                let reason = format!(
-                    "it must be a name that ends in one of .{}",
-                    IMAGE_EXTENSIONS.join(", .")
-                );
+                let endings = IMAGE_EXTENSIONS.join(", .");
+                let reason = format!("it must be a name that ends in one of .{endings}");
                 Err(Error::config("file_name", reason))
             }
             _ => Ok(()),
@@ -93,29 +91,18 @@ impl NewTask {
 
     /// Returns the body of the request.
     pub(crate) fn to_body(&self) -> Result<Vec<u8>> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            url: &'a str,
-            #[serde(rename = "type")]
-            kind: u8,
-            #[serde(rename = "fileName", skip_serializing_if = "Option::is_none")]
-            file_name: Option<&'a str>,
-            #[serde(rename = "businessDirID", skip_serializing_if = "Option::is_none")]
-            directory: Option<&'a str>,
-            #[serde(rename = "callBackUrl", skip_serializing_if = "Option::is_none")]
-            callback_url: Option<&'a str>,
-        }
-
         self.validate()?;
-        let body = Body {
-            url: &self.url,
-            kind: 1,
-            file_name: self.file_name.as_deref(),
-            directory: self.directory.as_deref(),
-            callback_url: self.callback_url.as_deref(),
-        };
-        serde_json::to_vec(&body)
-            .map_err(|e| Error::config("url", format!("the task cannot be sent: {e}")))
+        let mut body = json!({"url": self.url, "type": 1});
+        for (name, value) in [
+            ("fileName", &self.file_name),
+            ("businessDirID", &self.directory),
+            ("callBackUrl", &self.callback_url),
+        ] {
+            if let Some(value) = value {
+                body[name] = value.as_str().into();
+            }
+        }
+        Ok(body.to_string().into_bytes())
     }
 }
 
@@ -155,11 +142,9 @@ fn validate_url(setting: &'static str, url: &str) -> Result<()> {
 
 /// Returns the host of an http or https URL, with the port and the login that it may have.
 fn authority(url: &str) -> Option<&str> {
-    ["http://", "https://"].into_iter().find_map(|scheme| {
-        let (start, rest) = url.split_at_checked(scheme.len())?;
-        let is_scheme = start.eq_ignore_ascii_case(scheme);
-        is_scheme.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default())
-    })
+    let (scheme, rest) = url.split_once("://")?;
+    let is_http = ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
+    rest.split(['/', '?', '#']).next().filter(|_| is_http)
 }
 
 /// The service's response to a new task.
@@ -171,8 +156,8 @@ pub(crate) struct CreatedTask {
 
 /// Deserializes the id of a task, in any form of a number. No task has the id 0.
 fn task_id<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
-    match json::integer(deserializer)? {
-        0 => Err(de::Error::custom("`taskID` must not be 0")),
-        task_id => Ok(task_id),
+    match Integer::deserialize(deserializer)? {
+        Integer(0) => Err(de::Error::custom("`taskID` must not be 0")),
+        Integer(task_id) => Ok(task_id),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::json::{self, JsonObject, Number};
+use crate::json::{self, Integer, JsonObject};
 
 /// The progress of a task, as [`Client::get_process`](crate::Client::get_process) returns it.
 ///
@@ -35,17 +35,17 @@ impl Progress {
 impl<'de> Deserialize<'de> for Progress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(rename = "Progress")]
         struct RawProgress {
             status: Status,
-            process: Number,
+            #[serde(deserialize_with = "json::number")]
+            process: serde_json::Number,
         }
 
         let JsonObject(raw) = JsonObject::<RawProgress>::deserialize(deserializer)?;
         Ok(Self {
             status: raw.status,
             // `as` saturates at 0 and 255, and cuts the fraction off.
-            percent: (raw.process.as_f64() as u8).min(100),
+            percent: (raw.process.as_f64().unwrap_or_default() as u8).min(100),
         })
     }
 }
@@ -113,7 +113,7 @@ impl From<Status> for i64 {
 
 impl<'de> Deserialize<'de> for Status {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        json::integer(deserializer).map(|number: i64| Self::from(number))
+        Integer::deserialize(deserializer).map(|Integer(number): Integer<i64>| number.into())
     }
 }
 

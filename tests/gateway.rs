@@ -30,7 +30,7 @@ use pan123_offline::{
     Update, Watch, ureq,
 };
 use proxy::Proxy;
-use support::{RUNNING, TASK, TOKEN, service};
+use support::{Fault, RUNNING, TASK, TOKEN, service};
 
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
 const URL: &str = "https://example.org/cat.png";

@@ -1,5 +1,5 @@
 //! `Client::migrate` against the stand-in: one event for each creation, one end for each task. Times and errors:
-//! `src/migrate/engine/tests.rs`.
+//! `src/watch/tests/creations.rs`.
 
 mod support;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pan123_offline::testing::Reply;
 use pan123_offline::{Client, Error, NewTask, TransportErrorKind};
-use support::{RUNNING, TASK, all_texts, builder, service};
+use support::{Fault, RUNNING, TASK, all_texts, builder, service};
 use tls::TlsFront;
 
 fn trusting(front: &TlsFront) -> Client {

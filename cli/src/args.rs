@@ -1,33 +1,21 @@
 //! The command line: one definition for the parser, the help, the completions and the man pages.
 
-mod texts;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use humantime::parse_duration as duration;
 
-pub(crate) use self::texts::{Extract, Links, Rewrite};
 use crate::help;
 
 /// The name of the command.
 pub(crate) const NAME: &str = "pan123-offline";
 
-/// The heading of the options that every command has.
-const SETTINGS: &str = "Settings";
-
 /// Migrate images to the 123pan image host, from a list of URLs, through interruptions.
 #[derive(Debug, Parser)]
-#[command(
-    name = NAME,
-    // Not the name of the file, which is another one on Windows.
-    bin_name = NAME,
-    version,
-    after_long_help = help::general(),
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+// The name of the file is another one on Windows.
+#[command(name = NAME, bin_name = NAME, version, after_long_help = help::GENERAL)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -37,51 +25,36 @@ pub(crate) struct Arguments {
 
 /// The options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
 pub(crate) struct Common {
     /// Read the access token from this file
-    ///
-    /// There is no option for the token itself, because the list of processes would show it.
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Keep the token of client id and secret in this file
-    ///
-    /// [default: `token` in the user's cache folder]
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
+    /// Keep the token of client id and secret in this file [default: `token` in the user's cache folder]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(crate) token_cache: Option<PathBuf>,
 
     /// Send requests to this address [default: https://open-api.123pan.com]
     ///
     /// It must begin with https, except for a loopback address.
-    #[arg(long, global = true, value_name = "URL", hide_short_help = true, help_heading = SETTINGS)]
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     pub(crate) base_url: Option<String>,
 
-    /// Read settings from this configuration file
-    ///
-    /// It holds a JSON object with any of access_token, client_id, client_secret, token_cache and
-    /// base_url, and must be readable by its owner only.
-    /// [default: `config.json` in the user's configuration folder]
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = SETTINGS)]
+    /// Read settings from this file [default: `config.json` in the user's configuration folder]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Maximum time for one request, such as 500ms, 30s or 2m
-    ///
-    /// It includes the DNS lookup and the connection.
-    #[arg(
-        long,
-        global = true,
-        value_name = "TIME",
-        default_value = "30s",
-        value_parser = humantime::parse_duration,
-        hide_short_help = true,
-        help_heading = SETTINGS
-    )]
+    /// Maximum time for one request, with DNS lookup and connection, such as 500ms, 30s or 2m
+    #[arg(long, global = true, value_name = "TIME", hide_short_help = true)]
+    #[arg(default_value = "30s", value_parser = duration)]
     pub(crate) request_timeout: Duration,
 
-    /// Maximum number of requests a second [default: 5; 1 for new tasks]
+    /// Maximum number of requests a second, for all tasks together [default: 5; 1 for new tasks]
     ///
-    /// It applies to all tasks together. The service bans clients that send too many requests.
-    #[arg(long, global = true, value_name = "NUMBER", value_parser = rate, hide_short_help = true, help_heading = SETTINGS)]
+    /// The service bans clients that send too many requests.
+    #[arg(long, global = true, value_name = "NUMBER", hide_short_help = true)]
+    #[arg(value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
     /// Print one JSON object per line
@@ -92,9 +65,7 @@ pub(crate) struct Common {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Print each request with its status, code, trace id and duration
-    ///
-    /// The access token is not printed. There are no progress bars then.
+    /// Print each request with its status, code, trace id and duration, in place of progress bars
     #[arg(short, long, global = true, hide_short_help = true)]
     pub(crate) verbose: bool,
 }
@@ -104,50 +75,43 @@ pub(crate) enum Command {
     /// Print the URLs of the images in texts and folders, each once
     ///
     /// The output is a list for `migrate`. Texts may have any encoding: Markdown, HTML, JSON and
-    /// others. Of a folder, hidden files, symbolic links and what `.gitignore` names are left out.
-    /// Links of the image host itself are left out.
-    #[command(after_long_help = help::examples("extract"))]
+    /// others. Links of the image host are left out, and of a folder hidden files, symbolic links and
+    /// what `.gitignore` names.
     Extract(Extract),
     /// Migrate a list of images: create their tasks and follow them, through interruptions
     ///
     /// A state file beside the list records each step. Started again, the command goes on where it
     /// was, and creates no task twice.
-    #[command(after_long_help = help::examples("migrate"))]
+    #[command(after_long_help = help::MIGRATE)]
     Migrate(Migrate),
-    /// Print the number of images in each state
-    ///
-    /// It sends no request, and can be used during a migration.
-    #[command(after_long_help = help::examples("status"))]
+    /// Print the number of images in each state, offline, also during a migration
     Status(StatusArgs),
     /// Print images with their states
     ///
     /// Each line holds the line of the list, the URL, the state, the task id and the reason, with
     /// TABs between them, and `-` for what is absent. Images that are no longer in the list come
-    /// last. It sends no request, and can be used during a migration.
-    #[command(after_long_help = help::examples("report"))]
+    /// last. It works offline, also during a migration.
+    #[command(after_long_help = help::REPORT)]
     Report(ReportArgs),
     /// Find the new link of each image that has arrived, and print all
     ///
     /// Each line holds the URL as the list has it, a TAB, and the new link. Links that are known need
     /// no request. The command can be used during a migration.
-    #[command(after_long_help = help::examples("links"))]
     Links(Links),
     /// Replace the old links in texts and folders by the new ones
     ///
     /// Every other byte of a file stays as it is, and FILE.bak keeps the original. Each changed file
     /// is printed with the number of its links. It sends no request.
-    #[command(after_long_help = help::examples("rewrite"))]
+    #[command(after_long_help = help::REWRITE)]
     Rewrite(Rewrite),
     /// Create tasks that fetch images from URLs, and print their ids
     ///
     /// For a list, `migrate` remembers what was created.
-    #[command(after_long_help = help::examples("create"))]
     Create(Create),
     /// Track tasks until they finish
     ///
     /// Each change is printed on a line: id, status and percentage, with TABs between them. A task
     /// is no longer followed after eight consecutive errors that span at least ten minutes.
-    #[command(after_long_help = help::examples("wait"))]
     Wait {
         #[command(flatten)]
         tasks: Tasks,
@@ -155,24 +119,19 @@ pub(crate) enum Command {
         wait_args: WaitArgs,
     },
     /// Print the progress of tasks, once
-    #[command(after_long_help = help::examples("process"))]
     Process(Tasks),
     /// Request a token for client id and secret, and keep it for the other commands
-    #[command(after_long_help = help::examples("login"))]
     Login,
     /// Show the way from posts to posts with new links on a built-in service, without an account
-    ///
-    /// The posts lie in a temporary folder, which is removed at the end. Nothing leaves the machine.
-    #[command(after_long_help = help::examples("demo"))]
     Demo,
     /// Print the completion script for a shell
-    #[command(after_long_help = help::examples("completions"))]
+    ///
+    /// That for bash belongs into ~/.local/share/bash-completion/completions/pan123-offline.
     Completions {
         /// Name of the shell
         shell: Shell,
     },
-    /// Print a manual page
-    #[command(after_long_help = help::examples("man"))]
+    /// Print a manual page, for `man -l -`
     Man {
         /// Name of a command [default: the main page]
         command: Option<String>,
@@ -183,9 +142,8 @@ pub(crate) enum Command {
 pub(crate) struct Tasks {
     /// Task ids; `-` reads them from standard input, to its end
     ///
-    /// On each line stands one id, or a JSON object of this command's output. Anything after the
-    /// first TAB is ignored, except a URL: errors name it. Blank lines and lines that begin with
-    /// `#` are skipped.
+    /// On each line stands one id, or a JSON object of this command's output. Blank lines and lines
+    /// that begin with `#` are skipped.
     #[arg(required = true, value_name = "ID")]
     pub(crate) ids: Vec<String>,
 }
@@ -195,7 +153,7 @@ pub(crate) struct WaitArgs {
     /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
     ///
     /// The tasks themselves go on. 0s polls each task once.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
     /// Print a line for each end only, and none for changes before it
@@ -205,9 +163,7 @@ pub(crate) struct WaitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// URLs of images
-    ///
-    /// A duplicate URL is created once.
+    /// URLs of images, each of which is created once
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -223,24 +179,18 @@ pub(crate) struct Create {
     pub(crate) wait: bool,
 
     /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
-    ///
-    /// The tasks themselves go on.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "wait")]
     pub(crate) timeout: Option<Duration>,
 }
 
 /// The options of each new task.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NewTaskArgs {
-    /// Id of the target folder
-    ///
-    /// [default: the service's folder for offline downloads]
+    /// Id of the target folder [default: the service's folder for offline downloads]
     #[arg(long, value_name = "ID", hide_short_help = true)]
     pub(crate) directory: Option<String>,
 
     /// URL to which the service POSTs the end of each task
-    ///
-    /// The service's documentation describes the body of that request.
     #[arg(long, value_name = "URL", hide_short_help = true)]
     pub(crate) callback_url: Option<String>,
 
@@ -256,15 +206,12 @@ pub(crate) struct Migrate {
     /// List of URLs; `-` reads it from standard input
     ///
     /// On each line stands one URL, or a URL, a TAB and a file name. Blank lines and lines that
-    /// begin with `#` are skipped. A duplicate URL is created once, in whatever spelling. The whole
-    /// list is read before anything is sent.
-    #[arg(value_name = "LIST")]
+    /// begin with `#` are skipped. The whole list is read before anything is sent.
     pub(crate) list: PathBuf,
 
     /// Keep the state in this file [default: <LIST>.db]
     ///
-    /// It is a SQLite database. Only its owner can read it, and one process migrates with it.
-    /// `status` and `report` print what it holds.
+    /// It is a SQLite database that only its owner can read. One process migrates with it.
     #[arg(long, value_name = "FILE", required_if_eq("list", "-"))]
     pub(crate) state: Option<PathBuf>,
 
@@ -282,8 +229,7 @@ pub(crate) struct Migrate {
 
     /// Create the images again of which it is unknown whether a task exists
     ///
-    /// A task is unknown if the command was killed while it was being created, or if no clear
-    /// response came back. Created again, it may exist twice.
+    /// The creation was cut off, or had no clear response. Created again, a task may exist twice.
     #[arg(long)]
     pub(crate) recreate_unknown: bool,
 
@@ -297,7 +243,7 @@ pub(crate) struct Migrate {
     /// Maximum time for the whole run, such as 90s, 10m or 2h [default: none]
     ///
     /// The tasks themselves go on, and the next start follows them. 0s polls each task once.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -305,7 +251,6 @@ pub(crate) struct Migrate {
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
     /// List of a migration, which need not exist any more
-    #[arg(value_name = "LIST")]
     pub(crate) list: PathBuf,
 
     /// Read the state from this file [default: <LIST>.db]
@@ -361,13 +306,62 @@ pub(crate) struct ReportArgs {
     pub(crate) urls: bool,
 }
 
-/// The minimum rate: one request in eleven days. A lower one is a mistake.
-const MIN_RATE: f64 = 1e-6;
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
 
-fn rate(text: &str) -> Result<f64, String> {
+    /// Print every http and https URL, not only those of images
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Leave out the new links that are in this state of a migration
+    ///
+    /// Without it only links of 123pan.cn and 123pan.com are left out, not those of your own domain.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Links {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// Look the known links up again, too
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rewrite {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// Files and folders
+    ///
+    /// Files with a NUL byte, backups, the list, its state and temporary files are left out.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Print the lines that would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Write no FILE.bak
+    #[arg(long)]
+    pub(crate) no_backup: bool,
+
+    /// Rename each FILE.bak over its FILE, where that has not changed since
+    #[arg(long, conflicts_with_all = ["dry_run", "no_backup"])]
+    pub(crate) undo: bool,
+}
+
+/// Parses a rate. One lower than a request in eleven days is a mistake.
+fn rate(text: &str) -> Result<f64, &'static str> {
     match text.parse() {
-        Ok(rate) if rate >= MIN_RATE => Ok(rate),
-        _ => Err(format!("it must be a number of at least {MIN_RATE}")),
+        Ok(rate) if rate >= 1e-6 => Ok(rate),
+        _ => Err("it must be a number of at least 0.000001"),
     }
 }
 
@@ -378,7 +372,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_valid() {
+    fn the_definition_is_valid_and_its_examples_parse() {
         Arguments::command().debug_assert();
+        let whole = Arguments::command();
+        for command in whole.get_subcommands().chain([&whole]) {
+            let help = command.get_after_long_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.lines().filter(|line| line.starts_with("  pan123-"));
+            let own = examples.flat_map(|line| line.split('|'));
+            for line in own.filter(|part| part.contains(NAME)) {
+                let words = line.split_whitespace();
+                let words = words.take_while(|word| !["<", ">"].contains(word));
+                let parsed = Arguments::try_parse_from(words);
+                assert!(parsed.is_ok(), "{line}: {parsed:?}");
+            }
+        }
     }
 }

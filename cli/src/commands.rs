@@ -8,7 +8,6 @@ mod links;
 mod login;
 mod man;
 mod migrate;
-mod process;
 mod report;
 mod rewrite;
 mod status;
@@ -23,7 +22,8 @@ use crate::args::{Arguments, Command, Common, NewTaskArgs, StateArgs};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, with_causes};
 use crate::observer::Observer;
-use crate::settings::{ResolvedSettings, cache_warning};
+use crate::output::Form;
+use crate::settings::{Login, ResolvedSettings};
 use crate::store::{Store, state_path};
 
 /// Polls and new tasks a second: the rates that other clients of the service keep to.
@@ -39,11 +39,17 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
         Command::Create(args) => create::create(&common, &args),
-        Command::Wait { tasks, wait_args } => wait::wait(&common, &tasks.ids, &wait_args),
-        Command::Process(tasks) => process::process(&common, &tasks.ids),
+        Command::Wait { tasks, wait_args } => {
+            let (timeout, only_ends) = (wait_args.timeout, wait_args.only_ends);
+            wait::follow(&common, &tasks.ids, Form::Tasks, timeout, only_ends)
+        }
+        Command::Process(tasks) => {
+            let once = Some(Duration::ZERO);
+            wait::follow(&common, &tasks.ids, Form::TasksOnce, once, false)
+        }
         Command::Login => login::login(&common),
-        Command::Demo => demo::demo(&common),
-        Command::Completions { shell } => print(completions::completions(shell).as_bytes()),
+        Command::Demo => demo::demo(),
+        Command::Completions { shell } => print(&completions::completions(shell)),
         Command::Man { command } => print(&man::page(command.as_deref())?),
     }
 }
@@ -62,8 +68,8 @@ fn client(
     settings: &ResolvedSettings,
     retries: u32,
 ) -> Result<(Client, Observer), Failure> {
-    if let Some(warning) = settings.warning() {
-        eprint_line(&warning);
+    if let Login::Credentials { cache: Err(e), .. } = &settings.login {
+        warn_of_lost_token(e);
     }
     let observer = Observer::default();
     let builder = settings.builder().timeout(common.request_timeout);
@@ -76,8 +82,15 @@ fn client(
 /// Warns if the token of this run was not kept.
 fn warn_of_cache(client: &Client) {
     if let Some(error) = client.token_cache_error() {
-        eprint_line(&cache_warning(&with_causes(&error)));
+        warn_of_lost_token(&with_causes(&error));
     }
+}
+
+fn warn_of_lost_token(reason: &str) {
+    eprint_line(&format!(
+        "the token cannot be kept: {reason}; each run requests a new one, and the service keeps \
+         three"
+    ));
 }
 
 /// Returns the time between two requests at a rate in requests a second.

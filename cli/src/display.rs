@@ -14,11 +14,15 @@ use crate::stats::{RunStats, duration};
 
 /// The maximum number of tasks that have a bar each.
 const MAX_ROWS: usize = 19;
-/// Width of a bar, and the width of a terminal below which there is none.
+/// The width of a terminal below which there are no bars, and that of a bar where there is room.
+const MIN_WIDTH: usize = 60;
 const BAR_WIDTH: usize = 24;
-const MIN_WIDTH: u16 = 60;
-/// Maximum number of characters of an image's name.
-const MAX_LABEL_LEN: usize = 24;
+/// The columns of what stands before a bar: an image's name, or the id of a task.
+const NAME_WIDTH: usize = 24;
+const ID_WIDTH: usize = 10;
+/// The columns of what stands after the bar of a task, and of the whole run.
+const STATUS_WIDTH: usize = 18;
+const PACE_WIDTH: usize = 50;
 
 /// Bars on a terminal.
 pub(crate) struct Bars {
@@ -27,15 +31,8 @@ pub(crate) struct Bars {
     rows: Option<HashMap<i64, ProgressBar>>,
     total: ProgressBar,
     counts: ProgressBar,
-    look: TermStyle,
-    _quiet_keys: Option<QuietKeys>,
-}
-
-/// The characters of bars, and whether there is room for them.
-#[derive(Debug, Clone, Copy)]
-struct TermStyle {
-    is_unicode: bool,
-    has_bar: bool,
+    /// The columns of the terminal; 0 if it is too narrow for bars.
+    width: usize,
 }
 
 impl Bars {
@@ -43,29 +40,23 @@ impl Bars {
     /// cursor.
     pub(crate) fn new(tasks: usize) -> Option<Self> {
         let term = Term::stderr();
-        let can_move_cursor = match env::var_os("TERM") {
-            Some(name) => name != "dumb",
-            None => cfg!(windows),
-        };
-        if !term.is_term() || !can_move_cursor {
+        if !term.is_term() || console::is_dumb() {
             return None;
         }
         let (height, width) = term.size();
         let fits = tasks <= MAX_ROWS && tasks + 3 <= usize::from(height);
-        let look = TermStyle {
-            is_unicode: is_unicode(|name| env::var(name).ok()),
-            has_bar: width >= MIN_WIDTH,
-        };
+        let width = Some(usize::from(width)).filter(|width| *width >= MIN_WIDTH);
+        let width = width.unwrap_or_default();
         let multi = MultiProgress::new();
-        let total = multi.add(bar(100, "cyan", "", look));
-        let counts = multi.add(ProgressBar::new(0).with_style(style("{wide_msg}", look)));
+        let line = |taken| ProgressBar::new(100).with_style(style("", taken, "cyan", width));
+        let total = multi.add(line(PACE_WIDTH));
+        let counts = multi.add(line(usize::MAX));
         Some(Self {
             multi,
             rows: fits.then(HashMap::new),
             total,
             counts,
-            look,
-            _quiet_keys: QuietKeys::new(),
+            width,
         })
     }
 
@@ -73,66 +64,58 @@ impl Bars {
         match event {
             Event::Created(image) => self.show_row(image, None),
             Event::Changed {
-                image,
-                progress,
-                error,
-            } => {
-                let status = match error {
-                    Some(_) => None,
-                    None => progress.map(|progress| progress.status),
-                };
-                if let Some(progress) = progress {
-                    self.show_row(image, Some(progress.status));
-                } else if image.task_id.is_some() || error.is_some() {
-                    self.show_row(image, status);
-                }
+                image, progress, ..
+            } if image.task_id.is_some() => {
+                self.show_row(image, progress.map(|progress| progress.status));
             }
             Event::Tick(stats) => self.show_stats(stats),
-            Event::Error(_) | Event::Note(_) => {}
+            Event::Changed { .. } | Event::Error(_) | Event::Note(_) => {}
         }
     }
 
     /// Shows an image in a bar of its own.
     fn show_row(&mut self, image: &Image, status: Option<Status>) {
         let Some(rows) = &mut self.rows else { return };
-        let look = self.look;
-        let row = rows.entry(image.id).or_insert_with(|| {
-            let row = bar(100, "cyan", "{prefix:24!}  ", look);
-            // Before it has its place, it would be drawn on its own.
-            let row = self.multi.insert_before(&self.total, row);
-            row.set_prefix(label(image));
-            row
-        });
-        let (text, color) = match (image.state, status) {
-            (State::Succeeded, _) => ("succeeded".to_owned(), "green"),
-            (State::Failed, _) => ("failed".to_owned(), "red"),
-            (State::Open, Some(status)) => (status.to_string(), "cyan"),
-            (State::Open, None) if image.reason.is_some() => ("error".to_owned(), "red"),
-            (State::Open, None) => ("waiting".to_owned(), "cyan"),
-            (state, _) => (state.name().to_owned(), "yellow"),
+        let width = match image.given.is_empty() {
+            true => ID_WIDTH,
+            false => NAME_WIDTH,
+        };
+        let text = match (image.state, status) {
+            (State::Open, Some(status)) => &status.to_string(),
+            (State::Open, None) if image.reason.is_some() => "error",
+            (State::Open, None) => "waiting",
+            (state, _) => state.name(),
+        };
+        let color = match image.state {
+            State::Succeeded => "green",
+            State::Failed => "red",
+            State::Open => "cyan",
+            _ => "yellow",
         };
         let percent = image.percent.unwrap_or_default();
-        row.set_style(row_style("{prefix:24!}  ", color, look));
+        let prefix = format!("{{prefix:{width}!}}  ");
+        let style = style(&prefix, width + 2 + STATUS_WIDTH, color, self.width);
+        let row = rows.entry(image.id).or_insert_with(|| {
+            let row = ProgressBar::new(100).with_prefix(label(image));
+            self.multi
+                .insert_before(&self.total, row.with_style(style.clone()))
+        });
+        row.set_style(style);
         row.set_position(percent.into());
         row.set_message(format!("{percent:>3} %  {text}"));
     }
 
     fn show_stats(&self, stats: &RunStats) {
-        let percent = stats.percent();
-        let pace = stats.pace();
-        let mut first = format!(
-            "{percent:>3} %  {}  {}",
-            stats.position(),
-            duration(stats.elapsed)
-        );
-        let mut second = stats.counts.text();
-        match &stats.pause {
-            Some(pause) => second = format!("{}; {second}", pause.text()),
-            None => first += &format!("  {pace}"),
-        }
-        self.total.set_position(percent);
-        self.total.set_message(first);
-        self.counts.set_message(second);
+        let (position, elapsed) = (stats.position(), duration(stats.elapsed));
+        let total = format!("{:>3} %  {position}  {elapsed}", stats.percent());
+        let counts = stats.counts.text();
+        let (total, counts) = match &stats.pause {
+            Some(pause) => (total, format!("{}; {counts}", pause.text())),
+            None => (format!("{total}  {}", stats.pace()), counts),
+        };
+        self.total.set_position(stats.percent());
+        self.total.set_message(total);
+        self.counts.set_message(counts);
     }
 
     /// Runs `f`, which prints something, while the bars are hidden.
@@ -150,126 +133,33 @@ impl Bars {
     }
 }
 
-/// Keeps the terminal from writing `^C` among the bars, until it is dropped.
-#[cfg(unix)]
-struct QuietKeys(rustix::termios::Termios);
-
-#[cfg(unix)]
-impl QuietKeys {
-    fn new() -> Option<Self> {
-        use rustix::termios::{LocalModes, tcgetattr};
-
-        let saved = tcgetattr(std::io::stdin()).ok()?;
-        let mut changed = saved.clone();
-        changed.local_modes.remove(LocalModes::ECHOCTL);
-        set_terminal(&changed)?;
-        Some(Self(saved))
-    }
-}
-
-#[cfg(unix)]
-impl Drop for QuietKeys {
-    fn drop(&mut self) {
-        set_terminal(&self.0);
-    }
-}
-
-/// Changes the terminal of standard input. In the background the system would stop the process.
-#[cfg(unix)]
-fn set_terminal(state: &rustix::termios::Termios) -> Option<()> {
-    use rustix::process::getpgrp;
-    use rustix::termios::{OptionalActions, tcgetpgrp, tcsetattr};
-
-    let stdin = std::io::stdin();
-    let is_foreground = tcgetpgrp(&stdin).ok()? == getpgrp();
-    is_foreground.then(|| tcsetattr(&stdin, OptionalActions::Now, state).ok())?
-}
-
-#[cfg(not(unix))]
-struct QuietKeys;
-
-#[cfg(not(unix))]
-impl QuietKeys {
-    fn new() -> Option<Self> {
-        None
-    }
-}
-
-fn bar(len: u64, color: &str, before: &str, look: TermStyle) -> ProgressBar {
-    ProgressBar::new(len).with_style(row_style(before, color, look))
-}
-
-fn row_style(before: &str, color: &str, look: TermStyle) -> ProgressStyle {
-    let bar = match look.has_bar {
-        true => format!("{{bar:{BAR_WIDTH}.{color}}}  "),
-        false => String::new(),
+/// Returns the style of a line with a message at its end, and a bar where other text leaves room for it.
+fn style(before: &str, taken: usize, color: &str, width: usize) -> ProgressStyle {
+    let bar = match width.saturating_sub(taken).saturating_sub(2) {
+        0 => String::new(),
+        room => format!("{{bar:{}.{color}}}  ", room.min(BAR_WIDTH)),
     };
-    style(&format!("{before}{bar}{{wide_msg}}"), look)
-}
-
-fn style(template: &str, look: TermStyle) -> ProgressStyle {
-    let style = ProgressStyle::with_template(template);
+    let style = ProgressStyle::with_template(&format!("{before}{bar}{{wide_msg}}"));
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.progress_chars(if look.is_unicode { "━╸─" } else { "=>-" })
+    match is_unicode() {
+        true => style.progress_chars("━╸─"),
+        false => style.progress_chars("=>-"),
+    }
 }
 
-/// Returns the name of an image in its bar: the last part of the URL's path, or the task id where there is no URL.
+/// Returns the name of an image in its bar: the last part of the URL's path, or else the task id.
 fn label(image: &Image) -> String {
     let path = image.given.split(['?', '#']).next().unwrap_or_default();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let label = match (last, image.task_id) {
-        ("", Some(task_id)) => task_id.to_string(),
-        ("", None) => printable(&image.given),
-        (last, _) => printable(last),
-    };
-    label.chars().take(MAX_LABEL_LEN).collect()
+    match path.rsplit('/').next() {
+        None | Some("") => image.task_id.unwrap_or_default().to_string(),
+        Some(last) => printable(last),
+    }
 }
 
-/// Reports whether the terminal shows characters outside of ASCII.
-fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let value = |name| variable(name).filter(|value| !value.is_empty());
-    if cfg!(windows) {
-        // The old console shows only characters of its font and code page.
-        return value("WT_SESSION").or_else(|| value("TERM")).is_some();
-    }
+/// Reports whether the terminal shows characters outside of ASCII. Windows Terminal, which has no locale, does.
+fn is_unicode() -> bool {
+    let value = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
-    locale.is_some_and(|locale| {
-        let locale = locale.to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The old console of Windows has a code page in place of a locale.
-    #[cfg(windows)]
-    #[test]
-    fn characters_depend_on_the_terminal() {
-        for (name, expected) in [("LANG", false), ("WT_SESSION", true), ("TERM", true)] {
-            let variable = |known: &str| (known == name).then(|| "de_DE.UTF-8".to_owned());
-            assert_eq!(is_unicode(variable), expected, "{name}");
-        }
-    }
-
-    #[cfg(not(windows))]
-    #[test]
-    fn characters_depend_on_the_locale() {
-        for (variables, expected) in [
-            (&[][..], false),
-            (&[("LANG", "de_DE.UTF-8")], true),
-            (&[("LANG", "C.utf8")], true),
-            (&[("LANG", "de_DE")], false),
-            (&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")], false),
-            (&[("LANG", "C"), ("LC_CTYPE", "UTF-8")], true),
-            (&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")], true),
-        ] {
-            let variable = |name: &str| {
-                let found = variables.iter().find(|(known, _)| *known == name);
-                found.map(|(_, value)| (*value).to_owned())
-            };
-            assert_eq!(is_unicode(variable), expected, "{variables:?}");
-        }
-    }
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8") || value("WT_SESSION").is_some()
 }

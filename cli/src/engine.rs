@@ -1,197 +1,238 @@
 //! The engine of `migrate`, `create`, `wait` and `process`: creates the tasks of the images in a state, and follows them.
 //!
-//! Each step is in the state before it is shown. A creation is in the state before its request is sent.
+//! One thread sends the requests. The main thread records each step in the state, and shows it, before the next one
+//! begins; so a creation is in the state before its request is sent. The first signal during a creation lets it finish,
+//! so that its result is recorded; at any other time a signal ends the command at once.
 
-mod creation;
 mod end;
 mod run;
-mod stop;
 mod verdict;
 
+use std::iter;
+use std::process::exit;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pan123_offline::{Client, Migration, NewTask, NextTimeoutError, PollPolicy};
+use pan123_offline::{Client, Error, MigrationEvent, NewTask, NextTimeoutError, PollPolicy};
 
+use self::end::Stop;
 use self::run::Run;
-use self::stop::{Shared, Stop};
 use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, eprint_line, usage};
 use crate::observer::Observer;
-use crate::output::{Form, Output};
+use crate::output::{Event, Form, Output};
+use crate::signals::{self, Signal};
 use crate::stats::round_up;
 use crate::store::Store;
 
-/// The maximum time between two looks at signals, outside a request.
+/// The maximum time between two looks at the run as a whole.
 const TICK: Duration = Duration::from_millis(250);
 /// A longer pause is no reason to wait.
 const MAX_PAUSE: Duration = Duration::from_secs(86_400);
+/// Twice this time after a signal the command ends, even if nothing reads its output.
+const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// What a run does, and within which limits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) form: Form,
+    /// The line that is shown first.
+    pub(crate) start: Option<String>,
     pub(crate) new_task: NewTaskArgs,
-    pub(crate) limits: Limits,
+    /// Created tasks are followed to their ends.
+    pub(crate) follows: bool,
+    /// Zero: each task is polled once, and none is created.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) create_gap: Duration,
+    pub(crate) policy: PollPolicy,
     /// The command that lists images by state, for the summary.
     pub(crate) report: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Created tasks are followed to their ends.
-    pub(crate) follows: bool,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) create_gap: Duration,
-    pub(crate) policy: PollPolicy,
-}
-
-impl Limits {
-    /// Reports whether each task is polled once, and nothing is created: a timeout of zero.
+impl Plan {
     fn is_once(&self) -> bool {
         self.timeout.is_some_and(|timeout| timeout.is_zero())
     }
 }
 
+/// What the main thread is told. All but signals are answered.
+enum Message {
+    /// The sender is dropped once the signal is obeyed.
+    Signal(Signal, #[expect(dead_code)] Sender<()>),
+    /// The next task is wanted.
+    Next,
+    /// An event, if there was one, and the error that ended everything.
+    Step(Option<MigrationEvent>, Option<Error>),
+    End(Result<(), Failure>),
+}
+
+struct Answer {
+    task: Option<NewTask>,
+    stops_creating: bool,
+}
+
 /// Runs to the end, until a signal, the timeout or a failure. Ends with a summary in each case.
 pub(crate) fn run(
     client: &Client,
-    observer: &Observer,
+    observer: Observer,
     store: Store,
     output: Output,
     plan: Plan,
 ) -> Result<ExitStatus, Failure> {
-    let limits = plan.limits;
-    let run = Run::new(store, output, plan, observer.clone())?;
-    let shared = Shared::new(run, observer.clone());
-    shared.end_on_signals()?;
-    // A timeout of zero polls each task once, and the library ends the run.
-    let deadline = limits
-        .timeout
-        .filter(|timeout| !timeout.is_zero())
-        .and_then(|timeout| Instant::now().checked_add(timeout));
-    shared.tick_until(deadline)?;
-    let result = drive(&shared, client, observer, limits);
-    let mut run = shared.lock();
-    let interruption = match &result {
-        Err(Failure::Interrupted(signal)) => Some(Stop::Signal(*signal)),
-        _ => None,
-    };
-    let closed = run.close(interruption);
-    result?;
-    closed?;
-    Ok(run.exit_status())
+    let (sender, messages) = mpsc::channel();
+    let signals = sender.clone();
+    signals::handle(move |signal| obey(signal, &signals))
+        .map_err(|error| usage(format!("signals cannot be caught: {error}")))?;
+    let mut run = Run::new(store, output, plan, observer)?;
+    let followed = follow(&mut run, client, sender, &messages);
+    // Nothing is under way any more, so what was announced was not sent.
+    let retracted = run.retract();
+    let closed = run.close();
+    followed.and(retracted).and(closed)?;
+    match run.stop {
+        Some(Stop::Signal(signal)) => Err(Failure::Interrupted(signal)),
+        _ => Ok(run.exit_status()),
+    }
 }
 
-fn drive(
-    shared: &Shared,
+/// Passes a signal on. Ends the command if that is blocked because nothing reads its output.
+fn obey(signal: Signal, messages: &Sender<Message>) {
+    let (obeyed, is_obeyed) = mpsc::channel();
+    let _ = messages.send(Message::Signal(signal, obeyed));
+    if is_obeyed.recv_timeout(EXIT_GRACE) == Err(RecvTimeoutError::Timeout) {
+        let text = "the command ends, and its output is blocked; the tasks go on at the service";
+        // Standard error may be blocked, too.
+        let _ = thread::Builder::new().spawn(|| eprint_line(text));
+        thread::sleep(EXIT_GRACE);
+        exit(signal.exit_code().into());
+    }
+}
+
+fn follow(
+    run: &mut Run,
     client: &Client,
-    observer: &Observer,
-    limits: Limits,
+    sender: Sender<Message>,
+    messages: &Receiver<Message>,
 ) -> Result<(), Failure> {
-    let (open, is_idle) = {
-        let run = shared.lock();
-        (run.open_tasks()?, run.is_idle())
-    };
-    if is_idle && open.is_empty() {
+    if let Some(start) = run.plan.start.take() {
+        run.output.show(&Event::Note(&start))?;
+    }
+    let open = run.store.open_tasks()?;
+    // An earlier run may have been told of a pause.
+    let pause = run.observer.remaining_pause();
+    let is_once = run.plan.is_once();
+    if (run.todo.len() == 0 && open.is_empty()) || (is_once && !pause.is_zero()) {
         return Ok(());
     }
-    if limits.is_once() && observer.pause().is_some() {
-        return Ok(());
+    if pause > MAX_PAUSE {
+        let remaining = round_up(pause);
+        let text = format!(
+            "the service has demanded a pause, of which {remaining} remain; try again then"
+        );
+        return Err(Failure::Other(ExitStatus::RequestFailed, text));
     }
-    wait_for_pause(observer)?;
+    // A timeout of zero is the library's.
+    let timeout = run.plan.timeout.filter(|_| !is_once);
+    let mut deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let (client, plan) = (client.clone(), run.plan.clone());
+    let (answers, answered) = mpsc::channel();
+    let worker = thread::Builder::new().name("requests".to_owned());
+    let worker = worker.spawn(move || {
+        thread::sleep(pause);
+        let link = Rc::new(Link { sender, answered });
+        let result = send_requests(&client, &plan, open, &link);
+        let _ = link.sender.send(Message::End(result));
+    })?;
+    loop {
+        let mut task = None;
+        let message = messages.recv_timeout(TICK);
+        run.tick();
+        let passed = deadline.take_if(|deadline| *deadline <= Instant::now());
+        if passed.is_some() && run.ends_at_once(Stop::Timeout)? {
+            return Ok(());
+        }
+        match message {
+            Ok(Message::Signal(signal, _)) => match run.ends_at_once(Stop::Signal(signal))? {
+                true => return Ok(()),
+                false => continue,
+            },
+            Ok(Message::Next) => task = run.next_task()?,
+            Ok(Message::Step(event, stopped_by)) => run.on_step(event, stopped_by)?,
+            Ok(Message::End(result)) => return result,
+            Err(_) if worker.is_finished() => {
+                run.cut_off_creation()?;
+                return Err(usage("the thread that sends requests has panicked"));
+            }
+            Err(_) => continue,
+        }
+        if run.stop.is_some() {
+            return Ok(());
+        }
+        // It fails if the other thread has panicked.
+        let stops_creating = run.stops_creating;
+        let _ = answers.send(Answer {
+            task,
+            stops_creating,
+        });
+    }
+}
+
+/// The connection of the thread that sends requests to the main thread.
+struct Link {
+    sender: Sender<Message>,
+    answered: Receiver<Answer>,
+}
+
+impl Link {
+    /// Waits for the answer; `None` if the run has ended.
+    fn ask(&self, message: Message) -> Option<Answer> {
+        self.sender.send(message).ok()?;
+        self.answered.recv().ok()
+    }
+}
+
+/// Creates the tasks that the main thread names, and follows them.
+fn send_requests(
+    client: &Client,
+    plan: &Plan,
+    open: Vec<u64>,
+    link: &Rc<Link>,
+) -> Result<(), Failure> {
     // Without a token nothing can be done.
     client.access_token()?;
-    let input = Input {
-        shared: shared.clone(),
-    };
-    let mut migration = client
-        .migrate(input)
-        .also_watch(open)
-        .create_gap(limits.create_gap)
-        .policy(limits.policy);
-    if !limits.follows {
+    let input = Rc::clone(link);
+    let input = iter::from_fn(move || input.ask(Message::Next)?.task);
+    let mut migration = client.migrate(input).also_watch(open);
+    migration = migration.create_gap(plan.create_gap).policy(plan.policy);
+    if !plan.follows {
         migration = migration.create_only();
     }
-    if limits.is_once() {
+    if plan.is_once() {
         migration = migration.timeout(Duration::ZERO);
     }
-    drive_to_end(shared, migration)
-}
-
-/// Waits for the end of a pause that an earlier run was told.
-fn wait_for_pause(observer: &Observer) -> Result<(), Failure> {
-    let Some(end) = observer.paused_until() else {
-        return Ok(());
-    };
-    let remaining = end.saturating_duration_since(Instant::now());
-    if remaining > MAX_PAUSE {
-        return Err(Failure::Pause(round_up(remaining)));
-    }
-    // A signal or the timeout ends the command meanwhile.
-    thread::sleep(remaining);
-    Ok(())
-}
-
-fn drive_to_end(
-    shared: &Shared,
-    mut migration: Migration<impl Iterator<Item = NewTask>>,
-) -> Result<(), Failure> {
-    let mut creates = true;
     loop {
         let event = migration.next_timeout(TICK);
-        let mut run = shared.lock();
         let is_finished = matches!(event, Err(NextTimeoutError::Finished));
-        if let Some(error) = migration.stopped_by() {
-            run.stopped_by(error);
-        }
-        if let Ok(event) = event {
-            run.on_event(event)?;
-        }
-        if let Some(failure) = run.take_failure() {
-            return Err(failure);
-        }
-        // The other tasks would end with the same error.
-        if is_finished || migration.stopped_by().is_some() {
-            return run.retract();
-        }
-        // Otherwise a creation is under way.
-        if !run.is_announced() {
-            match shared.stop_reason() {
-                Some(Stop::Signal(signal)) => return Err(Failure::Interrupted(signal)),
-                Some(Stop::Timeout) => {
-                    run.set_timed_out();
-                    return Ok(());
+        let stopped_by = migration.stopped_by().cloned();
+        // After an error of all tasks, the others would end with the same.
+        let is_end = is_finished || stopped_by.is_some();
+        match link.ask(Message::Step(event.ok(), stopped_by)) {
+            Some(answer) if !is_end => {
+                if answer.stops_creating {
+                    migration.stop_creating();
                 }
-                None => {}
             }
+            _ => return Ok(()),
         }
-        if run.stops_creating() && creates {
-            creates = false;
-            migration.stop_creating();
-            run.retract()?;
-        }
-    }
-}
-
-/// The images to create, as the migration takes them: one at a time.
-struct Input {
-    shared: Shared,
-}
-
-impl Iterator for Input {
-    type Item = NewTask;
-
-    fn next(&mut self) -> Option<NewTask> {
-        self.shared.lock().next_task()
     }
 }
 
 /// Checks the options of new tasks, so that their errors are not reported for each URL.
 pub(crate) fn check(args: &NewTaskArgs) -> Result<(), Failure> {
-    let task = creation::new_task("https://example.org/", None, args);
-    task.validate()?;
+    run::new_task("https://example.org/", None, args).validate()?;
     if args.max_failures == Some(0) {
         return Err(usage("--max-failures must be at least 1"));
     }

@@ -2,7 +2,7 @@
 
 use pan123_offline::Error;
 
-use crate::image::{Counts, State};
+use crate::image::Counts;
 
 /// The outcome of a run, in increasing order of severity: the worst counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,16 +27,12 @@ impl ExitStatus {
 
     /// Returns the outcome of images in these states. What has not ended yet does not count.
     pub(crate) fn of_counts(counts: Counts) -> Self {
-        let outcomes = [
-            (State::Invalid, Self::Usage),
-            (State::Refused, Self::RequestFailed),
-            (State::Failed, Self::TaskFailed),
-            (State::Unknown, Self::TaskFailed),
-        ];
-        let applies = outcomes
-            .into_iter()
-            .find(|(state, _)| counts.get(*state) > 0);
-        applies.map_or(Self::Succeeded, |(_, status)| status)
+        match counts {
+            Counts { invalid: 1.., .. } => Self::Usage,
+            Counts { refused: 1.., .. } => Self::RequestFailed,
+            Counts { failed: 1.., .. } | Counts { unknown: 1.., .. } => Self::TaskFailed,
+            _ => Self::Succeeded,
+        }
     }
 
     pub(crate) fn code(self) -> u8 {
@@ -54,35 +50,33 @@ impl ExitStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::State;
 
     #[test]
     fn the_first_of_3_2_5_4_1_applies() {
-        let mut statuses = [
-            ExitStatus::TaskFailed,
-            ExitStatus::Refused,
-            ExitStatus::RequestFailed,
-            ExitStatus::Succeeded,
-            ExitStatus::Usage,
-            ExitStatus::TimedOut,
-        ];
-        statuses.sort();
-        let codes: Vec<_> = statuses.iter().rev().map(|status| status.code()).collect();
-        assert_eq!(codes, [3, 2, 5, 4, 1, 0]);
-    }
+        use ExitStatus::{Refused, RequestFailed, Succeeded, TaskFailed, TimedOut, Usage};
 
-    #[test]
-    fn invalid_lines_precede_refused_and_failed_ones() {
+        let statuses = [
+            Refused,
+            Usage,
+            RequestFailed,
+            TimedOut,
+            TaskFailed,
+            Succeeded,
+        ];
+        assert_eq!(statuses.map(ExitStatus::code), [3, 2, 5, 4, 1, 0]);
+        assert!(statuses.is_sorted_by(|before, after| before > after));
         let mut counts = Counts::default();
-        for (state, code) in [
-            (State::Succeeded, 0),
-            (State::Open, 0),
-            (State::Unknown, 1),
-            (State::Failed, 1),
-            (State::Refused, 5),
-            (State::Invalid, 2),
+        for (state, status) in [
+            (State::Succeeded, Succeeded),
+            (State::Open, Succeeded),
+            (State::Unknown, TaskFailed),
+            (State::Refused, RequestFailed),
+            (State::Failed, RequestFailed),
+            (State::Invalid, Usage),
         ] {
             counts.add(state, 1);
-            assert_eq!(ExitStatus::of_counts(counts).code(), code, "{state:?}");
+            assert_eq!(ExitStatus::of_counts(counts), status, "{state:?}");
         }
     }
 }

@@ -8,21 +8,20 @@ use crate::exit_code::ExitStatus;
 use crate::signals::Signal;
 use crate::store::StoreError;
 
+/// The exit code of a program that SIGPIPE has ended: 128 + 13.
+const CLOSED_PIPE: u8 = 141;
+
 /// An error that ends the command early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Invalid arguments or settings.
-    Usage(String),
     /// A request that failed.
     Service(Error),
-    /// The service has demanded a pause that is too long to wait for; the time that remains.
-    Pause(String),
-    /// The state cannot be used.
-    State(StoreError),
-    /// Standard output cannot be written.
-    Output(io::Error),
     /// A signal ended the command, after its summary.
     Interrupted(Signal),
+    /// Standard output was closed by its reader.
+    ClosedPipe,
+    /// Another error, with its message.
+    Other(ExitStatus, String),
 }
 
 impl From<Error> for Failure {
@@ -31,51 +30,50 @@ impl From<Error> for Failure {
     }
 }
 
+/// An error of standard output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Output(error)
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::Other(
+                ExitStatus::RequestFailed,
+                format!("standard output: {error}"),
+            ),
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::State(error)
+        let status = match error.is_of_system() {
+            true => ExitStatus::RequestFailed,
+            false => ExitStatus::Usage,
+        };
+        Self::Other(status, error.to_string())
     }
 }
 
+/// Returns an error in the arguments or settings.
 pub(crate) fn usage(what: impl Into<String>) -> Failure {
-    Failure::Usage(what.into())
+    Failure::Other(ExitStatus::Usage, what.into())
 }
 
 impl Failure {
-    /// The exit code of a program that SIGPIPE has ended: 128 + 13.
-    const CLOSED_PIPE: u8 = 141;
-
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => ExitStatus::Usage.code(),
             Self::Service(error) => ExitStatus::of(error).code(),
-            Self::Pause(_) => ExitStatus::RequestFailed.code(),
-            Self::State(error) if error.is_of_system() => ExitStatus::RequestFailed.code(),
-            Self::State(_) => ExitStatus::Usage.code(),
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::CLOSED_PIPE,
-            Self::Output(_) => ExitStatus::RequestFailed.code(),
             Self::Interrupted(signal) => signal.exit_code(),
+            Self::ClosedPipe => CLOSED_PIPE,
+            Self::Other(status, _) => status.code(),
         }
     }
 
-    /// Returns the message for standard error; none for a closed pipe.
+    /// Returns the message for standard error, if there is one.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Self::Usage(what) => Some(what.clone()),
             Self::Service(error) => Some(explain(error)),
-            Self::Pause(remaining) => Some(format!(
-                "the service has demanded a pause, of which {remaining} remain; try again then"
-            )),
-            Self::State(error) => Some(error.to_string()),
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Output(error) => Some(format!("standard output: {error}")),
-            Self::Interrupted(_) => None,
+            Self::Interrupted(_) | Self::ClosedPipe => None,
+            Self::Other(_, text) => Some(text.clone()),
         }
     }
 }
@@ -90,41 +88,31 @@ pub(crate) fn explain(error: &Error) -> String {
     describe(error) + advice(error)
 }
 
-/// Returns an error with its causes.
+/// Returns an error with its causes, and the names of options in place of the library's setters.
 pub(crate) fn describe(error: &Error) -> String {
-    match error {
-        Error::Config(e) => match option_of(e.setting) {
-            Some(option) => format!("{option}: {}", e.reason),
-            None => format!("{}: {}", e.setting, e.reason),
-        },
+    let text = match error {
+        Error::Config(e) => format!("{}: {}", option_of(e.setting), e.reason),
         // Its cause says "timeout" again.
-        Error::Transport(e) if e.kind == TransportErrorKind::Timeout => {
-            with_options(&error.to_string())
-        }
-        _ => with_options(&with_causes(error)),
-    }
+        Error::Transport(e) if e.kind == TransportErrorKind::Timeout => error.to_string(),
+        _ => with_causes(error),
+    };
+    text.replace("`connect_timeout` or `timeout`", "`timeout`")
+        .replace("`timeout`", "`--request-timeout`")
 }
 
 /// Returns the option, or other words, for a setter of the library.
-fn option_of(setting: &str) -> Option<&'static str> {
+fn option_of(setting: &'static str) -> &'static str {
     match setting {
-        "base_url" => Some("--base-url"),
-        "timeout" | "connect_timeout" => Some("--request-timeout"),
-        "access_token" => Some("the access token"),
-        "client_id" => Some("the client id"),
-        "client_secret" => Some("the client secret"),
-        "cache_file" => Some("--token-cache"),
-        "directory" => Some("--directory"),
-        "callback_url" => Some("--callback-url"),
-        "file_name" => Some("--file-name"),
-        _ => None,
+        "base_url" => "--base-url",
+        "timeout" => "--request-timeout",
+        "access_token" => "the access token",
+        "credentials" => "the client id or secret",
+        "cache_file" => "--token-cache",
+        "directory" => "--directory",
+        "callback_url" => "--callback-url",
+        "file_name" => "--file-name",
+        other => other,
     }
-}
-
-/// Names options in place of the setters of the library.
-fn with_options(text: &str) -> String {
-    let text = text.replace("`connect_timeout` or `timeout`", "`--request-timeout`");
-    text.replace("`timeout`", "`--request-timeout`")
 }
 
 /// Returns an error with its causes, without words of the HTTP library.
@@ -147,26 +135,8 @@ pub(crate) fn without_prefix(text: &str) -> &str {
     text.strip_prefix("io: ").unwrap_or(text)
 }
 
-/// Composes the texts of errors. Advice is given once, not for each of ten thousand tasks.
-#[derive(Debug, Default)]
-pub(crate) struct ErrorTexts {
-    last_advice: &'static str,
-}
-
-impl ErrorTexts {
-    /// Returns the text of an error, with advice if that differs from the last one.
-    pub(crate) fn compose(&mut self, what: &str, error: &Error) -> String {
-        let mut text = format!("{what}: {}", describe(error));
-        let advice = advice(error);
-        if advice != self.last_advice {
-            text += advice;
-            self.last_advice = advice;
-        }
-        text
-    }
-}
-
-fn advice(error: &Error) -> &'static str {
+/// Returns what the user can do about an error.
+pub(crate) fn advice(error: &Error) -> &'static str {
     match error {
         error if error.is_banned() => {
             "\n  The service refuses this machine's address. Send no further request, and ask its support to lift the ban."

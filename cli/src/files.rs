@@ -13,45 +13,11 @@ pub(crate) const TEMPORARY: &str = ".pan123-tmp";
 /// The end of the names of backups.
 pub(crate) const BACKUP: &str = ".bak";
 
-/// A file that was named or found.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Text {
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
-    /// A file with a NUL byte.
-    NotText,
-    /// A file or folder that cannot be read: a message that names it.
-    Failed(String),
-}
+/// The first bytes of a file, which show that a video is no text.
+const START_LEN: u64 = 64 * 1024;
 
-/// The files that are left out, whether they are named or not.
-#[derive(Debug, Default)]
-pub(crate) struct LeftOut {
-    paths: HashSet<PathBuf>,
-    are_named_backups: bool,
-}
-
-impl LeftOut {
-    /// Leaves out backups, too, a list, its state and what stands beside that.
-    pub(crate) fn rewriting(list: &Path, state: &Path) -> Self {
-        let beside = ["", "-wal", "-shm", ".lock"].map(|end| with_ending(state, end));
-        let paths = beside.iter().map(PathBuf::as_path).chain([list]);
-        Self {
-            paths: paths
-                .filter_map(|path| fs::canonicalize(path).ok())
-                .collect(),
-            are_named_backups: true,
-        }
-    }
-
-    fn contains(&self, path: &Path, is_named: bool) -> bool {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let is_backup = name.ends_with(BACKUP.as_bytes());
-        name.ends_with(TEMPORARY.as_bytes()) || is_backup && (self.are_named_backups || !is_named)
-    }
-}
+/// A file with its text; `None` if it has a NUL byte.
+type Found = (PathBuf, Option<Vec<u8>>);
 
 /// Returns a path with an ending after its name.
 pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -60,10 +26,21 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Reads the text files among the paths and in the folders among them, each once. The files of a folder follow in the
-/// byte order of their names, without hidden ones, symbolic links, and what a `.gitignore` names.
-pub(crate) fn read(paths: &[PathBuf], left_out: LeftOut) -> impl Iterator<Item = Found> {
-    let mut seen = left_out.paths.clone();
+/// Reads the files among the paths and in the folders among them, each once; an error names a file. The files of a
+/// folder follow in the byte order of their names, without hidden ones, symbolic links, backups, and what a
+/// `.gitignore` names. For a rewriting with a list and its state, these, what stands beside the state, and backups are
+/// left out even if they are named; temporary files always are.
+pub(crate) fn read(
+    paths: &[PathBuf],
+    rewriting: Option<(&Path, &Path)>,
+) -> impl Iterator<Item = Result<Found, String>> {
+    let mut seen = HashSet::new();
+    if let Some((list, state)) = rewriting {
+        let beside = ["", "-wal", "-shm", ".lock"].map(|end| with_ending(state, end));
+        seen.extend(beside.iter().flat_map(fs::canonicalize));
+        seen.extend(fs::canonicalize(list));
+    }
+    let has_named_backups = rewriting.is_none();
     let mut walk = WalkBuilder::new(&paths[0]);
     for path in &paths[1..] {
         walk.add(path);
@@ -75,19 +52,18 @@ pub(crate) fn read(paths: &[PathBuf], left_out: LeftOut) -> impl Iterator<Item =
         .require_git(false)
         .sort_by_file_name(|a, b| a.as_encoded_bytes().cmp(b.as_encoded_bytes()));
     walk.build().filter_map(move |entry| match entry {
-        Ok(entry) if entry.is_stdin() => {
-            let message = "-: standard input is not read; name files and folders";
-            Some(Found::Failed(message.to_owned()))
+        Ok(entry) if entry.is_stdin() => Some(Err(
+            "-: standard input is not read; name files and folders".to_owned(),
+        )),
+        Ok(entry) => {
+            let found = find(&entry, has_named_backups, &mut seen).transpose()?;
+            Some(found.map_err(|error| format!("{}: {error}", entry.path().display())))
         }
-        Ok(entry) => find(&entry, &left_out, &mut seen).unwrap_or_else(|error| {
-            let message = format!("{}: {error}", entry.path().display());
-            Some(Found::Failed(message))
-        }),
         Err(error) => {
             let text = error.to_string();
             // The path comes twice.
             let text = text.split("IO error for operation on ").last();
-            Some(Found::Failed(text.unwrap_or_default().to_owned()))
+            Some(Err(text.unwrap_or_default().to_owned()))
         }
     })
 }
@@ -95,12 +71,14 @@ pub(crate) fn read(paths: &[PathBuf], left_out: LeftOut) -> impl Iterator<Item =
 /// Reads one file. `None` for a folder, a symbolic link in a folder, and what is left out or was seen before.
 fn find(
     entry: &DirEntry,
-    left_out: &LeftOut,
+    has_named_backups: bool,
     seen: &mut HashSet<PathBuf>,
 ) -> io::Result<Option<Found>> {
     let (path, is_named) = (entry.path(), entry.depth() == 0);
+    let name = entry.file_name().as_encoded_bytes();
+    let is_backup = name.ends_with(BACKUP.as_bytes()) && !(is_named && has_named_backups);
     // Before anything is asked about the file: another process may remove a temporary one.
-    if left_out.contains(path, is_named) {
+    if is_backup || name.ends_with(TEMPORARY.as_bytes()) {
         return Ok(None);
     }
     let kind = match is_named {
@@ -116,62 +94,12 @@ fn find(
     if !seen.insert(fs::canonicalize(path)?) {
         return Ok(None);
     }
-    Ok(Some(match read_text(path)? {
-        Some(bytes) => Found::Text {
-            path: path.to_owned(),
-            bytes,
-        },
-        None => Found::NotText,
-    }))
-}
-
-/// Reads a file. `None` if it has a NUL byte.
-fn read_text(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    const START_LEN: u64 = 64 * 1024;
-
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
-    // A video shows at its start that it is none.
     file.by_ref().take(START_LEN).read_to_end(&mut bytes)?;
-    if bytes.contains(&0) {
-        return Ok(None);
+    if !bytes.contains(&0) {
+        file.read_to_end(&mut bytes)?;
     }
-    let start_len = bytes.len();
-    file.read_to_end(&mut bytes)?;
-    Ok((!bytes[start_len..].contains(&0)).then_some(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn list_and_state_are_left_out_when_files_are_rewritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let names = [
-            "l.txt",
-            "s.db",
-            "s.db-wal",
-            "s.db-shm",
-            "s.db.lock",
-            "a.bak",
-            "b.pan123-tmp",
-            "other",
-        ];
-        for name in names {
-            fs::write(path(name), name).unwrap();
-        }
-        let texts = |paths: &[PathBuf]| -> Vec<_> {
-            let found = read(paths, LeftOut::rewriting(&path("l.txt"), &path("s.db")));
-            let texts = found.map(|found| match found {
-                Found::Text { path, bytes } => (path, bytes),
-                other => panic!("{other:?}"),
-            });
-            texts.collect()
-        };
-        let other = vec![(path("other"), b"other".to_vec())];
-        assert_eq!(texts(&[folder.path().to_owned()]), other);
-        assert_eq!(texts(&names.map(path)), other);
-    }
+    let text = (!bytes.contains(&0)).then_some(bytes);
+    Ok(Some((path.to_owned(), text)))
 }

@@ -22,7 +22,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// The states that are counted. [`State::Creating`] counts as one of them.
+    /// The states that are counted. [`State::Creating`] counts as new.
     pub(crate) const COUNTED: [Self; 7] = [
         Self::New,
         Self::Open,
@@ -47,9 +47,8 @@ impl State {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let creating = [Self::Creating];
-        let mut all = Self::COUNTED.iter().chain(&creating);
-        all.find(|state| state.name() == name).copied()
+        let mut all = Self::COUNTED.into_iter().chain([Self::Creating]);
+        all.find(|state| state.name() == name)
     }
 
     /// Reports whether nothing more happens to the image unless the user demands it.
@@ -128,7 +127,7 @@ impl Counts {
     }
 
     pub(crate) fn total(self) -> u64 {
-        State::COUNTED.iter().map(|state| self.get(*state)).sum()
+        State::COUNTED.map(|state| self.get(state)).iter().sum()
     }
 
     /// Returns the number of images to which nothing more happens.
@@ -138,10 +137,10 @@ impl Counts {
 
     /// Returns the counts that are not zero: `3 succeeded, 1 failed`.
     pub(crate) fn text(self) -> String {
-        let parts: Vec<String> = State::COUNTED
-            .iter()
-            .filter(|state| self.get(**state) > 0)
-            .map(|state| format!("{} {}", self.get(*state), state.name()))
+        let states = State::COUNTED.map(|state| (self.get(state), state.name()));
+        let states = states.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = states
+            .map(|(count, name)| format!("{count} {name}"))
             .collect();
         match parts.is_empty() {
             true => "nothing".to_owned(),
@@ -157,25 +156,15 @@ mod tests {
     #[test]
     fn counts_add_up_after_each_change() {
         let mut counts = Counts::default();
+        assert_eq!(counts.text(), "nothing");
         counts.add(State::New, 3);
         counts.add(State::Invalid, 1);
-        for (from, to) in [
-            (State::New, State::Creating),
-            (State::Creating, State::Open),
-            (State::Open, State::Failed),
-        ] {
-            counts.shift(from, to);
+        let states = [State::New, State::Creating, State::Open, State::Failed];
+        for change in states.windows(2) {
+            counts.shift(change[0], change[1]);
             assert_eq!(counts.total(), 4);
         }
         assert_eq!(counts.text(), "2 new, 1 failed, 1 invalid");
         assert_eq!(counts.ended(), 2);
-        assert_eq!(Counts::default().text(), "nothing");
-    }
-
-    #[test]
-    fn each_state_has_a_name_of_its_own() {
-        for state in State::COUNTED.into_iter().chain([State::Creating]) {
-            assert_eq!(State::from_name(state.name()), Some(state));
-        }
     }
 }

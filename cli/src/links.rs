@@ -1,11 +1,12 @@
 //! The image of each file in a folder of the image host, and the link that is safe in texts. Pure.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::key;
-use crate::names::{HASH_LEN, hashes};
+use crate::names::{HASH_LEN, hash};
 
 /// Characters that would end a link in some text, or that a parser reads in another way.
 #[rustfmt::skip]
@@ -17,8 +18,7 @@ const UNSAFE: &AsciiSet = &CONTROLS
 #[derive(Debug)]
 pub(crate) struct Matches<'a> {
     /// The place of each image by the name that was sent, and by the hash in a generated name.
-    names: HashMap<String, usize>,
-    hashes: HashMap<Vec<u8>, usize>,
+    places: HashMap<String, usize>,
     /// Ids of the files that serve an image.
     owned: &'a mut HashSet<String>,
     /// The time of each image's file.
@@ -31,25 +31,27 @@ impl<'a> Matches<'a> {
         images: impl Iterator<Item = (&'b str, &'b str)>,
         owned: &'a mut HashSet<String>,
     ) -> Self {
-        let mut matches = Self {
-            names: HashMap::new(),
-            hashes: HashMap::new(),
-            owned,
-            times: HashMap::new(),
-        };
+        let mut places = HashMap::new();
         for (place, (key, name)) in images.enumerate() {
-            matches.names.insert(name.to_owned(), place);
-            let mut hashes = hashes(key).into_iter();
-            if let Some(hash) = hashes.find(|hash| name.contains(hash)) {
-                matches.hashes.insert(hash.into_bytes(), place);
+            places.insert(name.to_owned(), place);
+            let hash = hash(key);
+            if name.contains(&hash) {
+                places.insert(hash, place);
             }
         }
-        matches
+        Self {
+            places,
+            owned,
+            times: HashMap::new(),
+        }
     }
 
     /// Returns the place of the image whose file this is, unless it has a newer one.
     pub(crate) fn take(&mut self, file_id: &str, name: &str, time: &str) -> Option<usize> {
-        let place = self.place_of(name)?;
+        let lower = name.to_ascii_lowercase();
+        let hashes = (0..lower.len()).filter_map(|at| lower.get(at..at + HASH_LEN));
+        let mut names = iter::once(name).chain(hashes);
+        let place = names.find_map(|name| self.places.get(name).copied())?;
         let is_older = self.times.get(&place).is_some_and(|known| &**known >= time);
         if is_older || !self.owned.insert(file_id.to_owned()) {
             return None;
@@ -61,15 +63,6 @@ impl<'a> Matches<'a> {
     /// Reports whether the image at this place has a file.
     pub(crate) fn has_file(&self, place: usize) -> bool {
         self.times.contains_key(&place)
-    }
-
-    fn place_of(&self, name: &str) -> Option<usize> {
-        let named = self.names.get(name).copied();
-        named.or_else(|| {
-            let name = name.to_ascii_lowercase().into_bytes();
-            let mut parts = name.windows(HASH_LEN);
-            parts.find_map(|part| self.hashes.get(part).copied())
-        })
     }
 }
 
@@ -93,8 +86,8 @@ mod tests {
     #[rustfmt::skip]
     fn a_file_is_matched_by_its_name_or_by_the_hash_within() {
         let keys = ["https://e.org/1.png", "https://e.org/2.png", "https://e.org/3.png"];
-        let [one, two] = [0, 1].map(|place| format!("cat-{}.png", hashes(keys[place])[0]));
-        let renamed = format!("CAT-{} (1).PNG", hashes(keys[0])[0].to_uppercase());
+        let [one, two] = [0, 1].map(|place| format!("cat-{}.png", hash(keys[place])));
+        let renamed = format!("CAT-{} (1).PNG", hash(keys[0]).to_uppercase());
         let (one, two, renamed) = (&*one, &*two, &*renamed);
         for (files, found) in [
             // Id, name and time of each file.

@@ -1,16 +1,16 @@
 //! The list of URLs: read whole before anything is sent, and checked line by line.
 
-mod check;
-
-use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use self::check::check;
+use pan123_offline::{Error, NewTask};
+use url::{Host, Url};
+
 use crate::failure::{Failure, usage};
-use crate::key::ImageUrl;
+use crate::json::controls_terminal;
+use crate::key::{self, IMAGE_ENDINGS, ImageUrl, ending_of_path};
 use crate::names;
 
 /// The maximum size of a list, in bytes.
@@ -19,24 +19,18 @@ const MAX_LIST_LEN: u64 = 1024 * 1024 * 1024;
 const MAX_LINE_LEN: usize = 64 * 1024;
 /// The maximum length of a line's excerpt in an error.
 const MAX_EXCERPT_CHARS: usize = 200;
+/// Endings of files that the service does not take.
+const REFUSED_ENDINGS: [&str; 5] = ["heic", "heif", "avif", "pdf", "html"];
 
 /// The text of a list.
 #[derive(Debug)]
 pub(crate) struct List {
-    name: String,
+    /// The place where the list comes from.
+    pub(crate) name: String,
     text: String,
 }
 
-/// A line of a list.
-#[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    /// Number of the line, from 1.
-    pub(crate) line: u32,
-    pub(crate) text: &'a str,
-    /// The URL and the name, or the reason why the line is invalid.
-    pub(crate) parsed: Result<Parsed<'a>, String>,
-}
-
+/// A valid line.
 #[derive(Debug)]
 pub(crate) struct Parsed<'a> {
     pub(crate) given: &'a str,
@@ -46,13 +40,13 @@ pub(crate) struct Parsed<'a> {
     pub(crate) warning: Option<&'static str>,
 }
 
-impl<'a> Entry<'a> {
-    /// Returns the URL as the list has it; of an invalid line, its text.
-    pub(crate) fn given(&self) -> &'a str {
-        self.parsed
-            .as_ref()
-            .map_or(self.text, |parsed| parsed.given)
-    }
+/// A line that is invalid, or that has an effect which its author may not expect.
+#[derive(Debug)]
+pub(crate) struct Remark<'a> {
+    pub(crate) line: u32,
+    pub(crate) text: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) is_invalid: bool,
 }
 
 impl List {
@@ -64,20 +58,19 @@ impl List {
         }
         let name = path.display().to_string();
         let failed = |error: io::Error| usage(format!("the list {name}: {error}"));
-        // Windows opens no folder.
-        if path.is_dir() {
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if metadata.is_dir() {
             return Err(usage(format!(
                 "the list {name} is a folder; name a file with a URL on each line"
             )));
         }
-        let file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() && !has_state {
+        if !metadata.is_file() && !has_state {
             return Err(usage(format!(
                 "the list {name} is no file, beside which the state could be kept: name a file \
                  for it with --state"
             )));
         }
-        Self::from_reader(file, name)
+        Self::from_reader(File::open(path).map_err(failed)?, name)
     }
 
     /// Makes a list of the URLs of a command line.
@@ -89,83 +82,40 @@ impl List {
     }
 
     fn from_reader(reader: impl Read, name: String) -> Result<Self, Failure> {
+        let refuse = |what: &str| Err(usage(format!("the list {name}{what}")));
         let mut bytes = Vec::new();
-        reader
-            .take(MAX_LIST_LEN + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| usage(format!("the list {name}: {error}")))?;
-        if bytes.len() as u64 > MAX_LIST_LEN {
-            return Err(usage(format!("the list {name} is longer than 1 GiB")));
+        if let Err(error) = reader.take(MAX_LIST_LEN + 1).read_to_end(&mut bytes) {
+            return refuse(&format!(": {error}"));
         }
-        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-            return Err(usage(format!(
-                "the list {name} is UTF-16; save it as UTF-8"
-            )));
+        if bytes.len() as u64 > MAX_LIST_LEN {
+            return refuse(" is longer than 1 GiB");
         }
         if bytes.contains(&0) {
-            return Err(usage(format!(
-                "the list {name} is no text: it has NUL bytes"
-            )));
+            return refuse(" is no text in UTF-8: it has NUL bytes");
         }
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
-        let list = Self { name, text };
-        if list.lines().next().is_none() {
-            return Err(usage(format!(
-                "the list {} is empty: there is nothing to do",
-                list.name
-            )));
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        if lines(&text).next().is_none() {
+            return refuse(" is empty: there is nothing to do");
         }
-        Ok(list)
+        Ok(Self { name, text })
     }
 
-    /// Returns where the list comes from.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns the lines that are not skipped: blank ones, and those that begin with `#`.
+    /// Returns the lines with their numbers, as [`lines`] does.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (u32, &str)> {
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
-        let numbered = (1..).zip(text.lines());
-        let trimmed = numbered.map(|(number, line)| (number, line.trim()));
-        trimmed.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-    }
-
-    /// Returns the lines in their order.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut parser = Parser::default();
-        self.lines()
-            .map(move |(line, text)| parser.entry(line, text))
+        lines(&self.text)
     }
 }
 
-/// Parses lines, and remembers their names.
-#[derive(Default)]
-pub(crate) struct Parser<'a> {
-    /// The key of each name.
-    names: HashMap<&'a str, String>,
+/// Returns the lines with their numbers, from 1. Skips blank ones, and those that begin with `#`.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let trimmed = (1..).zip(text.lines().map(str::trim));
+    trimmed.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-impl<'a> Parser<'a> {
-    pub(crate) fn entry(&mut self, line: u32, text: &'a str) -> Entry<'a> {
-        let parsed = parse(text).and_then(|parsed| {
-            if let Some(name) = parsed.name {
-                let key = &parsed.url.key;
-                let first = self.names.entry(name).or_insert_with(|| key.clone());
-                if first != key {
-                    return Err("its name is given to another URL, too".to_owned());
-                }
-            }
-            Ok(parsed)
-        });
-        Entry { line, text, parsed }
-    }
-}
-
-fn parse(line: &str) -> Result<Parsed<'_>, String> {
+/// Parses a line. The error is the reason why it is invalid.
+pub(crate) fn parse(line: &str) -> Result<Parsed<'_>, String> {
     if line.len() > MAX_LINE_LEN {
         return Err("it is longer than 64 KiB".to_owned());
     }
@@ -176,35 +126,70 @@ fn parse(line: &str) -> Result<Parsed<'_>, String> {
         Some((given, name)) => (given.trim_end(), Some(name.trim())),
         None => (line, None),
     };
-    let url = ImageUrl::parse(given)?;
-    let warning = check(&url.sent)?;
+    let url = key::parse(given)?;
+    let warning = check(&url)?;
     if let Some(name) = name {
         names::check_name(name)?;
     }
     Ok(Parsed {
         given,
-        url,
+        url: ImageUrl::of(url),
         name,
         warning,
     })
 }
 
-/// Returns the start of a line, without characters that control a terminal.
-pub(crate) fn excerpt(text: &str) -> String {
-    let mut characters = text.chars();
-    let start: String = characters.by_ref().take(MAX_EXCERPT_CHARS).collect();
-    let end = if characters.next().is_some() {
-        "…"
-    } else {
-        ""
+/// Checks the URL of an image. Returns a warning if the service will probably not reach it.
+fn check(url: &Url) -> Result<Option<&'static str>, String> {
+    if let Err(Error::Config(error)) = NewTask::new(url.as_str()).validate() {
+        return Err(error.reason);
+    }
+    let last = url.path().rsplit('/').next().unwrap_or_default();
+    let ending = last.rsplit_once('.').map_or("", |(_, ending)| ending);
+    if REFUSED_ENDINGS.contains(&&*ending.to_ascii_lowercase()) {
+        let endings = IMAGE_ENDINGS.join(", ");
+        return Err(format!(
+            "the service takes no {ending} file; it takes {endings}"
+        ));
+    }
+    let mut separators = last.match_indices([',', ';']);
+    if separators.any(|(place, _)| ending_of_path(&last[..place]).is_some()) {
+        return Err("a name comes after a TAB".to_owned());
+    }
+    let is_unreachable = match url.host() {
+        Some(Host::Domain(name)) => {
+            !name.trim_end_matches('.').contains('.') || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(ip)) => {
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
+        }
+        Some(Host::Ipv6(ip)) => {
+            ip.is_unique_local()
+                || ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified()
+        }
+        None => true,
     };
-    format!("{}{end}", printable(&start))
+    Ok(is_unreachable.then_some("the service cannot reach this address, which is not public"))
+}
+
+/// Returns the start of a line, as [`printable`] text.
+pub(crate) fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT_CHARS) {
+        Some((end, _)) => printable(&text[..end]) + "…",
+        None => printable(text),
+    }
 }
 
 /// Escapes the characters that control a terminal.
 pub(crate) fn printable(text: &str) -> String {
-    match text.contains(char::is_control) {
-        true => text.escape_debug().to_string(),
+    let escape = |character: char| match controls_terminal(character) {
+        true => character.escape_debug().to_string(),
+        false => character.to_string(),
+    };
+    match text.contains(controls_terminal) {
+        true => text.chars().map(escape).collect(),
         false => text.to_owned(),
     }
 }
@@ -213,72 +198,58 @@ pub(crate) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn list(text: &[u8]) -> List {
-        List::from_reader(text, "urls.txt".to_owned()).unwrap()
-    }
-
-    /// Number, and key with name or the error of each line.
-    fn entries(text: &str) -> Vec<(u32, String)> {
-        let list = list(text.as_bytes());
-        let entries = list.entries().map(|entry| {
-            let text = match entry.parsed {
-                Ok(parsed) => match parsed.name {
-                    Some(name) => format!("{} {name}", parsed.url.key),
-                    None => parsed.url.key,
-                },
-                Err(reason) => format!("error: {reason}"),
-            };
-            (entry.line, text)
-        });
-        entries.collect()
-    }
-
+    /// An expected text is part of the reason or of the warning; that of a valid line is empty.
     #[test]
-    fn reads_urls_and_names_with_their_line_numbers() {
-        assert_eq!(
-            entries(
-                "\u{feff}# images\r\n\r\n https://e.org/a.png \r\nhttps://e.org/b.png\t b.png\r\n"
-            ),
-            [
-                (3, "https://e.org/a.png".to_owned()),
-                (4, "https://e.org/b.png b.png".to_owned())
-            ]
-        );
-    }
-
-    #[test]
-    fn a_name_is_given_once() {
-        let rows = entries(
-            "https://e.org/a.png\tx.png\nhttps://e.org/a.png\tx.png\nhttps://e.org/b.png\tx.png",
-        );
-        assert_eq!(rows[0].1, rows[1].1);
-        assert_eq!(
-            rows[2],
-            (3, "error: its name is given to another URL, too".to_owned())
-        );
-    }
-
-    #[test]
-    fn invalid_lines_do_not_end_the_list() {
+    fn checks_lines() {
         let long = format!("https://e.org/{}.png", "a".repeat(MAX_LINE_LEN));
-        let text = format!("403316\n{long}\nhttps://e.org/a.png\tx.exe\nhttps://e.org/a.png\n");
-        let rows = entries(&text);
-        let invalid = rows.iter().filter(|(_, text)| text.starts_with("error: "));
-        assert_eq!(
-            invalid.map(|(line, _)| *line).collect::<Vec<_>>(),
-            [1, 2, 3]
-        );
-        assert_eq!(rows.len(), 4);
-        let list = list(b"https://e.org/\xe9.png\nhttps://e.org/a.png");
-        let is_valid: Vec<_> = list.entries().map(|entry| entry.parsed.is_ok()).collect();
-        assert_eq!(is_valid, [false, true]);
+        for (line, expected) in [
+            ("https://e.org/a.png", ""),
+            ("https://e.org/a.png \t cat.png", ""),
+            ("https://e.org/a", ""),
+            ("https://e.org/a.php?id=1", ""),
+            ("https://e.org/q~tplv-watermark.image", ""),
+            ("https://e.org/w_100,h_100/a.jpg", ""),
+            ("https://e.org/a.jpg,b/c.jpg", ""),
+            ("https://e.org/a,b.jpg", ""),
+            ("https://e.org/a.png?x=1,2", ""),
+            ("https://e.org/a.png,cat.png", "a name comes after a TAB"),
+            ("https://e.org/a.PNG;cat.png", "a name comes after a TAB"),
+            ("https://e.org/a.png,", "a name comes after a TAB"),
+            ("https://e.org/a.heic", "takes no heic file"),
+            ("https://e.org/a.HEIF", "takes no HEIF file"),
+            ("https://e.org/a.avif?x=1", "takes no avif file"),
+            ("https://e.org/a.pdf", "takes no pdf file"),
+            ("https://e.org/a.html", "takes no html file"),
+            ("https://e.org/a.html/b", ""),
+            ("https://user:pass@e.org/a.png", "a password"),
+            ("ftp://e.org/a.png", "neither http nor https"),
+            ("403316", "does not begin with http"),
+            ("https://e.org/a.png\tx.exe", "must end in one of"),
+            ("https://e.org/\u{fffd}.png", "not UTF-8"),
+            (&long, "longer than 64 KiB"),
+            ("http://localhost/a.png", "cannot reach"),
+            ("http://192.168.1.2:8080/a.png", "cannot reach"),
+            ("http://10.0.0.1/a.png", "cannot reach"),
+            ("http://[::1]:80/a.png", "cannot reach"),
+            ("http://[fe80::1]/a.png", "cannot reach"),
+            ("http://nas/a.png", "cannot reach"),
+            ("http://8.8.8.8/a.png", ""),
+        ] {
+            let text = match parse(line) {
+                Ok(parsed) => parsed.warning.unwrap_or_default().to_owned(),
+                Err(reason) => reason,
+            };
+            let is_as_expected = text.contains(expected) && text.is_empty() == expected.is_empty();
+            assert!(is_as_expected, "{line}: {text:?}");
+        }
     }
 
     #[test]
-    fn empty_and_utf_16_lists_are_errors() {
-        for text in [&b""[..], b"\n# nothing\n", b"\xff\xfeh\0"] {
-            assert!(List::from_reader(text, "urls.txt".to_owned()).is_err());
-        }
+    fn lines_keep_their_numbers() {
+        let text = b"\xef\xbb\xbf# images\r\n\r\n https://e.org/a.png \r\nb\t\xe9\r\n";
+        let list = List::from_reader(&text[..], "urls.txt".to_owned()).unwrap();
+        let lines: Vec<_> = list.lines().collect();
+        assert_eq!(lines, [(3, "https://e.org/a.png"), (4, "b\t\u{fffd}")]);
     }
 
     #[test]

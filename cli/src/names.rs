@@ -1,11 +1,9 @@
 //! The names of the files at the image host: those of the list, and generated ones. Pure.
 
-use std::fmt::Write as _;
-
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use crate::key::IMAGE_ENDINGS;
+use crate::key::{IMAGE_ENDINGS, ending_of_path};
 
 /// The service takes fewer characters.
 const MAX_NAME_LEN: usize = 255;
@@ -16,28 +14,14 @@ const MAX_STEM_LEN: usize = 60;
 /// The number of hex digits of the hash in a generated name.
 pub(crate) const HASH_LEN: usize = 12;
 
-/// Returns the text before and the ending after the last dot, if the ending is that of an image.
-pub(crate) fn split_image_ending(name: &str) -> Option<(&str, &str)> {
-    let (stem, ending) = name.rsplit_once('.')?;
-    is_image_ending(ending).then_some((stem, ending))
-}
-
-fn is_image_ending(text: &str) -> bool {
-    IMAGE_ENDINGS
-        .iter()
-        .any(|ending| ending.eq_ignore_ascii_case(text))
-}
-
 /// Checks a name of the list.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if split_image_ending(name).is_none_or(|(stem, _)| stem.trim().is_empty()) {
+    if split_ending(name).is_none_or(|(stem, _)| stem.trim().is_empty()) {
         let endings = IMAGE_ENDINGS.join(", .");
         return Err(format!("its name must end in one of .{endings}"));
     }
-    if let Some(character) = name
-        .chars()
-        .find(|character| FORBIDDEN.contains(character) || character.is_control())
-    {
+    let is_forbidden = |character: &char| FORBIDDEN.contains(character) || character.is_control();
+    if let Some(character) = name.chars().find(is_forbidden) {
         let character = character.escape_debug();
         return Err(format!("its name must not contain {character}"));
     }
@@ -49,45 +33,37 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns names for an image, of which the first that no other image has is sent: `cat-3f9a1c2b7d40.png`. Where the
-/// URL does not tell the ending, there is none.
-pub(crate) fn generated_names(url: &str, key: &str) -> Vec<String> {
+/// Returns a name without and with its ending, if that is one of an image.
+fn split_ending(name: &str) -> Option<(&str, &'static str)> {
+    let ending = ending_of_path(name)?;
+    Some((&name[..name.len() - ending.len() - 1], ending))
+}
+
+/// Returns a name for an image that no other has: `cat-3f9a1c2b7d40.png`. Where the URL does not tell the ending, there is
+/// none.
+pub(crate) fn generated_name(url: &str, key: &str) -> Option<String> {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let last = path.rsplit('/').next().unwrap_or_default();
     let last = percent_decode_str(last).decode_utf8_lossy();
-    let (stem, ending) = match split_image_ending(&last) {
-        Some(parts) => parts,
-        None => match ending_of_query(query) {
-            Some(ending) => (&*last, ending),
-            None => return Vec::new(),
-        },
-    };
-    let (stem, ending) = (clean(stem), ending.to_ascii_lowercase());
-    let hashes = hashes(key).into_iter();
-    hashes
-        .map(|hash| format!("{stem}-{hash}.{ending}"))
-        .collect()
+    let from_query = || Some((&*last, ending_of_query(query)?));
+    let (stem, ending) = split_ending(&last).or_else(from_query)?;
+    Some(format!("{}-{}.{ending}", clean(stem), hash(key)))
 }
 
-/// Returns the hashes in the names that are generated for a key.
-pub(crate) fn hashes(key: &str) -> Vec<String> {
-    let mut digits = String::new();
-    for byte in Sha256::digest(key) {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    let parts = digits.as_bytes().chunks_exact(HASH_LEN);
-    parts
-        .map(|hash| String::from_utf8_lossy(hash).into_owned())
-        .collect()
+/// Returns the hash in the name that is generated for a key.
+pub(crate) fn hash(key: &str) -> String {
+    let digest = Sha256::digest(key);
+    let bytes = digest.iter().take(HASH_LEN / 2);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the ending that a query such as `wx_fmt=png` or `format=webp` names.
-fn ending_of_query(query: &str) -> Option<&str> {
+fn ending_of_query(query: &str) -> Option<&'static str> {
     query.split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         let name = name.to_ascii_lowercase();
         let is_format = name.contains("fmt") || name.contains("format");
-        (is_format && is_image_ending(value)).then_some(value)
+        ending_of_path(&format!(".{value}")).filter(|_| is_format)
     })
 }
 
@@ -115,6 +91,8 @@ mod tests {
 
     #[test]
     fn generates_a_name_from_path_hash_and_ending() {
+        let long = format!("https://e.org/{}.png", "图".repeat(500));
+        let longest = format!("{}-*.png", "图".repeat(MAX_STEM_LEN));
         for (url, expected) in [
             ("https://e.org/a/cat.png", Some("cat-*.png")),
             ("https://e.org/a/cat.JPG?x=1", Some("cat-*.jpg")),
@@ -126,46 +104,30 @@ mod tests {
             ("https://e.org/q~tplv-watermark.image", None),
             ("https://e.org/640?size=png", None),
             ("https://e.org/.png", Some("image-*.png")),
+            (&long, Some(&longest)),
         ] {
-            let names = generated_names(url, url);
-            let first = names.first().map(|name| {
-                let (stem, rest) = name.rsplit_once('-').unwrap();
-                assert!(
-                    rest.as_bytes()[..HASH_LEN]
-                        .iter()
-                        .all(u8::is_ascii_hexdigit)
-                );
-                format!("{stem}-*{}", &rest[HASH_LEN..])
-            });
-            assert_eq!(first.as_deref(), expected, "{url}");
+            let name = generated_name(url, "key");
+            assert!(name.iter().all(|name| check_name(name).is_ok()), "{name:?}");
+            let name = name.map(|name| name.replace("2c70e12b7a06", "*"));
+            assert_eq!(name.as_deref(), expected, "{url}");
         }
-        let long = format!("https://e.org/{}.png", "图".repeat(500));
-        assert!(check_name(&generated_names(&long, &long)[0]).is_ok());
-    }
-
-    #[test]
-    fn names_depend_on_the_key_alone_and_differ() {
-        let names = generated_names("https://e.org/a.png", "key");
-        assert_eq!(names.len(), 5);
-        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-        assert_ne!(names, generated_names("https://e.org/a.png", "other"));
     }
 
     #[test]
     fn checks_the_names_of_a_list() {
+        let [longest, too_long] = [250, 251].map(|len| format!("{}.png", "a".repeat(len)));
         for (name, is_valid) in [
             ("cat.png", true),
             ("猫 1.JPEG", true),
             ("cat.exe", false),
-            (".png", false),
             ("  .png", false),
             ("a/b.png", false),
             ("a\u{1b}.png", false),
             ("", false),
+            (&longest, true),
+            (&too_long, false),
         ] {
             assert_eq!(check_name(name).is_ok(), is_valid, "{name:?}");
         }
-        assert!(check_name(&format!("{}.png", "a".repeat(250))).is_ok());
-        assert!(check_name(&format!("{}.png", "a".repeat(251))).is_err());
     }
 }

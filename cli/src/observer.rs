@@ -1,21 +1,20 @@
-//! Observation of requests: the reason why a run makes no progress, whether a creation was sent, and the lines of
-//! `--verbose`.
+//! Observation of requests: the reason why a run makes no progress, and the lines of `--verbose`.
 
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use pan123_offline::ureq::http::{Method, Request, Response};
+use pan123_offline::ureq::http::{Request, Response};
 use pan123_offline::ureq::middleware::{Middleware, MiddlewareNext};
-use pan123_offline::ureq::{self, Body, BodyReader, SendBody};
+use pan123_offline::ureq::{self, Body, SendBody};
 use pan123_offline::{ClientBuilder, Envelope, ErrorCode};
 use serde::de::IgnoredAny;
 
 use crate::failure::{eprint_line, without_prefix};
 use crate::stats::Pause;
 
-/// Maximum number of bytes of a body that are kept to find its code.
-const MAX_BODY_LEN: usize = 4096;
+/// Maximum number of bytes of a body that are read to find its code: a page of images has 1 MiB at most.
+const MAX_BODY_LEN: u64 = 2 * 1024 * 1024;
 /// Time that the library waits after a 429 without `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A longer pause counts as none, as in the library: it is no number of seconds.
@@ -23,19 +22,15 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 86_400);
 /// Minimum time for which requests must fail before the error is shown.
 const MIN_FAILING_TIME: Duration = Duration::from_secs(3);
 
-/// Observes the requests of a client, and can stop creations.
+/// Observes the requests of a client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observer(Arc<Mutex<Traffic>>);
 
 #[derive(Debug, Default)]
 struct Traffic {
-    paused_until: Option<Instant>,
+    paused_until: Option<SystemTime>,
     /// The last error, and the time of the first consecutive one.
     failing: Option<(String, Instant)>,
-    /// A creation was sent since [`Observer::expect_creation`].
-    is_creation_sent: bool,
-    /// No creation is sent any more.
-    is_closed: bool,
 }
 
 impl Observer {
@@ -45,8 +40,9 @@ impl Observer {
 
     /// Observes the requests of the client that is built.
     pub(crate) fn observe(&self, builder: ClientBuilder, is_verbose: bool) -> ClientBuilder {
+        let observer = self.clone();
         let layer = Layer {
-            observer: self.clone(),
+            observer,
             is_verbose,
         };
         builder.configure_agent(move |config| config.middleware(layer))
@@ -54,75 +50,49 @@ impl Observer {
 
     /// Returns the reason why the run makes no progress, if there is one.
     pub(crate) fn pause(&self) -> Option<Pause> {
-        self.lock().pause(Instant::now())
-    }
-
-    /// Returns the reason for which the last request did not succeed, however short ago it was.
-    pub(crate) fn last_reason(&self) -> Option<Pause> {
-        self.lock().reason(Instant::now())
-    }
-
-    /// Returns the end of the pause that the service has demanded.
-    pub(crate) fn paused_until(&self) -> Option<Instant> {
-        self.lock().paused_until
-    }
-
-    /// Shows a pause that an earlier run was told.
-    pub(crate) fn pause_until(&self, time: Instant) {
-        self.lock().paused_until = Some(time);
-    }
-
-    /// Forgets earlier creations.
-    pub(crate) fn expect_creation(&self) {
-        self.lock().is_creation_sent = false;
-    }
-
-    /// Stops creations from here on, unless one was sent; then it returns false.
-    pub(crate) fn stop_unless_sent(&self) -> bool {
-        let mut traffic = self.lock();
-        traffic.is_closed |= !traffic.is_creation_sent;
-        traffic.is_closed
-    }
-
-    /// Reports whether a creation was sent, so that a task may exist.
-    pub(crate) fn is_creation_sent(&self) -> bool {
-        self.lock().is_creation_sent
-    }
-}
-
-impl Traffic {
-    fn pause(&self, now: Instant) -> Option<Pause> {
-        self.reason(now).filter(|pause| match pause {
+        self.last_reason().filter(|pause| match pause {
             Pause::RateLimited(_) => true,
             Pause::Failing { elapsed, .. } => *elapsed >= MIN_FAILING_TIME,
         })
     }
 
-    fn reason(&self, now: Instant) -> Option<Pause> {
-        let remaining = self
-            .paused_until
-            .map(|time| time.saturating_duration_since(now))
-            .filter(|remaining| !remaining.is_zero());
-        if let Some(remaining) = remaining {
+    /// Returns the reason for which the last request did not succeed, however short ago it was.
+    pub(crate) fn last_reason(&self) -> Option<Pause> {
+        let remaining = self.remaining_pause();
+        if !remaining.is_zero() {
             return Some(Pause::RateLimited(remaining));
         }
-        let (error, first) = self.failing.as_ref()?;
-        Some(Pause::Failing {
-            error: error.clone(),
-            elapsed: now.saturating_duration_since(*first),
-        })
+        let (error, first) = self.lock().failing.clone()?;
+        let elapsed = first.elapsed();
+        Some(Pause::Failing { error, elapsed })
     }
 
-    fn record(&mut self, outcome: &Outcome, now: Instant) {
+    /// Returns the time for which the service wants no request.
+    pub(crate) fn remaining_pause(&self) -> Duration {
+        let until = self.lock().paused_until;
+        let remaining = until.and_then(|until| until.duration_since(SystemTime::now()).ok());
+        remaining.unwrap_or_default()
+    }
+
+    /// Returns the end of the pause that the service has demanded.
+    pub(crate) fn paused_until(&self) -> Option<SystemTime> {
+        self.lock().paused_until
+    }
+
+    /// Shows a pause that an earlier run was told.
+    pub(crate) fn pause_until(&self, time: SystemTime) {
+        self.lock().paused_until = Some(time);
+    }
+
+    fn record(&self, outcome: &Outcome) {
+        let mut traffic = self.lock();
         if let Some(delay) = outcome.pause() {
-            self.paused_until = self.paused_until.max(now.checked_add(delay));
+            let end = SystemTime::now().checked_add(delay);
+            traffic.paused_until = traffic.paused_until.max(end);
         }
-        self.failing = outcome
-            .service_error()
-            .map(|error| match self.failing.take() {
-                Some((_, first)) => (error, first),
-                None => (error, now),
-            });
+        let first = traffic.failing.take().map(|(_, first)| first);
+        let error = outcome.service_error();
+        traffic.failing = error.map(|error| (error, first.unwrap_or_else(Instant::now)));
     }
 }
 
@@ -137,6 +107,31 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// Reads the response, and returns one with the same body.
+    fn read(&mut self, response: Response<Body>) -> Response<Body> {
+        self.status = Some(response.status().as_u16());
+        let retry_after = response.headers().get("Retry-After");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        self.retry_after = retry_after.map(Duration::from_secs);
+        let (parts, body) = response.into_parts();
+        let (mut reader, mut start) = (body.into_reader(), Vec::new());
+        let read = reader.by_ref().take(MAX_BODY_LEN).read_to_end(&mut start);
+        if let Ok(envelope) = Envelope::<IgnoredAny>::from_slice(&start) {
+            self.code = Some(envelope.code);
+            self.trace_id = envelope.trace_id;
+        }
+        let start = Cursor::new(start);
+        let body = Body::builder();
+        let body = match read {
+            Ok(_) => body.reader(start.chain(reader)),
+            Err(error) => {
+                self.error = Some(without_prefix(&error.to_string()).to_owned());
+                body.reader(start.chain(Failing(Some(error))))
+            }
+        };
+        Response::from_parts(parts, body)
+    }
+
     /// Reports whether the code, or the HTTP status, is this number.
     fn has(&self, code: ErrorCode) -> bool {
         self.code == Some(code) || self.status.map(i64::from) == Some(code.0)
@@ -191,93 +186,32 @@ impl Middleware for Layer {
         request: Request<SendBody>,
         next: MiddlewareNext,
     ) -> Result<Response<Body>, ureq::Error> {
-        if request.method() == Method::POST && request.uri().path().ends_with("/download") {
-            let mut traffic = self.observer.lock();
-            if traffic.is_closed {
-                return Err(io::Error::other("the command ends").into());
-            }
-            traffic.is_creation_sent = true;
+        // The method and the URL only: no header, and so no token.
+        let name = format!("{} {}", request.method(), request.uri());
+        let (started, mut outcome) = (Instant::now(), Outcome::default());
+        let result = next.handle(request);
+        if let Err(error) = &result {
+            outcome.error = Some(match error {
+                ureq::Error::Timeout(_) => "no response in time".to_owned(),
+                other => without_prefix(&other.to_string()).to_owned(),
+            });
         }
-        let mut record = RequestRecord {
-            observer: self.observer.clone(),
-            // The method and the URL only: no header, and so no token.
-            request: self
-                .is_verbose
-                .then(|| format!("{} {}", request.method(), request.uri())),
-            started: Instant::now(),
-            outcome: Outcome::default(),
-            body: Vec::new(),
-        };
-        match next.handle(request) {
-            Ok(response) => {
-                record.outcome.status = Some(response.status().as_u16());
-                let retry_after = response.headers().get("Retry-After");
-                record.outcome.retry_after = retry_after
-                    .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-                    .map(Duration::from_secs);
-                let (parts, body) = response.into_parts();
-                let reader = body.into_reader();
-                let body = Body::builder().reader(ObservedBody { reader, record });
-                Ok(Response::from_parts(parts, body))
-            }
-            Err(error) => {
-                record.outcome.error = Some(text_of(&error));
-                Err(error)
-            }
-        }
-    }
-}
-
-fn text_of(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Timeout(_) => "no response in time".to_owned(),
-        other => without_prefix(&other.to_string()).to_owned(),
-    }
-}
-
-/// A request and its response so far. Recorded on drop.
-struct RequestRecord {
-    observer: Observer,
-    request: Option<String>,
-    started: Instant,
-    outcome: Outcome,
-    body: Vec<u8>,
-}
-
-impl Drop for RequestRecord {
-    fn drop(&mut self) {
-        if let Ok(envelope) = Envelope::<IgnoredAny>::from_slice(&self.body) {
-            self.outcome.code = Some(envelope.code);
-            self.outcome.trace_id = envelope.trace_id;
-        }
-        self.observer.lock().record(&self.outcome, Instant::now());
-        if let Some(request) = &self.request {
-            let time = self.started.elapsed().as_millis();
-            eprint_line(&format!("{request}: {}, {time} ms", self.outcome.text()));
-        }
-    }
-}
-
-/// A body whose first bytes are kept.
-struct ObservedBody {
-    reader: BodyReader<'static>,
-    record: RequestRecord,
-}
-
-impl Read for ObservedBody {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let result = self.reader.read(buffer);
-        match &result {
-            Ok(read) => {
-                let free = MAX_BODY_LEN - self.record.body.len();
-                let start = &buffer[..(*read).min(free)];
-                self.record.body.extend_from_slice(start);
-            }
-            Err(error) => {
-                self.record.outcome.error = Some(without_prefix(&error.to_string()).to_owned());
-            }
+        let result = result.map(|response| outcome.read(response));
+        self.observer.record(&outcome);
+        if self.is_verbose {
+            let time = started.elapsed().as_millis();
+            eprint_line(&format!("{name}: {}, {time} ms", outcome.text()));
         }
         result
+    }
+}
+
+/// The end of a body that could not be read to its end.
+struct Failing(Option<io::Error>);
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 
@@ -293,67 +227,48 @@ mod tests {
         }
     }
 
-    const fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
     #[test]
-    fn the_longest_pause_counts_until_its_end() {
-        let (now, mut traffic) = (Instant::now(), Traffic::default());
-        let limited = |seconds| Outcome {
-            retry_after: Some(Duration::from_secs(seconds)),
-            ..outcome(200, Some(429))
-        };
-        traffic.record(&limited(600), now);
-        traffic.record(&outcome(429, None), now);
-        // An epoch in place of seconds.
-        traffic.record(&limited(1_800_000_000), now);
-        let after = |time| traffic.pause(now + seconds(time));
-        assert_eq!(after(60), Some(Pause::RateLimited(seconds(540))));
-        let text = after(600).map(|pause| pause.text());
-        assert_eq!(text.as_deref(), Some("rate limited for 10 min"));
+    fn the_longest_pause_counts() {
+        let observer = Observer::default();
+        // The last is an epoch in place of seconds.
+        for seconds in [600, 1, 1_800_000_000] {
+            let mut outcome = outcome(200, Some(429));
+            outcome.retry_after = Some(Duration::from_secs(seconds));
+            observer.record(&outcome);
+        }
+        let remaining = observer.remaining_pause().as_secs();
+        assert!((500..=600).contains(&remaining), "{remaining}");
     }
 
     #[test]
     fn consecutive_errors_are_shown_after_three_seconds() {
-        let (now, mut traffic) = (Instant::now(), Traffic::default());
-        traffic.record(&outcome(502, None), now);
-        assert_eq!(traffic.pause(now + seconds(2)), None);
-        let refused = Outcome {
+        let refused = || Outcome {
             error: Some("Connection refused".to_owned()),
             ..Outcome::default()
         };
-        traffic.record(&refused, now + seconds(10));
-        let expected = Pause::Failing {
-            error: "Connection refused".to_owned(),
-            elapsed: seconds(12),
-        };
-        assert_eq!(traffic.pause(now + seconds(12)), Some(expected));
-        // Requests go on at a low rate, or wait for another token.
-        for (status, code, text) in [
-            (200, Some(429), "rate limited"),
-            (429, None, "rate limited"),
-            (200, Some(401), "the access token was refused"),
-            (401, None, "the access token was refused"),
+        for (outcome, expected) in [
+            (refused(), "Connection refused"),
+            (outcome(502, None), "HTTP 502"),
+            (outcome(200, None), "no valid response"),
+            (outcome(200, Some(429)), "rate limited"),
+            (outcome(429, None), "rate limited"),
+            (outcome(200, Some(401)), "the access token was refused"),
+            (outcome(401, None), "the access token was refused"),
+            // The error of a single task is a valid response.
+            (outcome(200, Some(1)), ""),
         ] {
-            let mut traffic = Traffic::default();
-            traffic.record(&outcome(status, code), now);
-            let error = text.to_owned();
-            let elapsed = seconds(9);
-            let expected = Pause::Failing { error, elapsed };
-            assert_eq!(traffic.pause(now + elapsed), Some(expected));
+            let observer = Observer::default();
+            observer.record(&refused());
+            assert_eq!(observer.pause(), None);
+            let before = Instant::now().checked_sub(Duration::from_secs(9)).unwrap();
+            observer.lock().failing.as_mut().unwrap().1 = before;
+            observer.record(&outcome);
+            observer.lock().paused_until = None;
+            let text = match observer.pause() {
+                Some(Pause::Failing { error, .. }) => error,
+                _ => String::new(),
+            };
+            assert_eq!(text, expected, "{outcome:?}");
         }
-        // The error of a single task is a valid response.
-        traffic.record(&outcome(200, Some(1)), now + seconds(13));
-        assert_eq!(traffic.pause(now + seconds(20)), None);
-    }
-
-    #[test]
-    fn creations_stop_only_before_one_was_sent() {
-        let observer = Observer::default();
-        observer.lock().is_creation_sent = true;
-        assert!(!observer.stop_unless_sent());
-        observer.expect_creation();
-        assert!(observer.stop_unless_sent());
     }
 }

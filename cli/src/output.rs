@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use pan123_offline::{Error, Progress, Status};
+use pan123_offline::{Error, Progress};
 
 use crate::args::Common;
 use crate::display::Bars;
-use crate::failure::{ErrorTexts, eprint_line};
+use crate::failure::{advice, describe, eprint_line};
 use crate::image::{Image, State};
 use crate::list::printable;
 use crate::records;
@@ -62,21 +62,22 @@ pub(crate) struct Output {
     bars: Option<Bars>,
     /// Standard output gets results. A terminal that has bars of them does not.
     prints_results: bool,
+    /// The time of the last line about the run as a whole.
     printed: Instant,
-    texts: ErrorTexts,
+    /// Advice is given once, not for each of ten thousand tasks.
+    last_advice: &'static str,
 }
 
 impl Output {
     /// Creates the output for this number of tasks.
     pub(crate) fn new(common: &Common, form: Form, tasks: usize, only_ends: bool) -> Self {
         let is_terminal = io::stdout().is_terminal();
-        // Objects and bars on one terminal would mix, and so would the lines of --verbose. The reader of a pipe may
-        // have bars of its own.
+        // Objects, or the lines of --verbose, would mix with bars. The reader of a pipe may print on the same terminal.
         let has_no_bars = common.quiet
             || common.verbose
             || (common.json && is_terminal)
             || form == Form::TasksOnce
-            || (form == Form::Urls && is_pipe());
+            || is_pipe();
         let bars = if has_no_bars { None } else { Bars::new(tasks) };
         let shows_ends = form != Form::Urls && !common.json;
         Self {
@@ -87,7 +88,7 @@ impl Output {
             prints_results: !(bars.is_some() && is_terminal && shows_ends),
             bars,
             printed: Instant::now(),
-            texts: ErrorTexts::default(),
+            last_advice: "",
         }
     }
 
@@ -95,69 +96,55 @@ impl Output {
         if let Some(bars) = &mut self.bars {
             bars.show(event);
         }
-        match event {
+        match *event {
             Event::Created(image) if self.form == Form::Urls => {
-                let line = match self.is_json {
+                self.print(&match self.is_json {
                     true => records::image_json(image),
                     false => records::created_line(image),
-                };
-                self.print(&line)
+                })?;
             }
-            Event::Created(_) => Ok(()),
+            Event::Created(_) => {}
             Event::Changed {
                 image,
                 progress,
                 error,
-            } => self.changed(image, *progress, *error),
+            } => {
+                let line = self.line(image, progress, error);
+                let line = line.filter(|_| self.prints_results);
+                if let Some(line) = &line {
+                    self.print(line)?;
+                }
+                if line.is_none() || self.form == Form::Urls && !self.is_json {
+                    self.tell(image, error);
+                }
+            }
             Event::Tick(stats) => {
                 if self.bars.is_none() && self.printed.elapsed() >= LINE_INTERVAL {
                     self.printed = Instant::now();
                     self.note(&stats.line());
                 }
-                Ok(())
             }
-            Event::Error(text) => {
-                self.message(text);
-                Ok(())
-            }
-            Event::Note(text) => {
-                self.note(text);
-                Ok(())
-            }
-        }
-    }
-
-    fn changed(
-        &mut self,
-        image: &Image,
-        progress: Option<Progress>,
-        error: Option<&Error>,
-    ) -> io::Result<()> {
-        let line = match (self.form, self.is_json) {
-            (Form::Tasks | Form::TasksOnce, _) => self.task_line(image, progress, error),
-            (_, _) if !image.state.is_end() => None,
-            (_, true) => Some(records::image_json(image)),
-            (Form::List, false) => Some(records::image_line(image)),
-            (Form::Urls, false) if image.task_id.is_some() => Some(records::created_line(image)),
-            (Form::Urls, false) => None,
-        };
-        let is_printed = line.is_some() && self.prints_results;
-        if let Some(line) = line.filter(|_| self.prints_results) {
-            self.print(&line)?;
-        }
-        if !is_printed || self.form == Form::Urls && !self.is_json {
-            self.tell(image, progress, error);
+            Event::Error(text) => self.message(text),
+            Event::Note(text) => self.note(text),
         }
         Ok(())
     }
 
-    /// Returns the line of a task, where it is wanted.
-    fn task_line(
+    /// Returns the line of a change on standard output, where one is wanted.
+    fn line(
         &self,
         image: &Image,
         progress: Option<Progress>,
         error: Option<&Error>,
     ) -> Option<String> {
+        if !self.form.is_tasks() {
+            return match (self.form, self.is_json) {
+                _ if !image.state.is_end() => None,
+                (_, true) => Some(records::image_json(image)),
+                (Form::Urls, false) => image.task_id.map(|_| records::created_line(image)),
+                (_, false) => Some(records::image_line(image)),
+            };
+        }
         let task_id = image.task_id?;
         let is_end = error.is_some() || progress.is_some_and(|p| p.status.is_terminal());
         if self.only_ends && !is_end {
@@ -167,54 +154,54 @@ impl Output {
             let url = Some(&*image.given).filter(|given| !given.is_empty());
             return Some(records::task_json(task_id, url, progress, error));
         }
-        if error.is_some() {
-            return None;
-        }
+        let progress = progress.filter(|_| error.is_none());
         progress.map(|progress| records::task_line(task_id, progress))
     }
 
     /// Tells on standard error what went wrong.
-    fn tell(&mut self, image: &Image, progress: Option<Progress>, error: Option<&Error>) {
-        let name = name_of(image);
+    fn tell(&mut self, image: &Image, error: Option<&Error>) {
+        let url = printable(&image.given);
+        let name = match image.task_id {
+            Some(task_id) if url.is_empty() => task_id.to_string(),
+            Some(task_id) => format!("{url} (task {task_id})"),
+            None => url,
+        };
         if let Some(error) = error {
-            let text = self.texts.compose(&name, error);
-            return self.message(&text);
+            let advice = advice(error);
+            let is_new = advice != self.last_advice;
+            self.last_advice = advice;
+            let advice = if is_new { advice } else { "" };
+            return self.message(&format!("{name}: {}{advice}", describe(error)));
         }
-        let reason = image.reason.as_deref().unwrap_or("the task failed");
-        match image.state {
-            State::Failed | State::Refused | State::Unknown | State::Invalid => {
-                self.message(&format!("{name}: {}", printable(reason)));
-            }
-            _ if progress.is_some_and(|progress| progress.status == Status::Failed) => {
-                self.message(&format!("{name}: {}", printable(reason)));
-            }
-            _ => {}
+        let has_failed = image.state.is_end() && image.state != State::Succeeded;
+        if let Some(reason) = image.reason.as_deref().filter(|_| has_failed) {
+            self.message(&format!("{name}: {}", printable(reason)));
         }
     }
 
     /// Prints results, and flushes them, so that a reader can act on them at once.
     fn print(&self, text: &str) -> io::Result<()> {
-        let print = || {
+        self.above_bars(|| {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
             out.flush()
-        };
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
-        }
+        })
     }
 
     fn message(&self, text: &str) {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| eprint_line(text)),
-            None => eprint_line(text),
-        }
+        self.above_bars(|| eprint_line(text));
     }
 
     fn note(&self, text: &str) {
         if !self.is_quiet {
             self.message(text);
+        }
+    }
+
+    fn above_bars<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(print),
+            None => print(),
         }
     }
 
@@ -226,25 +213,13 @@ impl Output {
     }
 }
 
-/// Returns the URL of an image, and its task.
-fn name_of(image: &Image) -> String {
-    let url = printable(&image.given);
-    match image.task_id {
-        Some(task_id) if url.is_empty() => task_id.to_string(),
-        Some(task_id) => format!("{url} (task {task_id})"),
-        None => url,
-    }
-}
-
+/// Reports whether another program reads standard output.
 fn is_pipe() -> bool {
     #[cfg(unix)]
     {
-        use std::os::fd::AsFd;
         use std::os::unix::fs::FileTypeExt;
 
-        let file = io::stdout().as_fd().try_clone_to_owned();
-        let metadata = file.and_then(|file| std::fs::File::from(file).metadata());
-        metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+        std::fs::metadata("/dev/stdout").is_ok_and(|stdout| stdout.file_type().is_fifo())
     }
     #[cfg(not(unix))]
     !io::stdout().is_terminal()

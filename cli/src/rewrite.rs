@@ -1,7 +1,6 @@
 //! New links in the place of old ones: in a text, and in a file that is replaced as a whole.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -12,56 +11,55 @@ use crate::files::{BACKUP, TEMPORARY, with_ending};
 use crate::list::printable;
 use crate::text;
 
-/// The new link of each image by its key, or the reason why it has none.
-pub(crate) type NewLinks = HashMap<String, Result<String, String>>;
+/// The new link for a URL of the list.
+#[derive(Debug)]
+pub(crate) enum NewLink {
+    Known(String),
+    /// There is none, for this reason.
+    Missing(&'static str),
+    /// The URL is a new link itself, and stays.
+    Own,
+}
+
+/// The new links by the keys of the URLs.
+pub(crate) type NewLinks = HashMap<String, NewLink>;
 
 /// The reason for an image that is not in the list.
 const NOT_IN_LIST: &str = "not in the list";
 
-/// A text with new links, and their number.
-#[derive(Debug)]
-pub(crate) struct Rewritten {
-    pub(crate) text: Vec<u8>,
-    pub(crate) links: usize,
-}
-
-/// Replaces the old links in the text of a file. Adds those that remain, each with its reason.
+/// Replaces the old links in the text of a file, and counts them. Adds those that remain, each with its reason.
 pub(crate) fn rewrite(
     path: &Path,
     text: &[u8],
     new_links: &NewLinks,
-    remaining: &mut BTreeMap<String, String>,
-) -> Rewritten {
-    let is_markup = path.extension().is_some_and(|ending| {
-        ["html", "htm", "xml"]
-            .iter()
-            .any(|markup| ending.eq_ignore_ascii_case(markup))
-    });
+    remaining: &mut BTreeMap<String, &'static str>,
+) -> (Vec<u8>, usize) {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let is_markup = ["html", "htm", "xml"]
+        .iter()
+        .any(|markup| ending == *markup);
     let mut new_text = Vec::with_capacity(text.len());
-    let (mut at, mut links) = (0, 0);
+    let (mut at, mut count) = (0, 0);
     for link in text::find(text).links {
         match new_links.get(&link.url.key) {
-            Some(Ok(new)) => {
+            Some(NewLink::Known(new)) => {
                 let new = text::in_form_of(&text[link.range.clone()], new, is_markup);
                 new_text.extend_from_slice(&text[at..link.range.start]);
                 new_text.extend_from_slice(new.as_bytes());
                 at = link.range.end;
-                links += 1;
+                count += 1;
             }
-            Some(Err(reason)) => {
-                remaining.insert(link.url.sent, reason.clone());
+            Some(NewLink::Missing(reason)) => {
+                remaining.insert(link.url.sent, reason);
             }
             None if link.is_image && !link.is_of_host => {
-                remaining.insert(link.url.sent, NOT_IN_LIST.to_owned());
+                remaining.insert(link.url.sent, NOT_IN_LIST);
             }
-            None => {}
+            Some(NewLink::Own) | None => {}
         }
     }
     new_text.extend_from_slice(&text[at..]);
-    Rewritten {
-        text: new_text,
-        links,
-    }
+    (new_text, count)
 }
 
 /// Returns the lines that change, as a unified diff without context. No link spans lines. Control characters are escaped.
@@ -71,80 +69,80 @@ pub(crate) fn diff(path: &Path, old: &[u8], new: &[u8]) -> String {
     let lines = |text| <[u8]>::split(text, |byte| *byte == b'\n');
     for (number, (old, new)) in (1..).zip(lines(old).zip(lines(new))) {
         if old != new {
-            let [old, new] = [old, new].map(printable_line);
-            let _ = write!(diff, "@@ -{number} +{number} @@\n-{old}\n+{new}\n");
+            let [old, new] = [old, new].map(|line| {
+                let line = String::from_utf8_lossy(line);
+                let parts: Vec<_> = line.split('\t').map(printable).collect();
+                parts.join("\t")
+            });
+            diff += &format!("@@ -{number} +{number} @@\n-{old}\n+{new}\n");
         }
     }
     diff
 }
 
-/// Returns a line of a diff with its TABs, and with other control characters escaped.
-fn printable_line(line: &[u8]) -> String {
-    let mut printable = String::with_capacity(line.len());
-    for char in String::from_utf8_lossy(line).chars() {
-        match char {
-            '\t' => printable.push(char),
-            _ if char.is_control() => printable.extend(char.escape_default()),
-            _ => printable.push(char),
-        }
-    }
-    printable
-}
-
-/// Replaces a file as a whole, with its mode and owner, unless it has changed since it was read. A symbolic link stays
-/// one, and the file to which it leads is replaced. Killed at any moment, the process leaves the old file or the new one.
+/// Replaces a file as a whole, with its mode and owner, unless it has changed since it was read. Killed at any moment,
+/// the process leaves the old file or the new one. The error is the end of a sentence.
 pub(crate) fn replace(path: &Path, old: &[u8], new: &[u8], has_backup: bool) -> Result<(), String> {
-    let failed = |error: io::Error| format!("{}: not changed: {error}", path.display());
-    let path = &fs::canonicalize(path).map_err(failed)?;
-    let temporary = write_beside(path, new).map_err(failed)?;
-    if fs::read(path).map_err(failed)? != old {
-        return Err(format!(
-            "{}: not changed: the file changed meanwhile; run the command again",
-            path.display()
-        ));
+    let temporary = write_beside(path, new)?;
+    if fs::read(path).map_err(|error| error.to_string())? != old {
+        return Err("the file changed meanwhile; run the command again".to_owned());
     }
     if has_backup {
         back_up(path, old, |from, to| fs::hard_link(from, to)).map_err(|error| {
-            let hint = "`--no-backup` writes no backup";
-            format!(
-                "{}: not changed: the backup cannot be written: {error}; {hint}",
-                path.display()
-            )
+            format!("the backup cannot be written: {error}; `--no-backup` writes none")
         })?;
     }
-    temporary
-        .persist(path)
-        .map_err(|error| failed(error.error))?;
-    Ok(())
+    put(temporary, path)
 }
 
 /// Writes a temporary file beside a file, with the mode and the owner of that.
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let metadata = fs::metadata(path)?;
+fn write_beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, String> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".")
-        .suffix(TEMPORARY)
-        .tempfile_in(folder)?;
-    temporary.write_all(bytes)?;
+    let mut builder = tempfile::Builder::new();
+    let temporary = builder.prefix(".").suffix(TEMPORARY).tempfile_in(folder);
+    let mut temporary = temporary.map_err(|error| {
+        let error = without_path(&error);
+        format!("no file can be made in its folder: {error}; make that writable")
+    })?;
+    temporary.write_all(bytes).map_err(|error| {
+        let error = without_path(&error);
+        format!("the new file cannot be written: {error}; is there space on the disk?")
+    })?;
+    keep_owner(path, &temporary).map_err(|error| {
+        format!("its owner and mode cannot be kept: {error}; run the command as its owner")
+    })?;
+    Ok(temporary)
+}
+
+/// Gives a new file the owner and the mode of a file.
+fn keep_owner(path: &Path, new: &NamedTempFile) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, fchown};
 
-        let own = temporary.as_file().metadata()?;
+        let (own, file) = (new.as_file().metadata()?, new.as_file());
         if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
-            fchown(
-                temporary.as_file(),
-                Some(metadata.uid()),
-                Some(metadata.gid()),
-            )?;
+            fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
         }
     }
     // After the owner: its change takes away the bits of setuid and setgid.
-    temporary
-        .as_file()
-        .set_permissions(metadata.permissions())?;
-    Ok(temporary)
+    new.as_file().set_permissions(metadata.permissions())
+}
+
+/// Renames a temporary file.
+fn put(temporary: NamedTempFile, path: &Path) -> Result<(), String> {
+    let put = temporary.persist(path).map(drop);
+    put.map_err(|error| format!("the new file cannot take its name: {}", error.error))
+}
+
+/// Returns the error of the system without the name of the temporary file.
+fn without_path(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" at path ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Keeps a file as its backup, unless there is one: by a hard link, or by a copy where that is not possible.
@@ -152,14 +150,12 @@ fn back_up(
     path: &Path,
     bytes: &[u8],
     hard_link: fn(&Path, &Path) -> io::Result<()>,
-) -> io::Result<()> {
+) -> Result<(), String> {
     let backup = with_ending(path, BACKUP);
     if fs::symlink_metadata(&backup).is_ok() || hard_link(path, &backup).is_ok() {
         return Ok(());
     }
-    let copy = write_beside(path, bytes)?;
-    copy.persist(&backup).map_err(|error| error.error)?;
-    Ok(())
+    put(write_beside(path, bytes)?, &backup)
 }
 
 #[cfg(test)]
@@ -168,8 +164,7 @@ mod tests {
 
     const NEW: &str = "https://v.123pan.cn/1/n.png?k=1&l=2";
 
-    /// The new links of the tables.
-    fn new_links() -> NewLinks {
+    fn rewritten(name: &str, text: &str) -> String {
         let old = [
             "https://e.org/a.png",
             "https://e.org/my%20cat.png",
@@ -177,11 +172,15 @@ mod tests {
             "https://e.org/c.png?x=1&y=2",
             "https://m.org/640?wx_fmt=png",
         ];
-        old.map(|old| (old.to_owned(), Ok(NEW.to_owned()))).into()
-    }
-
-    fn rewritten(name: &str, text: &[u8], remaining: &mut BTreeMap<String, String>) -> Vec<u8> {
-        rewrite(Path::new(name), text, &new_links(), remaining).text
+        let new_links = old.map(|old| (old.to_owned(), NewLink::Known(NEW.to_owned())));
+        let remaining = &mut BTreeMap::new();
+        let (text, _) = rewrite(
+            Path::new(name),
+            text.as_bytes(),
+            &new_links.into(),
+            remaining,
+        );
+        String::from_utf8(text).unwrap()
     }
 
     /// Rows of an old text and its new one, where `@` stands for the new link, `AMP` for the one with `&amp;`, and `ESC`
@@ -210,86 +209,11 @@ mod tests {
             let plain = new.replace("AMP", &entity).replace("ESC", &NEW.replace('/', r"\/")).replace('@', NEW);
             let markup = new.replace("ESC", &entity.replace('/', r"\/")).replace("AMP", &entity).replace('@', &entity);
             for (name, expected) in [("a.md", &plain), ("a", &plain), ("a.html", &markup), ("a.HTM", &markup), ("a.xml", &markup)] {
-                let first = rewritten(name, text.as_bytes(), &mut BTreeMap::new());
-                assert_eq!(String::from_utf8_lossy(&first), *expected, "{name}: {text}");
-                let second = rewritten(name, &first, &mut BTreeMap::new());
-                assert_eq!(second, first, "{name}: {text}");
+                let first = rewritten(name, text);
+                assert_eq!(first, *expected, "{name}: {text}");
+                assert_eq!(rewritten(name, &first), first, "{name}: {text}");
             }
         }
-    }
-
-    #[test]
-    fn only_whole_links_are_replaced() {
-        for text in [
-            "https://e.org/a.png?x=1",
-            "https://e.org/a.png.webp",
-            "https://e.org/a.png/b",
-            "https://e.org/a.pngx",
-            "https://web.archive.org/web/2020/https://e.org/a.png",
-            "?url=https://e.org/a.png",
-            "<img src='/p?url=https://e.org/a.png'>",
-            "![a](https://e.org/a.png?x=(1)",
-            "https://e.org/a.png\\u003fx",
-            "http://e.org/a.png https://e.org/A.png https://www.e.org/a.png",
-        ] {
-            let new = rewritten("a.md", text.as_bytes(), &mut BTreeMap::new());
-            assert_eq!(String::from_utf8_lossy(&new), text);
-        }
-    }
-
-    #[test]
-    fn bytes_of_any_encoding_stay() {
-        for (before, after) in [
-            // GBK: 见 before, a full-width comma after; Latin-1; a lone continuation byte and a line end of old Macs.
-            (&b"\xbc\xfb"[..], &b"\xa3\xac\xd2\xd4"[..]),
-            (b"caf\xe9 ", b" \xe9t\xe9"),
-            (b"\x80\r", b"\r\xff"),
-        ] {
-            let text = [before, b"https://e.org/a.png", after].concat();
-            let new = rewritten("a.md", &text, &mut BTreeMap::new());
-            assert_eq!(new, [before, NEW.as_bytes(), after].concat());
-        }
-    }
-
-    #[test]
-    fn links_that_remain_are_told_with_their_reason() {
-        let mut links = new_links();
-        links.insert("https://e.org/f.png".to_owned(), Err("failed".to_owned()));
-        let text =
-            b"https://e.org/a.png ![](https://e.org/f.png) https://e.org/x.gif https://e.org/p.html
-            https://v.123pan.cn/1/a.png";
-        let mut remaining = BTreeMap::new();
-        rewrite(Path::new("a.md"), text, &links, &mut remaining);
-        let expected = [
-            ("https://e.org/f.png", "failed"),
-            ("https://e.org/x.gif", NOT_IN_LIST),
-        ];
-        assert_eq!(
-            remaining,
-            expected
-                .map(|(url, reason)| (url.to_owned(), reason.to_owned()))
-                .into()
-        );
-    }
-
-    #[test]
-    fn the_diff_has_each_line_that_changes_once() {
-        let text =
-            b"1\n2\thttps://e.org/a.png https://e.org/a.png\x1b[0m\r\n3\nhttps://e.org/a.png";
-        let new = rewritten("a.md", text, &mut BTreeMap::new());
-        let expected = r"--- a\n.md
-+++ a\n.md
-@@ -2 +2 @@
--2	https://e.org/a.png https://e.org/a.png\u{1b}[0m\r
-+2	NEW NEW\u{1b}[0m\r
-@@ -4 +4 @@
--https://e.org/a.png
-+NEW
-";
-        assert_eq!(
-            diff(Path::new("a\n.md"), text, &new).replace(NEW, "NEW"),
-            expected
-        );
     }
 
     #[test]
@@ -299,14 +223,8 @@ mod tests {
         fs::write(&file, "newer").unwrap();
         let error = replace(&file, b"old", b"new", true).unwrap_err();
         assert!(error.contains("changed meanwhile"), "{error}");
-        let names: Vec<_> = fs::read_dir(folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(
-            (fs::read(&file).unwrap(), names),
-            (b"newer".to_vec(), vec!["a.md".into()])
-        );
+        assert_eq!(fs::read(&file).unwrap(), b"newer");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -22,14 +22,10 @@ pub(crate) fn handle(mut on_signal: impl FnMut(Signal) + Send + 'static) -> io::
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let ignored = ignored_signals();
-    let handled = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| {
-        match ignored {
-            Some(ignored) => ignored & (1 << (signal - 1)) == 0,
-            // SIGHUP is not handled if the system does not list the ignored signals.
-            None => *signal != SIGHUP,
-        }
-    });
+    // SIGHUP is not handled if the system does not list the ignored signals.
+    let ignored = ignored_signals().unwrap_or(1 << (SIGHUP - 1));
+    let handled = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let handled = handled.filter(|signal| ignored & (1 << (signal - 1)) == 0);
     let mut signals = Signals::new(handled)?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -53,9 +49,8 @@ pub(crate) fn survive_file_limit() {
 #[cfg(unix)]
 fn ignored_signals() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 

@@ -7,7 +7,9 @@ mod tests;
 
 use std::ops::Range;
 
-use crate::key::{self, ImageUrl};
+use url::{ParseError, Url};
+
+use crate::key::{ImageUrl, ending_of_path};
 
 /// An http or https URL in a text.
 #[derive(Debug)]
@@ -33,36 +35,28 @@ pub(crate) struct Links {
 pub(crate) fn find(text: &[u8]) -> Links {
     let mut found = Links::default();
     let mut end = 0;
-    for place in places::find(text) {
-        if place.range.start < end {
+    for places::Place { range, is_image } in places::find(text) {
+        if range.start < end {
             continue;
         }
-        end = place.range.end;
-        let raw = &text[place.range.clone()];
-        if place.is_image
-            && raw
-                .get(..5)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
-        {
-            found.data += 1;
-            continue;
-        }
-        // No writer breaks an address, and so each line of a file has its own links.
-        if raw.contains(&b'\n') {
-            continue;
-        }
-        let Some((address, len)) = chars::decode(raw) else {
+        end = range.end;
+        let Some((address, len)) = chars::decode(&text[range.clone()]) else {
             continue;
         };
-        match key::parse(&address) {
-            Ok(url) => found.links.push(Link {
-                range: place.range.start..place.range.start + len,
-                is_image: place.is_image || key::path_ending(&url).is_some(),
+        match Url::parse(&address) {
+            // No writer breaks an address, and so each line of a file has its own links.
+            Ok(_) if text[range.clone()].contains(&b'\n') => {}
+            Ok(url) if matches!(url.scheme(), "http" | "https") => found.links.push(Link {
+                range: range.start..range.start + len,
+                is_image: is_image || ending_of_path(url.path()).is_some(),
                 is_of_host: url.host_str().is_some_and(is_image_host),
                 url: ImageUrl::of(url),
             }),
-            Err(_) if place.is_image && is_relative(&address) => found.relative += 1,
-            Err(_) => {}
+            Ok(url) if is_image && url.scheme() == "data" => found.data += 1,
+            Err(ParseError::RelativeUrlWithoutBase) if is_image && !address.is_empty() => {
+                found.relative += 1;
+            }
+            _ => {}
         }
     }
     found
@@ -72,26 +66,15 @@ fn is_image_host(host: &str) -> bool {
     host.ends_with(".123pan.cn") || host.ends_with(".123pan.com")
 }
 
-fn is_relative(address: &str) -> bool {
-    !address.is_empty() && url::Url::parse(address) == Err(url::ParseError::RelativeUrlWithoutBase)
-}
-
-/// Returns a new link as it is written in the place of an old one. In markup, `&` is always written as an entity.
+/// Returns a new link as it is written in the place of an old one, with the escapes of that. In markup, `&` is always
+/// an entity.
 pub(crate) fn in_form_of(old: &[u8], new: &str, is_markup: bool) -> String {
-    let has = |part: &str| {
-        old.windows(part.len())
-            .any(|window| window == part.as_bytes())
+    let escape = |wanted| {
+        let mut escapes = chars::all(old).filter(|(raw, _)| raw.len() > 1);
+        let (raw, _) = escapes.find(|(_, char)| *char == wanted)?;
+        str::from_utf8(&old[raw]).ok()
     };
-    let mut written = new.to_owned();
-    if has("&amp;amp;") {
-        written = written.replace('&', "&amp;amp;");
-    } else if is_markup || has("&amp;") {
-        written = written.replace('&', "&amp;");
-    } else if has("\\u0026") {
-        written = written.replace('&', "\\u0026");
-    }
-    if has("\\/") {
-        written = written.replace('/', "\\/");
-    }
-    written
+    let entity = escape('&').unwrap_or(if is_markup { "&amp;" } else { "&" });
+    let slash = escape('/').unwrap_or("/");
+    new.replace('&', entity).replace('/', slash)
 }

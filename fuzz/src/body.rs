@@ -133,9 +133,15 @@ fn decode<T: DeserializeOwned + Clone>(body: &[u8]) -> Option<T> {
 }
 
 /// Returns the `code` of an envelope: an integer, or a string that contains one. The code of a
-/// success is `0` or `"0"`. The code of an error is found even if the body is not UTF-8.
+/// success is `0` or `"0"`. The code of an error is found even if the body is not UTF-8. An envelope
+/// with a repeated field has none.
 fn code(body: &[u8]) -> Option<i64> {
-    let value = only(&lossy(body), &["code"])?;
+    let json = lossy(body);
+    let mut fields = ["message", "data", "x-traceID"].into_iter();
+    if fields.any(|field| is_repeated(&json, field)) {
+        return None;
+    }
+    let value = only(&json, &["code"])?;
     let code = integer(&value).and_then(|code| i64::try_from(code).ok())?;
     let is_plain = value.as_i64().is_some() || value.is_string();
     (code != 0 || (is_plain && std::str::from_utf8(body).is_ok())).then_some(code)
@@ -146,12 +152,13 @@ pub fn integer(value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) => number.as_i128().or_else(|| {
             let number = number.as_f64()?;
-            (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0)
-                .then_some(number as i128)
+            let is_whole = number.fract() == 0.0 && number != 0.0;
+            (is_whole && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i128)
         }),
         Value::String(text) => {
-            let number: i128 = text.trim().parse().ok()?;
-            (number.to_string() == text.trim() && (number != 0 || text == "0")).then_some(number)
+            let digits = text.trim_matches([' ', '\t', '\r', '\n']);
+            let number: i128 = digits.parse().ok()?;
+            (number.to_string() == digits && (number != 0 || text == "0")).then_some(number)
         }
         _ => None,
     }

@@ -36,12 +36,12 @@ pub struct ResponseCheck {
 impl ResponseCheck {
     pub fn new() -> Self {
         let service = Service::start().expect("a port of this machine");
-        service.task(TASK, [RUNNING]).keep_requests(0);
+        service.task(TASK, [RUNNING]);
         let bytes = Arc::new(Mutex::new(None::<Vec<u8>>));
         let given = Arc::clone(&bytes);
         service.reply_with(move |_| {
             let bytes = given.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            bytes.map(|bytes| Reply::raw(bytes).close_after())
+            bytes.map(Reply::raw)
         });
         Self { service, bytes }
     }

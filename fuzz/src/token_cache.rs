@@ -32,7 +32,6 @@ impl TokenCacheCheck {
         let service = Service::start().expect("a port of this machine");
         service
             .task(TASK, [RUNNING])
-            .keep_requests(8)
             .credentials(ID, SECRET)
             .require_token(GOOD_TOKEN);
         Self(service)

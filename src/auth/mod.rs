@@ -47,10 +47,10 @@ impl Auth {
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
-        let cache = credentials.cache_path().map(|path| TokenCache {
+        let cache = credentials.cache_file.as_ref().map(|path| TokenCache {
             path: path.to_owned(),
             base_url: transport.base_url().to_string(),
-            client_id: credentials.client_id().to_owned(),
+            client_id: credentials.client_id.clone(),
         });
         Self {
             login: Some(Login { credentials, cache }),

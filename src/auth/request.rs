@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::credentials::{AccessToken, Credentials};
 use crate::envelope::{self, MAX_BODY_LEN};
 use crate::error::{DecodeError, Error, Result};
-use crate::json::JsonObject;
 use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::{Connection, Request, Response, Transport};
 
@@ -28,8 +27,8 @@ pub(super) fn request_token(
     transport: &Transport,
     deadline: Instant,
 ) -> Result<AccessToken> {
-    let client_secret = credentials.client_secret();
-    let body = json!({"clientID": credentials.client_id(), "clientSecret": client_secret});
+    let client_secret = &credentials.client_secret;
+    let body = json!({"clientID": credentials.client_id, "clientSecret": client_secret});
     let template = transport.template(None)?;
     let body = body.to_string();
     let request = Request {
@@ -38,7 +37,7 @@ pub(super) fn request_token(
         max_response_len: MAX_BODY_LEN,
     };
     let response = transport.send(&template, request, deadline, Connection::Own)?;
-    let JsonObject(IssuedToken { access_token }) =
+    let IssuedToken { access_token } =
         decode_response(&response, client_secret).map_err(redact_new_token)?;
     let token = AccessToken::from(access_token);
     match token.validate() {

@@ -1,34 +1,23 @@
 //! Errors: one struct for each layer, and what a caller can decide by.
 
-mod api;
-mod config;
-mod decode;
 mod delivery;
-mod excerpt;
-mod http;
+mod response;
 mod transport;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::api::ApiError;
-pub use self::config::ConfigError;
-pub use self::decode::DecodeError;
 pub(crate) use self::delivery::Delivery;
 use self::delivery::{is_ambiguous_status, is_transient_status};
-pub(crate) use self::excerpt::shorten;
-pub use self::http::HttpError;
+pub(crate) use self::response::shorten;
+pub use self::response::{ApiError, DecodeError, HttpError};
 pub use self::transport::{TransportError, TransportErrorKind};
 use crate::error_code::ErrorCode;
 use crate::task::Progress;
 
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// The text of a 401 after which waits, watches and migrations wait for another token.
-const TOKEN_REPLACEABLE: &str =
-    "the access token was refused, and another one is requested once a minute at most";
 
 /// A cause from another library, shared so that errors can be cloned.
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -38,18 +27,15 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// [`Display`](fmt::Display) says what happened, where, and what to do. The cause, if another library gave one, is in
 /// [`source()`](std::error::Error::source). No error contains an access token or a client secret of 8 characters or more.
 ///
-/// ```
-/// # use pan123_offline::{Client, testing::{Reply, Service}};
-/// # let service = Service::start()?;
-/// # service.reply_next(Reply::code(401, "token is expired"));
-/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// ```no_run
+/// # let client = pan123_offline::Client::from_env()?;
 /// match client.get_process(403316) {
 ///     Ok(progress) => println!("{progress}"),
 ///     Err(error) if error.is_transient() => println!("try again later: {error}"),
 ///     Err(error) if error.is_unauthorized() => println!("get a new access token: {error}"),
 ///     Err(error) => println!("{error}"),
 /// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -103,10 +89,7 @@ impl Error {
             Self::Transport(e) => e.kind.is_transient(),
             Self::Http(e) => e.is_token_replaceable || is_transient_status(e.status),
             Self::Api(e) => e.is_token_replaceable || e.is_transient(),
-            Self::Config(_)
-            | Self::Decode(_)
-            | Self::TaskFailed { .. }
-            | Self::WaitTimeout { .. } => false,
+            _ => false,
         }
     }
 
@@ -154,7 +137,7 @@ impl Error {
                 Self::Transport(_) | Self::Decode(_) => true,
                 Self::Http(e) => is_ambiguous_status(e.status),
                 Self::Api(e) => e.is_ambiguous(),
-                Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => false,
+                _ => false,
             }
     }
 
@@ -199,18 +182,12 @@ impl Error {
 
     /// Returns whether the code, or the HTTP status, is this number.
     fn has_status(&self, code: ErrorCode) -> bool {
-        match self {
-            Self::Api(e) => e.has_status(code),
-            Self::Http(e) => i64::from(e.status) == code.0,
-            _ => false,
-        }
+        self.code() == Some(code) || self.http_status().map(i64::from) == Some(code.0)
     }
 
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
-        Self::Config(ConfigError {
-            setting,
-            reason: reason.into(),
-        })
+        let reason = reason.into();
+        Self::Config(ConfigError { setting, reason })
     }
 
     /// Sets `Retry-After`, which is a header and no part of an envelope.
@@ -233,27 +210,20 @@ impl Error {
         self.with_retry_after(Some(delay))
     }
 
-    /// Replaces the texts that came from the service, except the trace id. `map` returns `None` to drop a text.
-    pub(crate) fn map_excerpts(mut self, map: impl Fn(&str) -> Option<String>) -> Self {
+    /// Changes the texts that came from the service, except the trace id. A cause whose text would change is dropped.
+    pub(crate) fn map_excerpts(mut self, map: impl Fn(&mut String)) -> Self {
         match &mut self {
-            Self::Api(e) => e.message = map(&e.message).unwrap_or_default(),
-            Self::Http(e) => e.body = map(&e.body).unwrap_or_default(),
+            Self::Api(e) => map(&mut e.message),
+            Self::Http(e) => map(&mut e.body),
             Self::Decode(e) => {
-                e.body = map(&e.body).unwrap_or_default();
-                let text = e.source.as_ref().map(ToString::to_string);
-                if text.is_some_and(|text| map(&text) != Some(text)) {
-                    e.source = None;
-                }
+                map(&mut e.body);
+                e.source = e.source.take().filter(|source| {
+                    let mut text = source.to_string();
+                    map(&mut text);
+                    text == source.to_string()
+                });
             }
             _ => {}
-        }
-        self
-    }
-
-    /// Replaces the trace id. `map` returns `None` to drop it.
-    pub(crate) fn map_trace_id(mut self, map: impl Fn(&str) -> Option<String>) -> Self {
-        if let Self::Api(e) = &mut self {
-            e.trace_id = e.trace_id.as_deref().and_then(map);
         }
         self
     }
@@ -268,10 +238,10 @@ impl fmt::Display for Error {
             Self::Decode(e) => e.fmt(f),
             Self::Api(e) => e.fmt(f),
             Self::TaskFailed { task_id, progress } => {
+                let percent = progress.percent;
                 write!(
                     f,
-                    "task {task_id} failed at {} %; only its callback gives the reason",
-                    progress.percent
+                    "task {task_id} failed at {percent} %; only its callback gives the reason"
                 )
             }
             Self::WaitTimeout {
@@ -281,15 +251,15 @@ impl fmt::Display for Error {
                 polls,
                 ..
             } => {
+                let seconds = elapsed.as_secs_f64();
                 write!(
                     f,
-                    "task {task_id} did not end within {:.1} s and {polls} polls; ",
-                    elapsed.as_secs_f64()
+                    "task {task_id} did not end within {seconds:.1} s and {polls} polls; "
                 )?;
                 match last {
-                    Some(progress) => write!(
+                    Some(last) => write!(
                         f,
-                        "its last progress was: {progress}; it continues at the service"
+                        "its last progress was: {last}; it continues at the service"
                     ),
                     None => f.write_str("no poll succeeded"),
                 }
@@ -304,20 +274,28 @@ impl std::error::Error for Error {
             Self::Transport(e) => e.source(),
             Self::Decode(e) => e.source(),
             Self::WaitTimeout { cause, .. } => cause.as_deref().map(|cause| cause as _),
-            Self::Config(_) | Self::Http(_) | Self::Api(_) | Self::TaskFailed { .. } => None,
+            _ => None,
         }
     }
 }
 
-/// Appends the delay before the next request.
-fn write_retry_after(f: &mut fmt::Formatter<'_>, delay: Option<Duration>) -> fmt::Result {
-    match delay {
-        Some(delay) if !delay.is_zero() => {
-            write!(f, " (retry after {} s)", delay.as_secs_f64().ceil())
-        }
-        _ => Ok(()),
+/// Error of a setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// Name of the setter or the environment variable.
+    pub setting: &'static str,
+    /// The fault of the value, and a value that would work.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "setting `{}`: {}", self.setting, self.reason)
     }
 }
+
+impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests;

@@ -71,9 +71,9 @@ pub enum TransportErrorKind {
 
 impl TransportErrorKind {
     pub(super) fn is_transient(self) -> bool {
-        match self {
-            Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed => true,
-            Self::ProxyAuthentication | Self::Tls | Self::Protocol | Self::Other => false,
-        }
+        matches!(
+            self,
+            Self::Dns | Self::Connect | Self::Proxy | Self::Timeout | Self::Closed
+        )
     }
 }

@@ -5,33 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
-use super::failure::ApiFailure;
+use super::reply::Reply;
 
 /// The folder of tasks that name none, and its id.
 const DEFAULT_FOLDER: (&str, &str) = ("来自:离线下载", "offline-downloads==");
 const MAX_PAGE_LEN: u64 = 100;
-
-const UNKNOWN_FILE: ApiFailure = ApiFailure::new(5066, "file not found");
-const INVALID_LIMIT: ApiFailure = ApiFailure::new(1, "limit is not a number from 1 to 100");
-
-/// The file that a task makes when it succeeds.
-pub(super) struct NewFile {
-    pub(super) url: String,
-    name: Option<String>,
-    folder: Option<String>,
-}
-
-impl NewFile {
-    /// Reads the request for a new task.
-    pub(super) fn new(url: &str, body: &Value) -> Self {
-        let text = |field: &str| body[field].as_str().map(str::to_owned);
-        Self {
-            url: url.to_owned(),
-            name: text("fileName"),
-            folder: text("businessDirID"),
-        }
-    }
-}
 
 #[derive(Default)]
 pub(super) struct Files {
@@ -40,16 +18,12 @@ pub(super) struct Files {
     /// The place of each id in `files`.
     places: HashMap<String, usize>,
     /// URLs whose bytes are those of another URL.
-    same_images: HashMap<String, String>,
+    pub(super) same_images: HashMap<String, String>,
     /// Number of changes so far, from which times are made.
     changes: usize,
 }
 
 impl Files {
-    pub(super) fn set_same_image(&mut self, url: &str, other: &str) {
-        self.same_images.insert(url.to_owned(), other.to_owned());
-    }
-
     /// Makes a folder in the root, unless there is one with this id.
     pub(super) fn make_folder(&mut self, name: &str, id: &str) {
         if !self.places.contains_key(id) {
@@ -57,21 +31,17 @@ impl Files {
         }
     }
 
-    /// Makes the file of a task that has succeeded, and returns its id. One with the same bytes in the same folder is
-    /// overwritten.
-    pub(super) fn make_file(&mut self, new: &NewFile) -> String {
-        let folder = match &new.folder {
-            Some(folder) => folder,
-            None => {
-                self.make_folder(DEFAULT_FOLDER.0, DEFAULT_FOLDER.1);
-                DEFAULT_FOLDER.1
-            }
-        };
-        let name = match &new.name {
-            Some(name) => name.clone(),
-            None => default_name(&new.url),
-        };
-        let content = hash(self.same_images.get(&new.url).unwrap_or(&new.url));
+    /// Makes the file of a task that has succeeded, from the body of the request for it; returns
+    /// its id. One with the same bytes in the same folder is overwritten.
+    pub(super) fn make_file(&mut self, task: &Value) -> String {
+        let url = task["url"].as_str().unwrap_or_default();
+        let folder = task["businessDirID"].as_str().unwrap_or_else(|| {
+            self.make_folder(DEFAULT_FOLDER.0, DEFAULT_FOLDER.1);
+            DEFAULT_FOLDER.1
+        });
+        let name = task["fileName"].as_str();
+        let name = name.map_or_else(|| default_name(url), str::to_owned);
+        let content = hash(self.same_images.get(url).map_or(url, String::as_str));
         let id = format!("{:016x}==", hash((folder, content)));
         if let Some(place) = self.places.get(&id).copied() {
             self.files[place]["filename"] = name.into();
@@ -106,23 +76,25 @@ impl Files {
     /// Returns a later time than the last one, in the format of the service.
     fn next_time(&mut self) -> String {
         self.changes += 1;
-        let seconds = self.changes;
-        let (day, hour) = (seconds / 86_400 + 1, seconds / 3600 % 24);
-        let (minute, second) = (seconds / 60 % 60, seconds % 60);
-        format!("2025-03-{day:02} {hour:02}:{minute:02}:{second:02}")
+        let (minutes, second) = (self.changes / 60, self.changes % 60);
+        format!(
+            "2025-03-03 {:02}:{:02}:{second:02}",
+            minutes / 60,
+            minutes % 60
+        )
     }
 
     /// Returns the `data` of a page.
-    pub(super) fn list(&self, body: &Value) -> Result<Value, ApiFailure> {
-        let limit = body["limit"].as_u64().unwrap_or_default();
+    pub(super) fn list(&self, request: &Value) -> Result<Value, Reply> {
+        let limit = request["limit"].as_u64().unwrap_or_default();
         if !(1..=MAX_PAGE_LEN).contains(&limit) {
-            return Err(INVALID_LIMIT);
+            return Err(Reply::code(1, "limit is not a number from 1 to 100"));
         }
-        let folder = body["parentFileId"].as_str().unwrap_or_default();
+        let folder = request["parentFileId"].as_str().unwrap_or_default();
         if !folder.is_empty() {
             self.place(folder)?;
         }
-        let start = match body["lastFileId"].as_str() {
+        let start = match request["lastFileId"].as_str() {
             Some(last) => self.place(last)? + 1,
             None => 0,
         };
@@ -138,13 +110,13 @@ impl Files {
     }
 
     /// Returns the `data` of one file or folder. The `id` has its percent-encoding.
-    pub(super) fn detail(&self, id: &str) -> Result<&Value, ApiFailure> {
-        let id = percent_decode(id).ok_or(UNKNOWN_FILE)?;
-        Ok(&self.files[self.place(&id)?])
+    pub(super) fn detail(&self, id: &str) -> Result<&Value, Reply> {
+        Ok(&self.files[self.place(&percent_decode(id).unwrap_or_default())?])
     }
 
-    fn place(&self, id: &str) -> Result<usize, ApiFailure> {
-        self.places.get(id).copied().ok_or(UNKNOWN_FILE)
+    fn place(&self, id: &str) -> Result<usize, Reply> {
+        let place = self.places.get(id).copied();
+        place.ok_or_else(|| Reply::code(5066, "file not found"))
     }
 }
 

@@ -52,23 +52,17 @@
 //!
 //! A task that a client has created makes a file when its success is first sent: in the folder of
 //! the request, which is in the root, or in `来自:离线下载`, which the first such file makes. Without
-//! a `fileName` it has the last part of the URL's path. Two files
-//! with the same bytes in one folder are one file, which has the name of the later.
+//! a `fileName` it has the last part of the URL's path. Two files with the same bytes in one folder
+//! are one file, which has the name of the later.
 //!
 //! The protocol is HTTP/1.1 with connections kept alive. A request may have 16 KiB of headers and a
-//! body of 64 KiB, which needs a `Content-Length`.
+//! body of 64 KiB, which needs a `Content-Length`. A malformed request ends its connection.
 
 mod api;
-mod connection;
-mod failure;
-mod faults;
 mod files;
-mod log;
 mod reply;
 mod request;
-mod send;
 mod server;
-mod shared;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -76,26 +70,25 @@ mod tokens;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use self::reply::{Reply, TRACE_ID};
 pub use self::request::Request;
 
-use self::shared::Shared;
+use self::api::lock;
+use self::server::Shared;
 use crate::task::Progress;
 
-/// Maximum time that dropping a service takes to end its threads.
-const MAX_DROP_TIME: Duration = Duration::from_millis(150);
-/// Delay before the next attempt to wake the thread that accepts connections.
-const WAKE_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// Maximum time that dropping a service takes to wake the thread that accepts connections.
+const MAX_WAKE_TIME: Duration = Duration::from_millis(150);
 
 /// The stand-in service: runs from [`start`](Self::start) until it is dropped.
 ///
-/// Dropping it closes its port and every connection, in the middle of a response too, and waits up
-/// to 150 ms for its threads. A thread that runs a user's closure ends when the closure returns.
-/// A change made through one of its methods applies from the next request on.
+/// Dropping it closes its port and every connection, in the middle of a response too. A thread that
+/// runs a user's closure ends when the closure returns. A change made through one of its methods
+/// applies from the next request on.
 pub struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -115,13 +108,11 @@ impl Service {
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::<Shared>::default();
+        let accepting = Arc::clone(&shared);
         let acceptor = thread::Builder::new()
             .name("pan123 stand-in".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || server::accept(&listener, &shared)
-            })?;
+            .spawn(move || accepting.accept(&listener))?;
         Ok(Self {
             address,
             shared,
@@ -145,7 +136,8 @@ impl Service {
     ///
     /// Replaces the earlier script of this task. Without any step the task is in progress at 0 %.
     pub fn task(&self, task_id: u64, steps: impl IntoIterator<Item = Progress>) -> &Self {
-        self.shared.api.script(task_id, steps.into_iter().collect());
+        let steps = steps.into_iter().collect();
+        lock(&self.shared.api).script(task_id, steps);
         self
     }
 
@@ -156,7 +148,7 @@ impl Service {
         &self,
         steps: impl Fn(u64, &str) -> Vec<Progress> + Send + Sync + 'static,
     ) -> &Self {
-        self.shared.api.script_new(Arc::new(steps));
+        lock(&self.shared.api).new_steps = Some(Arc::new(steps));
         self
     }
 
@@ -165,9 +157,8 @@ impl Service {
     ///
     /// Default: each URL has an image of its own.
     pub fn same_image(&self, url: &str, other: &str) -> &Self {
-        self.shared
-            .api
-            .files(|files| files.set_same_image(url, other));
+        let same_images = &mut lock(&self.shared.api).files.same_images;
+        same_images.insert(url.to_owned(), other.to_owned());
         self
     }
 
@@ -176,13 +167,13 @@ impl Service {
     /// a client has created the task and seen its success.
     #[must_use]
     pub fn callback(&self, task_id: u64) -> Option<Vec<u8>> {
-        self.shared.api.callback(task_id)
+        lock(&self.shared.api).callback(task_id)
     }
 
     /// Queues `reply`. Each request to any endpoint gets the first reply of the queue, if there is
     /// one.
     pub fn reply_next(&self, reply: Reply) -> &Self {
-        self.shared.faults.push(reply);
+        lock(&self.shared.traffic).queue.push_back(reply);
         self
     }
 
@@ -195,7 +186,7 @@ impl Service {
         &self,
         f: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static,
     ) -> &Self {
-        self.shared.faults.set_hook(Arc::new(f));
+        lock(&self.shared.traffic).hook = Some(Arc::new(f));
         self
     }
 
@@ -204,9 +195,7 @@ impl Service {
     ///
     /// Default: every token is accepted that is not empty.
     pub fn require_token(&self, token: impl Into<String>) -> &Self {
-        self.shared
-            .api
-            .tokens(|tokens| tokens.require(token.into()));
+        lock(&self.shared.api).tokens.required = Some(token.into());
         self
     }
 
@@ -220,88 +209,56 @@ impl Service {
         client_id: impl Into<String>,
         client_secret: impl Into<String>,
     ) -> &Self {
-        let (client_id, client_secret) = (client_id.into(), client_secret.into());
-        self.shared
-            .api
-            .tokens(|tokens| tokens.set_client(client_id, client_secret));
+        lock(&self.shared.api).tokens.client = Some((client_id.into(), client_secret.into()));
         self
     }
 
     /// Revokes all tokens, the required one included: only tokens issued or required later are
     /// accepted. Others get code 401, "tokens number has exceeded the limit".
     pub fn revoke_tokens(&self) -> &Self {
-        self.shared.api.tokens(|tokens| tokens.revoke());
+        lock(&self.shared.api).tokens.revoke();
         self
     }
 
     /// Returns the number of tokens issued so far, revoked ones included.
     #[must_use]
     pub fn tokens_issued(&self) -> usize {
-        self.shared.api.tokens(|tokens| tokens.issued())
+        lock(&self.shared.api).tokens.issued.len()
     }
 
-    /// Returns the requests received so far, oldest first: the latest 100,000, or the number set by
-    /// [`keep_requests`](Self::keep_requests).
-    ///
-    /// A malformed request, which gets HTTP 400 or 411, is not among them.
+    /// Returns the requests received so far, oldest first: the latest 100,000,
+    /// and no malformed ones.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.log.requests()
+        lock(&self.shared.traffic)
+            .requests
+            .iter()
+            .cloned()
+            .collect()
     }
 
     /// Returns the number of requests received so far, whether they are kept or not.
     #[must_use]
     pub fn request_count(&self) -> usize {
-        self.shared.log.count()
+        lock(&self.shared.traffic).request_count
     }
 
     /// Returns the number of connections accepted so far.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.shared.connections.accepted()
-    }
-
-    /// Sets the maximum number of requests kept for [`requests`](Self::requests), 100,000 by
-    /// default. With 0 nothing is allocated for them, which suits a benchmark.
-    pub fn keep_requests(&self, max: usize) -> &Self {
-        self.shared.log.set_max_kept(max);
-        self
+        lock(&self.shared.traffic).connection_count
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let deadline = Instant::now() + MAX_DROP_TIME;
-        self.shared.connections.announce_stop();
-        self.shared.connections.shut_down();
-        self.end_acceptor(deadline);
-        self.shared
-            .connections
-            .wait_closed(deadline.saturating_duration_since(Instant::now()));
-    }
-}
-
-impl Service {
-    /// Wakes the thread that accepts connections by a last connection, and waits for its end.
-    ///
-    /// If the system cannot open another connection before `deadline`, the thread keeps running, so
-    /// that dropping never hangs.
-    fn end_acceptor(&mut self, deadline: Instant) {
-        let Some(acceptor) = self.acceptor.take() else {
-            return;
-        };
-        loop {
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() {
-                return;
-            }
-            let woken = TcpStream::connect_timeout(&self.address, remaining).is_ok();
-            if woken || acceptor.is_finished() {
-                // The thread runs no closure of the user, so it does not panic.
-                let _ = acceptor.join();
-                return;
-            }
-            thread::sleep(WAKE_RETRY_DELAY);
+        self.shared.stop();
+        // A last connection wakes the thread that accepts them. If the system cannot open one, the
+        // thread keeps running, so that dropping never hangs.
+        let woken = TcpStream::connect_timeout(&self.address, MAX_WAKE_TIME).is_ok();
+        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
+            // The thread runs no closure of the user, so it does not panic.
+            let _ = acceptor.join();
         }
     }
 }
@@ -310,13 +267,6 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
             .field("address", &self.address)
-            .field("connections", &self.connection_count())
-            .field("requests", &self.request_count())
             .finish_non_exhaustive()
     }
-}
-
-/// Locks a mutex, also after a panic: no panic can leave the state of this module half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,12 @@
-//! A request: parsed from a connection's bytes, and kept for the user.
+//! A request: read from a connection, and kept for the user.
 
+use std::io::{self, BufRead, ErrorKind, Read};
 use std::time::Instant;
 
 /// Maximum length of the request line and the headers, in bytes.
 const MAX_HEADERS_LEN: usize = 16 * 1024;
 /// Maximum length of a body, in bytes.
 const MAX_BODY_LEN: usize = 64 * 1024;
-
-const BLANK_LINE: &[u8] = b"\r\n\r\n";
 
 /// A request that the stand-in has received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,143 +41,70 @@ impl Request {
     /// Returns the number in the query's `taskID=N`.
     #[must_use]
     pub fn task_id(&self) -> Option<u64> {
-        task_id_in(self.query.as_deref()?)
+        self.parameter("taskID=")?.parse().ok()
     }
-}
 
-/// A request in its connection's buffer. Reading it allocates nothing.
-#[derive(Debug)]
-pub(super) struct RequestView<'a> {
-    connection: usize,
-    at: Instant,
-    pub(super) method: &'a str,
-    pub(super) path: &'a str,
-    query: Option<&'a str>,
-    http_1_0: bool,
-    /// Lines of the headers, each with a colon in it.
-    headers: &'a str,
-    pub(super) body: &'a [u8],
-    /// Number of bytes of the buffer that it takes.
-    pub(super) len: usize,
-}
+    /// Returns the value of a parameter of the query, which is given as `name=`, with its
+    /// percent-encoding.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.as_deref()?.split('&');
+        pairs.find_map(|pair| pair.strip_prefix(name))
+    }
 
-/// HTTP status of the response to bytes that are no valid request.
-#[derive(Debug)]
-pub(super) struct Malformed(pub(super) u16);
-
-impl<'a> RequestView<'a> {
-    /// Parses the request at the start of `bytes`; `None` while it is not complete.
-    pub(super) fn parse(bytes: &'a [u8], connection: usize) -> Result<Option<Self>, Malformed> {
-        let end = bytes
-            .windows(BLANK_LINE.len())
-            .position(|bytes| bytes == BLANK_LINE);
-        let headers_len = end.map_or(bytes.len(), |end| end + BLANK_LINE.len());
-        if headers_len > MAX_HEADERS_LEN {
-            return Err(Malformed(400));
+    /// Reads the next request of a connection. `None` if the connection ends, an error if the
+    /// request is malformed.
+    pub(super) fn read(from: &mut impl BufRead, connection: usize) -> io::Result<Option<Self>> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            let remaining = MAX_HEADERS_LEN - bytes.len();
+            if remaining == 0 {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            let mut line = from.by_ref().take(remaining as u64);
+            if line.read_until(b'\n', &mut bytes)? == 0 {
+                return Ok(None);
+            }
         }
-        let Some(end) = end else { return Ok(None) };
-
-        let mut request = Self::parse_headers(&bytes[..end], connection).ok_or(Malformed(400))?;
-        if request.header("Transfer-Encoding").is_some() {
-            return Err(Malformed(411));
-        }
+        let text = str::from_utf8(&bytes).ok();
+        let request = text.and_then(|text| Self::parse(text.trim_end(), connection));
+        let mut request = request.ok_or(ErrorKind::InvalidData)?;
         let body_len = match request.header("Content-Length") {
-            Some(digits) => digits.parse().map_err(|_| Malformed(400))?,
+            Some(digits) => digits.parse().unwrap_or(usize::MAX),
+            None if request.header("Transfer-Encoding").is_some() => usize::MAX,
             None => 0,
         };
         if body_len > MAX_BODY_LEN {
-            return Err(Malformed(400));
+            return Err(ErrorKind::InvalidData.into());
         }
-        request.len = headers_len + body_len;
-        let Some(body) = bytes.get(headers_len..request.len) else {
-            return Ok(None);
-        };
-        request.body = body;
+        request.body = vec![0; body_len];
+        from.read_exact(&mut request.body)?;
+        request.at = Instant::now();
         Ok(Some(request))
     }
 
-    /// Parses the request line and the headers, without the blank line at their end.
-    fn parse_headers(bytes: &'a [u8], connection: usize) -> Option<Self> {
-        let text = str::from_utf8(bytes).ok()?;
-        let (request_line, headers) = text.split_once("\r\n").unwrap_or((text, ""));
-        let mut words = request_line.split(' ');
-        let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-        let valid = !method.is_empty()
-            && !target.is_empty()
-            && words.next().is_none()
-            && matches!(version, "HTTP/1.1" | "HTTP/1.0")
-            && headers.lines().all(|line| line.contains(':'));
+    /// Parses the request line and the headers.
+    fn parse(text: &str, connection: usize) -> Option<Self> {
+        let mut lines = text.split("\r\n");
+        let words: Vec<_> = lines.next()?.split(' ').collect();
+        let [method, target, "HTTP/1.1" | "HTTP/1.0"] = words[..] else {
+            return None;
+        };
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_owned(), value.trim().to_owned()))
+        });
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        valid.then(|| Self {
+        Some(Self {
             connection,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            headers: headers.collect::<Option<_>>()?,
+            body: Vec::new(),
             at: Instant::now(),
-            method,
-            path,
-            query,
-            http_1_0: version == "HTTP/1.0",
-            headers,
-            body: &[],
-            len: 0,
         })
     }
-
-    fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.headers
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name, value.trim()))
-    }
-
-    /// Returns the value of the first header of this name, in any case.
-    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    pub(super) fn task_id(&self) -> Option<u64> {
-        task_id_in(self.query?)
-    }
-
-    /// Returns the value of a parameter of the query, which is given as `name=`, with its percent-encoding.
-    pub(super) fn parameter(&self, name: &str) -> Option<&'a str> {
-        parameter_in(self.query?, name)
-    }
-
-    /// Returns whether the peer wants the connection closed after the response.
-    pub(super) fn wants_close(&self) -> bool {
-        let has_close = |value: &str| {
-            value
-                .split(',')
-                .any(|option| option.trim().eq_ignore_ascii_case("close"))
-        };
-        self.http_1_0 || self.header("Connection").is_some_and(has_close)
-    }
-
-    /// Returns a copy to keep.
-    pub(super) fn to_request(&self) -> Request {
-        Request {
-            connection: self.connection,
-            method: self.method.to_owned(),
-            path: self.path.to_owned(),
-            query: self.query.map(str::to_owned),
-            headers: self
-                .headers()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            body: self.body.to_owned(),
-            at: self.at,
-        }
-    }
-}
-
-fn parameter_in<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').find_map(|pair| pair.strip_prefix(name))
-}
-
-fn task_id_in(query: &str) -> Option<u64> {
-    parameter_in(query, "taskID=")?.parse().ok()
 }

@@ -20,22 +20,20 @@ pub(crate) enum Consequence {
 
 /// Decides the consequence of an error.
 pub(crate) fn consequence(error: &Error) -> Consequence {
-    let may_be_captive_portal = match error {
-        Error::Decode(_) => true,
-        // A captive portal has its own certificate.
-        Error::Transport(e) => matches!(
-            e.kind,
-            TransportErrorKind::Protocol | TransportErrorKind::Tls
-        ),
-        _ => false,
+    use TransportErrorKind::{Protocol, ProxyAuthentication, Tls};
+
+    let kind = match error {
+        Error::Transport(error) => Some(error.kind),
+        _ => None,
     };
-    let may_be_over_later = error.is_transient() || may_be_captive_portal;
+    // A captive portal has its own pages, and its own certificate.
+    let may_be_captive_portal =
+        matches!(error, Error::Decode(_)) || matches!(kind, Some(Protocol | Tls));
     let is_refused = error.is_unauthorized() && !error.is_transient();
-    let is_refused_by_proxy =
-        matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::ProxyAuthentication);
+    let is_refused_by_proxy = kind == Some(ProxyAuthentication);
     if is_refused || is_refused_by_proxy || error.is_banned() || pauses_too_long(error) {
         Consequence::EndAll
-    } else if may_be_over_later {
+    } else if error.is_transient() || may_be_captive_portal {
         Consequence::BackOff
     } else if error.is_of_token_request() {
         // No task can be polled without a token.
@@ -74,33 +72,24 @@ mod tests {
         let longer = day + Duration::from_millis(1);
         for (error, expected) in [
             (http(500), BackOff),
-            (http(429), BackOff),
             (paused(http(429), day), BackOff),
             (paused(http(429), longer), EndAll),
             (of_token(paused(api(429), longer)), EndAll),
-            (paused(http(503), longer), EndAll),
-            (of_token(paused(http(503), longer)), EndAll),
             (http(404), EndTask),
-            (http(301), EndTask),
             (http(401), EndAll),
-            (of_token(http(401)), EndAll),
             (http(403), EndAll),
             (api(1), EndTask),
             (of_token(api(1)), EndAll),
             (api(401), EndAll),
             (api(403), EndAll),
-            (api(500), BackOff),
             (api(5113), EndTask),
             (decode(), BackOff),
-            (of_token(decode()), BackOff),
             (transport(Kind::Dns), BackOff),
             (of_token(transport(Kind::Connect)), BackOff),
-            (transport(Kind::Timeout), BackOff),
             (transport(Kind::Protocol), BackOff),
             (transport(Kind::Tls), BackOff),
             (transport(Kind::ProxyAuthentication), EndAll),
             (transport(Kind::Other), EndTask),
-            (Error::config("url", "r"), EndTask),
         ] {
             assert_eq!(consequence(&error), expected, "{error:?}");
         }

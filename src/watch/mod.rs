@@ -3,49 +3,27 @@
 //! Both yield an update first and sleep in the next call, so that a caller never sees an outdated progress.
 
 pub(crate) mod consequence;
-#[cfg(test)]
-pub(crate) mod fake;
-pub(crate) mod policy;
-mod queue;
-pub(crate) mod requests;
+mod event;
+mod policy;
+mod requests;
 pub(crate) mod scheduler;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::iter::FusedIterator;
+use std::iter::{Empty, FusedIterator};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::event::{MigrationEvent, NextTimeoutError, Update};
 pub use self::policy::PollPolicy;
-use self::requests::{Clock, SystemClock};
-use self::scheduler::{Scheduler, Step};
+use self::scheduler::Scheduler;
 use crate::error::{Error, Result};
+use crate::new_task::NewTask;
 use crate::session::Session;
 use crate::task::{Progress, Status};
 
 const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// A change of a task: its first progress, a new status or percentage, or its end.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Update {
-    /// Id of the task.
-    pub task_id: u64,
-    /// Its progress, or the reason why it is no longer followed.
-    pub result: Result<Progress>,
-}
-
-impl Update {
-    /// Returns whether this is the last update of its task: the task failed or succeeded, or is no longer followed.
-    #[must_use]
-    pub fn is_end(&self) -> bool {
-        match &self.result {
-            Ok(progress) => progress.status.is_terminal(),
-            Err(_) => true,
-        }
-    }
-}
 
 /// An iterator over the updates of many tasks, from [`Client::watch`](crate::Client::watch). Each task has exactly one
 /// end.
@@ -80,11 +58,11 @@ impl Update {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "an iterator does nothing before `next()`"]
-pub struct Watch(Scheduler<Arc<Session>, SystemClock>);
+pub struct Watch(Scheduler<Arc<Session>, Empty<NewTask>>);
 
 impl Watch {
     pub(crate) fn new(session: Arc<Session>, task_ids: impl IntoIterator<Item = u64>) -> Self {
-        let mut watch = Self(Scheduler::new(session, SystemClock));
+        let mut watch = Self(Scheduler::new(session, None));
         watch.add(task_ids);
         watch
     }
@@ -98,8 +76,8 @@ impl Watch {
     /// Sets the max duration from the first call of `next()` on, requests included. Then every open task ends with
     /// [`Error::WaitTimeout`], and continues at the service. Default: no limit.
     ///
-    /// No poll gets more time than remains. At the deadline one more task is polled, as with [`Wait::timeout`]. Zero
-    /// polls each task once, with the client's own timeout and pace, unless a 429 forbids it.
+    /// At the deadline one more task is polled: see [`Wait::timeout`]. Zero polls each task once, with the client's own
+    /// timeout and pace, unless a 429 forbids it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.timeout = Some(timeout);
         self
@@ -120,8 +98,7 @@ impl Watch {
     /// Adds tasks, which are due at once. An id that is followed already is ignored; one that has had its end is
     /// followed again. The error that ended all tasks, if there was one, is forgotten.
     pub fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
-        let task_ids: Vec<u64> = task_ids.into_iter().collect();
-        self.0.add(&task_ids);
+        self.0.add(task_ids);
     }
 
     /// Stops following a task, without an update. Returns whether it was followed.
@@ -133,8 +110,7 @@ impl Watch {
     /// is pending.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        let time = self.0.next_time()?;
-        Some(time.saturating_duration_since(self.0.clock.now()))
+        self.0.next_due()
     }
 
     /// Returns the error that ended all open tasks, if there was one. [`add`](Self::add) clears it.
@@ -154,11 +130,10 @@ impl Watch {
         &mut self,
         timeout: Duration,
     ) -> std::result::Result<Update, NextTimeoutError> {
-        let wake = self.0.clock.now().checked_add(timeout);
-        match self.0.next(wake) {
-            Step::Update(update) => Ok(update),
-            Step::Woken => Err(NextTimeoutError::Timeout),
-            Step::Finished => Err(NextTimeoutError::Finished),
+        match self.0.next(Some(timeout))? {
+            MigrationEvent::Update { update, .. } => Ok(update),
+            // It creates no task.
+            _ => Err(NextTimeoutError::Finished),
         }
     }
 }
@@ -168,17 +143,15 @@ impl Iterator for Watch {
 
     fn next(&mut self) -> Option<Update> {
         match self.0.next(None) {
-            Step::Update(update) => Some(update),
-            Step::Woken | Step::Finished => None,
+            Ok(MigrationEvent::Update { update, .. }) => Some(update),
+            _ => None,
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         // Each task has one end, and any number of changes before it.
-        (
-            self.pending(),
-            if self.pending() == 0 { Some(0) } else { None },
-        )
+        let pending = self.pending();
+        (pending, Some(0).filter(|_| pending == 0))
     }
 }
 
@@ -192,26 +165,6 @@ impl fmt::Debug for Watch {
             .finish_non_exhaustive()
     }
 }
-
-/// Error of [`Watch::next_timeout`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextTimeoutError {
-    /// There was no update in time.
-    Timeout,
-    /// No task is pending.
-    Finished,
-}
-
-impl fmt::Display for NextTimeoutError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout => "there was no update in time",
-            Self::Finished => "no task is pending",
-        })
-    }
-}
-
-impl std::error::Error for NextTimeoutError {}
 
 /// A wait for one task, from [`Client::wait`](crate::Client::wait): [`run()`](Self::run) for its end, a `for` loop for
 /// its progress. It polls as [`Watch`] does.
@@ -249,8 +202,8 @@ impl Wait {
     /// Sets the max duration from the first call of `next()` or `run()` on, requests included. Default: one hour.
     /// `Duration::MAX`: no limit.
     ///
-    /// No poll gets more time than remains. The last poll is at the deadline, with a time limit of 250 ms, unless the
-    /// client's pace or a `Retry-After` forbids it. Zero polls once, with the client's own timeout.
+    /// A poll gets the time that remains, and at least 250 ms. The last poll is at the deadline, unless the client's pace
+    /// or a `Retry-After` forbids it. Zero polls once, with the client's own timeout.
     ///
     /// The end of the timeout does not affect the task: it continues at the service.
     pub fn timeout(mut self, timeout: Duration) -> Self {

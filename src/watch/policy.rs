@@ -9,10 +9,7 @@ const DEFAULT_ERROR_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// Minimum growth of an interval, and minimum interval after an error. The policy's maximum is stronger.
 const MIN_GROWTH: Duration = Duration::from_millis(10);
-const MIN_ERROR_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Time limit of the last poll, which is made at the deadline.
-pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
+pub(super) const MIN_ERROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Polling policy: the interval between two polls of a task, and the limit of its consecutive errors.
 ///
@@ -30,7 +27,7 @@ pub(super) const FINAL_POLL_TIMEOUT: Duration = Duration::from_millis(250);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollPolicy {
-    initial_interval: Duration,
+    pub(super) initial_interval: Duration,
     max_interval: Duration,
     max_consecutive_errors: u32,
     error_window: Duration,
@@ -79,17 +76,11 @@ impl PollPolicy {
         self
     }
 
-    /// Returns the interval until the next poll. `last` is the interval before the last poll.
-    pub(super) fn next_interval(&self, last: Duration, outcome: Outcome) -> Duration {
+    /// Returns the interval that follows `last` while nothing changes. It is at least `min`, if the policy permits it.
+    pub(super) fn next_interval(&self, last: Duration, min: Duration) -> Duration {
         let max_interval = self.max_interval.max(self.initial_interval);
         let grown = last.saturating_add((last / 2).max(MIN_GROWTH));
-        match outcome {
-            Outcome::Changed => self.initial_interval,
-            Outcome::Unchanged => grown.clamp(self.initial_interval, max_interval),
-            Outcome::Error => grown
-                .max(MIN_ERROR_INTERVAL)
-                .clamp(self.initial_interval, max_interval),
-        }
+        grown.max(min).clamp(self.initial_interval, max_interval)
     }
 
     /// Returns whether these errors end a task.
@@ -106,14 +97,6 @@ impl Default for PollPolicy {
     }
 }
 
-/// The outcome of a poll after which the task continues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Changed,
-    Unchanged,
-    Error,
-}
-
 /// Consecutive errors: their number, and the time of the first.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ErrorStreak {
@@ -128,93 +111,41 @@ impl ErrorStreak {
     }
 }
 
-/// The times that decide when a task is polled.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PollTiming {
-    pub(super) now: Instant,
-    /// The end of the task's interval.
-    pub(super) due: Instant,
-    /// The earliest time of the next poll of the client.
-    pub(super) ready: Instant,
-    pub(super) limit: Option<TimeLimit>,
-}
-
-/// The state of a timeout.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TimeLimit {
-    pub(super) deadline: Instant,
-    /// Whether the timeout is zero, so that each task is polled once.
-    pub(super) is_zero: bool,
-    /// Whether any task was polled, and whether this task was.
-    pub(super) any_polled: bool,
-    pub(super) task_polled: bool,
-    /// Whether the last poll, at the deadline, was made.
-    pub(super) final_poll_made: bool,
-    /// Whether the client is paused now.
-    pub(super) is_paused: bool,
-}
-
-/// The next poll of a task, or its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NextPoll {
-    /// A poll at this time, which may last until the deadline, if there is one.
-    At {
-        time: Instant,
-        deadline: Option<Instant>,
-    },
-    /// The last poll, with [`FINAL_POLL_TIMEOUT`].
-    FinalAt(Instant),
-    /// The timeout elapses at this time.
-    TimedOutAt(Instant),
-}
-
-impl NextPoll {
-    pub(super) fn time(self) -> Instant {
-        let (Self::At { time, .. } | Self::FinalAt(time) | Self::TimedOutAt(time)) = self;
-        time
-    }
-}
-
-/// Decides when a task is polled next.
-pub(super) fn next_poll(timing: PollTiming) -> NextPoll {
-    let PollTiming {
-        now,
-        due,
-        ready,
-        limit,
-    } = timing;
-    let time = due.max(ready).max(now);
-    let Some(limit) = limit else {
-        return NextPoll::At {
-            time,
-            deadline: None,
-        };
-    };
-    if limit.is_zero {
-        return if limit.task_polled || limit.is_paused {
-            NextPoll::TimedOutAt(now)
-        } else {
-            NextPoll::At {
-                time,
-                deadline: None,
-            }
-        };
-    }
-    let deadline = limit.deadline;
-    let fits = time + FINAL_POLL_TIMEOUT <= deadline;
-    if fits || (!limit.any_polled && time < deadline) {
-        return NextPoll::At {
-            time,
-            deadline: Some(deadline),
-        };
-    }
-    let end = deadline.max(now);
-    if limit.final_poll_made || ready > end {
-        NextPoll::TimedOutAt(end)
-    } else {
-        NextPoll::FinalAt(end)
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn interval_grows_by_half() {
+        const ERROR: Duration = MIN_ERROR_INTERVAL;
+        const MAX: Duration = Duration::MAX;
+        let default = PollPolicy::new();
+        let fixed = default.initial_interval(ms(10)).max_interval(ms(10));
+        let inverted = default.initial_interval(ms(500)).max_interval(ms(10));
+        let from_zero = default.initial_interval(ms(0));
+        let zero = from_zero.max_interval(ms(0));
+        for (policy, last, min, expected) in [
+            (default, ms(0), ms(0), ms(1000)),
+            (default, ms(1000), ms(0), ms(1500)),
+            (default, ms(14_000), ERROR, ms(15_000)),
+            (default, MAX, ms(0), ms(15_000)),
+            (default.max_interval(MAX), MAX, ms(0), MAX),
+            (fixed, ms(7), ms(0), ms(10)),
+            (fixed, ms(7), ERROR, ms(10)),
+            (inverted, ms(500), ms(0), ms(500)),
+            (inverted, ms(500), ERROR, ms(500)),
+            // It grows from zero, too, and after an error at once.
+            (from_zero, ms(0), ms(0), ms(10)),
+            (from_zero, ms(10), ms(0), ms(20)),
+            (from_zero, ms(0), ERROR, ms(1000)),
+            (zero, ms(0), ERROR, ms(0)),
+        ] {
+            let interval = policy.next_interval(last, min);
+            assert_eq!(interval, expected, "{policy:?} {last:?} {min:?}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The outside of a scheduler: requests and time. Tests replace both.
+//! The outside of a scheduler: requests and time. Tests replace it.
 
 use std::sync::Arc;
 use std::thread;
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint;
 use crate::error::Result;
-use crate::json::JsonObject;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::session::Session;
 use crate::task::Progress;
@@ -22,6 +21,8 @@ pub(crate) trait Requests {
     /// Returns the client's time limit of a request.
     fn timeout(&self) -> Duration;
     fn throttle(&self) -> &Throttle;
+    fn now(&self) -> Instant;
+    fn sleep_until(&self, time: Instant);
 }
 
 impl Requests for Arc<Session> {
@@ -35,7 +36,7 @@ impl Requests for Arc<Session> {
 
     fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64> {
         let call = endpoint::create_task(task)?;
-        let JsonObject(CreatedTask { task_id }) = self.attempt(&call, deadline)?;
+        let CreatedTask { task_id } = self.attempt(&call, deadline)?;
         Ok(task_id)
     }
 
@@ -46,29 +47,12 @@ impl Requests for Arc<Session> {
     fn throttle(&self) -> &Throttle {
         &self.throttle
     }
-}
 
-pub(crate) trait Clock {
-    fn now(&self) -> Instant;
-    fn sleep(&self, duration: Duration);
-
-    fn sleep_until(&self, time: Instant) {
-        let duration = time.saturating_duration_since(self.now());
-        if !duration.is_zero() {
-            self.sleep(duration);
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct SystemClock;
-
-impl Clock for SystemClock {
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    fn sleep(&self, duration: Duration) {
-        thread::sleep(duration);
+    fn sleep_until(&self, time: Instant) {
+        thread::sleep(time.saturating_duration_since(Instant::now()));
     }
 }

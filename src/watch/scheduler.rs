@@ -1,314 +1,289 @@
-//! Polls tasks when they are due: a loop that sleeps and sends.
+//! Polls and creates tasks when they are due: a loop that sleeps and sends.
 
+mod creation;
+mod step;
+
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::Update;
+use self::creation::{Creations, timed_out};
+use self::step::Action;
 use super::consequence::{Consequence, consequence, pauses_too_long};
-use super::policy::{
-    ErrorStreak, FINAL_POLL_TIMEOUT, NextPoll, Outcome, PollPolicy, PollTiming, TimeLimit,
-    next_poll,
-};
-use super::queue::{Queue, Task, TaskErrors, Turn};
-use super::requests::{Clock, Requests};
+use super::event::{MigrationEvent, NextTimeoutError, Update};
+use super::policy::{ErrorStreak, MIN_ERROR_INTERVAL, PollPolicy};
+use super::requests::Requests;
 use crate::error::Error;
+use crate::new_task::NewTask;
 use crate::task::Progress;
 use crate::throttle::{Slot, later};
 
-/// The result of a scheduler's work.
-#[derive(Debug)]
-pub(crate) enum Step {
-    Update(Update),
-    /// The time until which the caller wanted to wait has come.
-    Woken,
-    /// No task is left.
-    Finished,
+const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
+
+/// A followed task.
+struct Task {
+    id: u64,
+    /// The interval before the last poll.
+    interval: Duration,
+    progress: Option<Progress>,
+    /// The errors since the last progress, and the last of them.
+    errors: Option<Box<(ErrorStreak, Error)>>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Scheduler<R, C> {
-    pub(crate) requests: R,
-    pub(crate) clock: C,
+/// The state of a watch or migration. A watch has no input.
+pub(crate) struct Scheduler<R, I> {
+    pub(super) requests: R,
+    /// The remaining input of new tasks; `None` at its end.
+    input: Option<I>,
+    /// Number of tasks that were taken from it.
+    pub(crate) taken: usize,
     pub(crate) policy: PollPolicy,
     /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
-    queue: Queue,
+    pub(crate) create_gap: Duration,
+    /// Whether created tasks are followed.
+    pub(crate) follows: bool,
+    creations: Creations,
+    /// The followed tasks by the time at which they are due; at the same time, by a running number.
+    tasks: BTreeMap<(Instant, u64), Task>,
+    next_number: u64,
     /// Number of tasks that have had their end.
     pub(crate) finished: usize,
-    /// The slot of the next poll, which is reserved once a task is due.
+    /// The slot of the next request, which is reserved once one is due.
     slot: Option<Slot>,
     /// The error with which every open task ends.
     pub(crate) stopped_by: Option<Error>,
     started: Option<Instant>,
     polls: u32,
-    /// Number of polls that returned a progress.
-    pub(crate) successes: u64,
-    final_poll_made: bool,
+    /// The end of the last poll.
+    last_poll: Option<Instant>,
 }
 
-impl<R: Requests, C: Clock> Scheduler<R, C> {
-    pub(crate) fn new(requests: R, clock: C) -> Self {
+impl<R: Requests, I> Scheduler<R, I> {
+    pub(crate) fn new(requests: R, input: Option<I>) -> Self {
         Self {
             requests,
-            clock,
+            input,
+            taken: 0,
             policy: PollPolicy::new(),
             timeout: None,
-            queue: Queue::default(),
+            create_gap: DEFAULT_CREATE_GAP,
+            follows: true,
+            creations: Creations::default(),
+            tasks: BTreeMap::new(),
+            next_number: 0,
             finished: 0,
             slot: None,
             stopped_by: None,
             started: None,
             polls: 0,
-            successes: 0,
-            final_poll_made: false,
+            last_poll: None,
         }
     }
 
     /// Adds tasks that are due now, in this order. An id that is already followed is ignored. After an error that ended
     /// all tasks, this begins anew.
-    pub(crate) fn add(&mut self, task_ids: &[u64]) {
+    pub(crate) fn add(&mut self, task_ids: impl IntoIterator<Item = u64>) {
         self.stopped_by = None;
-        self.queue.add(task_ids, self.clock.now());
+        let mut followed: HashSet<u64> = self.tasks.values().map(|task| task.id).collect();
+        for task_id in task_ids {
+            if followed.insert(task_id) {
+                self.add_new(task_id);
+            }
+        }
     }
 
     /// Adds a task that is not followed yet, and is due now.
-    pub(crate) fn add_new(&mut self, task_id: u64) {
-        let now = self.clock.now();
-        self.queue.insert(task_id, Task::default(), now);
+    fn add_new(&mut self, id: u64) {
+        let task = Task {
+            id,
+            interval: Duration::ZERO,
+            progress: None,
+            errors: None,
+        };
+        self.insert(task, self.requests.now());
+    }
+
+    fn insert(&mut self, task: Task, due: Instant) {
+        self.tasks.insert((due, self.next_number), task);
+        self.next_number += 1;
     }
 
     /// Removes a task. Returns whether it was followed.
     pub(crate) fn remove(&mut self, task_id: u64) -> bool {
-        let turn = self.queue.find(task_id);
-        turn.is_some_and(|turn| self.queue.remove(turn).is_some())
+        let before = self.pending();
+        self.tasks.retain(|_, task| task.id != task_id);
+        self.pending() < before
     }
 
     pub(crate) fn pending(&self) -> usize {
-        self.queue.len()
+        self.tasks.len()
     }
 
-    /// Returns the time of the next poll, or of the timeout if that comes first.
-    pub(crate) fn next_time(&self) -> Option<Instant> {
-        let turn = self.queue.first()?;
-        let now = self.clock.now();
-        if self.current_stop_error().is_some() {
-            return Some(now);
+    /// Returns the time until the next step: a request, or the end of a task.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let now = self.requests.now();
+        let step = self.next_step(now)?;
+        let time = self.stop_error(now).map_or(step.time, |_| now);
+        Some(time - now)
+    }
+
+    /// Ends the creations and then the tasks after an error that ended everything, and the creations at the deadline.
+    fn stop(&mut self, now: Instant) -> Option<MigrationEvent> {
+        self.stopped_by = self.stop_error(now);
+        let is_late = self.is_once() || self.deadline().is_some_and(|end| end <= now);
+        if (self.stopped_by.is_some() || is_late)
+            && let Some(index) = self.stop_creating()
+        {
+            let error = self.stopped_by.clone().unwrap_or_else(timed_out);
+            return Some(MigrationEvent::NotCreated { index, error });
         }
-        let throttle = self.requests.throttle();
-        let ready = self
-            .slot
-            .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
-        Some(self.next_poll(turn, now, ready).time())
-    }
-
-    /// Starts the timeout, if it has not started.
-    pub(crate) fn start(&mut self) {
-        let now = self.clock.now();
-        self.started.get_or_insert(now);
-    }
-
-    /// Returns the end of the timeout, if it has started.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.started?.checked_add(self.timeout?)
-    }
-
-    /// Polls due tasks until there is an update, or until `wake`. A poll that is due is made even if `wake` has passed.
-    pub(crate) fn next(&mut self, wake: Option<Instant>) -> Step {
-        self.start();
-        loop {
-            // The task stays in the queue while it is polled, so that a panic in a user's middleware does not lose it.
-            let Some(turn) = self.queue.first() else {
-                return Step::Finished;
-            };
-            if let Some(error) = self.stop_error() {
-                return Step::Update(self.finish(turn, Err(error)));
-            }
-            let now = self.clock.now();
-            let ready = self.ready(now);
-            let next = self.next_poll(turn, now, ready);
-            // A task that is due reserves a slot, whether or not the client is ready for its poll.
-            let reserves = self.slot.is_none()
-                && turn.due <= now
-                && matches!(next, NextPoll::At { .. })
-                && self.requests.throttle().pause(now).is_none();
-            if !reserves {
-                let time = next.time();
-                if let Some(wake) = wake.filter(|wake| *wake < time && now < time) {
-                    self.clock.sleep_until(wake);
-                    return Step::Woken;
-                }
-                if now < time {
-                    self.clock.sleep_until(time);
-                    continue;
-                }
-            }
-            let (deadline, is_final) = match next {
-                NextPoll::At { deadline, .. } => (self.request_deadline(now, deadline), false),
-                NextPoll::FinalAt(_) => (now + FINAL_POLL_TIMEOUT, true),
-                NextPoll::TimedOutAt(_) => {
-                    let error = self.wait_timeout(turn);
-                    return Step::Update(self.finish(turn, Err(error)));
-                }
-            };
-            let Some(result) = self.poll(turn, deadline) else {
-                continue;
-            };
-            // A poll that lasted until the deadline was the last one.
-            let is_late = self.deadline().is_some_and(|end| end <= self.clock.now());
-            self.final_poll_made |= is_final || is_late;
-            let update = match result {
-                Ok(progress) => self.on_progress(turn, progress),
-                Err(error) => self.on_error(turn, error),
-            };
-            if let Some(update) = update {
-                return Step::Update(update);
-            }
-            if wake.is_some_and(|wake| wake <= self.clock.now()) {
-                return Step::Woken;
-            }
-        }
+        let error = self.stopped_by.clone()?;
+        let (_, task) = self.tasks.pop_first()?;
+        Some(self.end(task.id, Err(error)))
     }
 
     /// Returns the error with which every open task ends. It may be that of another user of the client, if it demands
     /// too long a pause.
-    pub(crate) fn stop_error(&mut self) -> Option<Error> {
-        self.stopped_by = self.current_stop_error();
-        self.stopped_by.clone()
-    }
-
-    fn current_stop_error(&self) -> Option<Error> {
+    fn stop_error(&self, now: Instant) -> Option<Error> {
         self.stopped_by.clone().or_else(|| {
-            let pause = self.requests.throttle().pause(self.clock.now());
+            let pause = self.requests.throttle().pause(now);
             pause.filter(pauses_too_long)
         })
     }
 
-    /// Returns the time from which the client can send the next poll.
-    fn ready(&mut self, now: Instant) -> Instant {
-        let throttle = self.requests.throttle();
-        match self.slot {
-            Some(slot) => self.slot.insert(throttle.keep(slot, now)).time,
-            None => throttle.ready_at(now),
-        }
+    /// Polls the first task. It stays in its place meanwhile, so that a panic in a user's middleware does not lose it.
+    fn poll(&mut self, deadline: Instant) -> Option<MigrationEvent> {
+        let (_, task) = self.tasks.first_key_value()?;
+        self.polls = self.polls.saturating_add(1);
+        let result = self.requests.poll(task.id, deadline);
+        self.on_polled(result)
     }
 
-    fn next_poll(&self, turn: Turn, now: Instant, ready: Instant) -> NextPoll {
-        let throttle = self.requests.throttle();
-        let task_polled = self.queue.get(turn).is_some_and(|task| task.is_polled);
-        let limit = self.deadline().map(|deadline| TimeLimit {
-            deadline,
-            is_zero: self.timeout.is_some_and(|timeout| timeout.is_zero()),
-            any_polled: self.polls > 0 || task_polled,
-            task_polled,
-            final_poll_made: self.final_poll_made,
-            is_paused: throttle.pause(now).is_some(),
-        });
-        next_poll(PollTiming {
-            now,
-            due: turn.due,
-            ready,
-            limit,
-        })
-    }
-
-    /// Returns the deadline of a request that begins now.
-    pub(crate) fn request_deadline(&self, now: Instant, deadline: Option<Instant>) -> Instant {
-        let own = later(now, self.requests.timeout());
-        deadline.map_or(own, |deadline| deadline.min(own))
-    }
-
-    /// Polls a task in its slot. If none is reserved, requests a token if there is none, and reserves one; then there is
-    /// no result, except an error of the token request.
-    fn poll(&mut self, turn: Turn, deadline: Instant) -> Option<Result<Progress, Error>> {
-        let result = match self.slot {
-            None => match self.requests.ensure_token(deadline) {
-                Ok(()) => {
-                    let slot = self.requests.throttle().reserve(self.clock.now());
-                    self.slot = Some(slot);
-                    return None;
+    fn on_polled(&mut self, result: Result<Progress, Error>) -> Option<MigrationEvent> {
+        let now = self.requests.now();
+        self.last_poll = Some(now);
+        self.creations.was_last = false;
+        let (_, mut task) = self.tasks.pop_first()?;
+        let id = task.id;
+        let last = task.progress;
+        let delay = match &result {
+            Ok(progress) => {
+                self.creations.doubt_until = None;
+                task.errors = None;
+                task.progress = Some(*progress);
+                task.interval = match task.progress == last {
+                    true => self.policy.next_interval(task.interval, Duration::ZERO),
+                    false => self.policy.initial_interval,
+                };
+                (!progress.status.is_terminal()).then_some(task.interval)
+            }
+            Err(error) => {
+                let mut streak = task
+                    .errors
+                    .as_ref()
+                    .map_or_else(ErrorStreak::default, |e| e.0);
+                streak.add(now);
+                task.errors = Some(Box::new((streak, error.clone())));
+                task.interval = self.policy.next_interval(task.interval, MIN_ERROR_INTERVAL);
+                let consequence = consequence(error);
+                if consequence == Consequence::EndAll {
+                    self.stopped_by = Some(error.clone());
                 }
-                Err(error) => Err(error),
-            },
-            Some(_) => {
-                self.slot = None;
-                self.polls = self.polls.saturating_add(1);
-                self.requests.poll(turn.task_id, deadline)
+                let delay = task.interval.max(error.retry_after().unwrap_or_default());
+                let continues = consequence == Consequence::BackOff;
+                (continues && !self.policy.is_exhausted(streak, now)).then_some(delay)
             }
         };
-        self.queue.get_mut(turn)?.is_polled = true;
-        Some(result)
+        let Some(delay) = delay else {
+            return Some(self.end(id, result));
+        };
+        let has_changed = task.progress != last;
+        self.insert(task, later(now, delay));
+        has_changed.then(|| self.update(id, result))
     }
 
-    fn on_progress(&mut self, turn: Turn, progress: Progress) -> Option<Update> {
-        self.successes += 1;
-        let task = self.queue.get_mut(turn)?;
-        task.errors = None;
-        let changed = task.progress.replace(progress) != Some(progress);
-        if progress.status.is_terminal() {
-            return Some(self.finish(turn, Ok(progress)));
-        }
-        if !changed {
-            self.schedule(turn, Outcome::Unchanged, Duration::ZERO);
-            return None;
-        }
-        self.schedule(turn, Outcome::Changed, Duration::ZERO);
-        Some(Update {
-            task_id: turn.task_id,
-            result: Ok(progress),
-        })
-    }
-
-    fn on_error(&mut self, turn: Turn, error: Error) -> Option<Update> {
-        let now = self.clock.now();
-        let consequence = consequence(&error);
-        let task = self.queue.get_mut(turn)?;
-        let mut streak = task
-            .errors
-            .as_ref()
-            .map_or_else(ErrorStreak::default, |errors| errors.streak);
-        streak.add(now);
-        match consequence {
-            Consequence::BackOff if !self.policy.is_exhausted(streak, now) => {
-                let retry_after = error.retry_after().unwrap_or_default();
-                let last = error;
-                task.errors = Some(Box::new(TaskErrors { streak, last }));
-                self.schedule(turn, Outcome::Error, retry_after);
-                return None;
-            }
-            Consequence::BackOff | Consequence::EndTask => {}
-            Consequence::EndAll => self.stopped_by = Some(error.clone()),
-        }
-        Some(self.finish(turn, Err(error)))
-    }
-
-    /// Schedules the next poll of a task: after its interval, or when the service demanded it.
-    fn schedule(&mut self, turn: Turn, outcome: Outcome, retry_after: Duration) {
-        if let Some(mut task) = self.queue.remove(turn) {
-            task.interval = self.policy.next_interval(task.interval, outcome);
-            let delay = task.interval.max(retry_after);
-            let due = later(self.clock.now(), delay);
-            self.queue.insert(turn.task_id, task, due);
-        }
-    }
-
-    fn finish(&mut self, turn: Turn, result: Result<Progress, Error>) -> Update {
-        self.queue.remove(turn);
-        self.finished += 1;
-        Update {
-            task_id: turn.task_id,
-            result,
-        }
-    }
-
-    fn wait_timeout(&self, turn: Turn) -> Error {
-        let now = self.clock.now();
-        let task = self.queue.get(turn);
-        let errors = task.and_then(|task| task.errors.as_ref());
-        Error::WaitTimeout {
-            task_id: turn.task_id,
-            last: task.and_then(|task| task.progress),
+    fn time_out(&mut self, now: Instant) -> Option<MigrationEvent> {
+        let (_, task) = self.tasks.pop_first()?;
+        let error = Error::WaitTimeout {
+            task_id: task.id,
+            last: task.progress,
             elapsed: now.saturating_duration_since(self.started.unwrap_or(now)),
             polls: self.polls,
-            cause: errors.map(|errors| Box::new(errors.last.clone())),
+            cause: task.errors.map(|errors| Box::new(errors.1)),
+        };
+        Some(self.end(task.id, Err(error)))
+    }
+
+    fn end(&mut self, task_id: u64, result: Result<Progress, Error>) -> MigrationEvent {
+        self.finished += 1;
+        self.update(task_id, result)
+    }
+
+    fn update(&self, task_id: u64, result: Result<Progress, Error>) -> MigrationEvent {
+        MigrationEvent::Update {
+            index: self.creations.indexes.get(&task_id).copied().flatten(),
+            update: Update { task_id, result },
+        }
+    }
+}
+
+impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
+    /// Returns the next event. Waits for at most `timeout`; a request that is due is made even if that is zero.
+    pub(crate) fn next(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<MigrationEvent, NextTimeoutError> {
+        let now = self.requests.now();
+        self.started.get_or_insert(now);
+        let wake = timeout.and_then(|timeout| now.checked_add(timeout));
+        loop {
+            let now = self.requests.now();
+            if let Some(event) = self.stop(now) {
+                return Ok(event);
+            }
+            if self.needs_input() {
+                match self.take_input() {
+                    Some(event) => return Ok(event),
+                    None => continue,
+                }
+            }
+            let throttle = self.requests.throttle();
+            self.slot = self.slot.map(|slot| throttle.keep(slot, now));
+            let Some(step) = self.next_step(now) else {
+                return Err(NextTimeoutError::Finished);
+            };
+            // A request that is due reserves a slot, whether or not the client is ready for it.
+            let reserves = step.is_due && self.slot.is_none() && throttle.pause(now).is_none();
+            if now < step.time && !reserves {
+                let until = wake.map_or(step.time, |wake| wake.min(step.time));
+                self.requests.sleep_until(until);
+                if until < step.time {
+                    return Err(NextTimeoutError::Timeout);
+                }
+                continue;
+            }
+            let deadline = self.request_deadline(now);
+            let event = match (step.action, self.slot.take()) {
+                (Action::TimeOut, _) => self.time_out(now),
+                (Action::Poll, Some(_)) => self.poll(deadline),
+                (Action::Create, Some(slot)) => self.create(slot, deadline),
+                (action, None) => match self.requests.ensure_token(deadline) {
+                    Ok(()) => {
+                        // After the token request, which may take longer than a slot.
+                        let now = self.requests.now();
+                        self.slot = Some(self.requests.throttle().reserve(now));
+                        continue;
+                    }
+                    Err(error) if action == Action::Poll => self.on_polled(Err(error)),
+                    Err(error) => self.create_without_token(error),
+                },
+            };
+            if let Some(event) = event {
+                return Ok(event);
+            }
+            if wake.is_some_and(|wake| wake <= self.requests.now()) {
+                return Err(NextTimeoutError::Timeout);
+            }
         }
     }
 }

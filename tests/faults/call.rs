@@ -1,16 +1,13 @@
 //! The three calls, and their results in the notation of `src/docs/faults.md`.
 
 use pan123_offline::testing::{Reply, Request};
-use pan123_offline::{
-    Client, ClientBuilder, Credentials, Error, NewTask, Progress, Result, Status,
-};
+use pan123_offline::{Client, ClientBuilder, Credentials, Error, NewTask, Result};
 
 use crate::support::{RUNNING, TASK, TOKEN, all_texts, builder};
 
 pub(crate) const SECRET: &str = "s3cr3t-Xk47-client-secret-that-must-not-show";
 
-/// A progress that is in no response to a call of these tests.
-const STRAY: Progress = Progress::new(Status::InProgress, 99);
+/// The id of a task that no call of these tests creates.
 const STRAY_TASK: u64 = 999;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,20 +32,24 @@ impl Call {
 
     /// The response of a success.
     pub(crate) fn success(self) -> Reply {
-        Reply::json(match self {
-            Self::GetProcess => envelope(&process(RUNNING)),
-            Self::CreateTask => envelope(&format!(r#"{{"taskID":{TASK}}}"#)),
-            Self::Token => envelope(&format!(r#"{{"accessToken":"{TOKEN}"}}"#)),
-        })
+        Reply::json(self.success_body())
+    }
+
+    pub(crate) fn success_body(self) -> String {
+        self.body(37, TASK, TOKEN)
     }
 
     /// A response of the same format that is not for this call.
     pub(crate) fn stray(self) -> String {
-        match self {
-            Self::GetProcess => envelope(&process(STRAY)),
-            Self::CreateTask => envelope(&format!(r#"{{"taskID":{STRAY_TASK}}}"#)),
-            Self::Token => envelope(r#"{"accessToken":"a-stray-token"}"#),
-        }
+        self.body(99, STRAY_TASK, "a-stray-token")
+    }
+
+    fn body(self, percent: u8, task_id: u64, token: &str) -> String {
+        envelope(&match self {
+            Self::GetProcess => format!(r#"{{"status":0,"process":{percent}}}"#),
+            Self::CreateTask => format!(r#"{{"taskID":{task_id}}}"#),
+            Self::Token => format!(r#"{{"accessToken":"{token}"}}"#),
+        })
     }
 
     pub(crate) fn builder(self, base_url: &str) -> ClientBuilder {
@@ -77,14 +78,6 @@ impl Call {
 
 pub(crate) fn envelope(data: &str) -> String {
     format!(r#"{{"code":0,"message":"ok","data":{data},"x-traceID":"1"}}"#)
-}
-
-fn process(
-    Progress {
-        status, percent, ..
-    }: Progress,
-) -> String {
-    format!(r#"{{"status":{},"process":{percent}}}"#, status.as_i64())
 }
 
 /// Returns a cell of the table: the result, and the number of requests. Results that must never

@@ -1,10 +1,14 @@
 //! Helpers of several test files.
-#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
+
+mod fault;
 
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{Client, ClientBuilder, Progress, Status};
+
+pub(crate) use fault::{Fault, NEVER};
 
 /// A token that no text contains by chance.
 pub(crate) const TOKEN: &str = "s3cr3t-Zq81-token-that-must-not-show";

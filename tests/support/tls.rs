@@ -113,6 +113,10 @@ impl TlsFront {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn base_url(&self) -> String {
         format!("https://{}", self.address)
     }

@@ -9,29 +9,18 @@ use crate::settings::{Login, ResolvedSettings};
 
 pub(super) fn login(common: &Common) -> Result<ExitStatus, Failure> {
     let settings = ResolvedSettings::resolve(common)?;
-    let cache = match &settings.login {
-        Login::Credentials { cache, .. } => cache
-            .as_ref()
-            .map_err(|reason| usage(format!("the token cannot be kept: {reason}")))?,
-        Login::CachedToken { .. } => {
-            return Err(usage(
-                "a login needs a client id and secret: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
-            ));
-        }
-        Login::Token(_) => {
-            return Err(usage(
-                "there is an access token already, which is used as it is; for a login take it \
-                 away, and set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
-            ));
-        }
+    let Login::Credentials { cache, .. } = &settings.login else {
+        return Err(usage(
+            "a login needs a client id and secret, and no access token, which would go before them: \
+             set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET",
+        ));
     };
+    let kept = |reason: &String| usage(format!("the token cannot be kept: {reason}"));
+    let cache = cache.as_ref().map_err(kept)?;
     let client = settings.builder().timeout(common.request_timeout).build()?;
     client.request_access_token()?;
     if let Some(error) = client.token_cache_error() {
-        return Err(usage(format!(
-            "the token was issued, but cannot be kept: {}",
-            with_causes(&error)
-        )));
+        return Err(kept(&with_causes(&error)));
     }
     let service = settings.service();
     let text = match common.json {

@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use super::{DEFAULT_CREATE_RATE, client, counted, folder_text, gap, print, warn_of_cache};
 use crate::args::{Common, Migrate};
-use crate::engine::{self, Limits, Plan};
+use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
-use crate::image::Counts;
+use crate::image::{Counts, State};
 use crate::json;
-use crate::list::{Entry, List, excerpt};
-use crate::output::{Event, Form, Output};
+use crate::list::{List, Remark, excerpt};
+use crate::output::{Form, Output};
 use crate::settings::ResolvedSettings;
-use crate::store::{Recreate, Store, SyncReport, state_path};
+use crate::store::{Store, state_path};
 
 /// The keys of the account in the state.
 const BASE_URL: &str = "base_url";
@@ -26,74 +26,88 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     engine::check(&args.new_task)?;
     let path = state_path(&args.list, args.state.as_deref());
     let list = List::read(&args.list, args.state.is_some())?;
+    let name = &list.name;
+    let recreate = [
+        (args.retry_failed, State::Failed),
+        (args.retry_failed, State::Refused),
+        (args.recreate_unknown, State::Unknown),
+    ];
+    let recreate = recreate.into_iter().filter(|(is_wanted, _)| *is_wanted);
+    let recreate: Vec<_> = recreate.map(|(_, state)| state).collect();
     if args.strict {
-        check_strictly(&list)?;
+        let (mut copy, _) = Store::copy_of(&path)?;
+        copy.sync(&list, &recreate, |remark| tell(name, remark, true))?;
+        if copy.counts().invalid > 0 {
+            let count = copy.counts().invalid;
+            return Err(usage(format!(
+                "invalid lines of {name}: {count}; with --strict nothing is done"
+            )));
+        }
     }
-    let tell = |entry: &Entry<'_>| tell_line(&list, entry, common.quiet);
-    if args.dry_run {
-        return dry_run(common, args, &list, &path, tell);
+    let settings = match args.dry_run {
+        // Without a login nothing is known about the account, and a plan can be made all the same.
+        true => ResolvedSettings::resolve(common).ok(),
+        false => Some(ResolvedSettings::resolve(common)?),
+    };
+    let run = match &settings {
+        Some(settings) if !args.dry_run => Some(client(common, settings, 0)?),
+        _ => None,
+    };
+    let (mut store, is_new) = match args.dry_run {
+        true => Store::copy_of(&path)?,
+        false => Store::open_for_run(&path)?,
+    };
+    if let Some(settings) = &settings {
+        claim(&store, settings, &path)?;
     }
-    let settings = ResolvedSettings::resolve(common)?;
-    let (client, observer) = client(common, &settings, 0)?;
-    let (mut store, is_new) = Store::open_for_run(&path)?;
-    claim(&store, &settings, &path)?;
-    let report = store.sync(&list, recreate(args), tell)?;
-    let open = store.open_tasks()?.len();
-    let tasks = open + usize::try_from(store.counts().new).unwrap_or(usize::MAX);
-    let mut output = Output::new(common, Form::List, tasks, true);
-    let service = settings.service();
-    let state = if is_new { "new" } else { "continued" };
+    let service = settings.map_or("no login".to_owned(), |settings| settings.service());
+    let duplicates = store.sync(&list, &recreate, |remark| tell(name, remark, common.quiet))?;
+    let (counts, to_follow) = (store.counts(), store.open_tasks()?.len());
     let start = format!(
-        "{service}{}; state {} ({state}); {}",
+        "{service}{}; state {} ({}); {}",
         folder_text(&args.new_task),
         path.display(),
-        counts_text(store.counts(), &report)
+        if is_new { "new" } else { "continued" },
+        counts_text(counts, duplicates)
     );
-    output.show(&Event::Note(&start))?;
-    tell_late_names(&mut output, &report)?;
+    let create_gap = gap(args.create_rate.unwrap_or(DEFAULT_CREATE_RATE));
+    let Some((client, observer)) = run else {
+        let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);
+        let plan = DryRun {
+            counts,
+            duplicates,
+            to_create: counts.new,
+            to_follow,
+            seconds: create_gap.saturating_mul(to_create).as_secs(),
+        };
+        return plan.print(&start, common.json);
+    };
+    let tasks = to_follow + usize::try_from(counts.new).unwrap_or(usize::MAX);
+    let output = Output::new(common, Form::List, tasks, true);
     let plan = Plan {
         form: Form::List,
+        start: Some(start),
         new_task: args.new_task.clone(),
-        limits: Limits {
-            follows: true,
-            timeout: args.timeout,
-            create_gap: create_gap(args),
-            policy: PollPolicy::new(),
-        },
+        follows: true,
+        timeout: args.timeout,
+        create_gap,
+        policy: PollPolicy::new(),
         report: Some(report_command(args)),
     };
-    let status = engine::run(&client, &observer, store, output, plan);
+    let status = engine::run(&client, observer, store, output, plan);
     warn_of_cache(&client);
     status
 }
 
-/// Tells that a line is invalid, or that the service will probably not reach its URL.
-fn tell_line(list: &List, entry: &Entry<'_>, is_quiet: bool) {
-    let (kind, reason) = match &entry.parsed {
-        Err(reason) => ("invalid", reason.as_str()),
-        Ok(parsed) => match parsed.warning {
-            Some(warning) if !is_quiet => ("warning", warning),
-            _ => return,
-        },
+/// Prints what a user should know about a line.
+fn tell(name: &str, remark: &Remark<'_>, is_quiet: bool) {
+    let kind = match remark.is_invalid {
+        true => "invalid",
+        false if is_quiet => return,
+        false => "warning",
     };
-    let (line, name) = (entry.line, list.name());
-    let text = excerpt(entry.text);
+    let (line, text, reason) = (remark.line, excerpt(remark.text), remark.reason);
     eprint_line(&format!("line {line} of {name}: {kind}: {text}: {reason}"));
-}
-
-/// Tells the invalid lines, and ends the command if there are any.
-fn check_strictly(list: &List) -> Result<(), Failure> {
-    let invalid = list.entries().filter(|entry| entry.parsed.is_err());
-    let count = invalid
-        .inspect(|entry| tell_line(list, entry, true))
-        .count();
-    match count {
-        0 => Ok(()),
-        _ => Err(usage(format!(
-            "invalid lines of {}: {count}; with --strict nothing is done",
-            list.name()
-        ))),
-    }
 }
 
 /// Checks that the state belongs to the service and the account of the settings, and enters them into a new one.
@@ -125,40 +139,13 @@ pub(super) fn claim(
     Ok(())
 }
 
-fn recreate(args: &Migrate) -> Recreate {
-    Recreate {
-        failed: args.retry_failed,
-        unknown: args.recreate_unknown,
-    }
-}
-
-fn counts_text(counts: Counts, report: &SyncReport) -> String {
-    let total = usize::try_from(counts.total()).unwrap_or(usize::MAX);
-    let mut text = format!("{}: {}", counted(total, "image"), counts.text());
-    match report.duplicates {
-        0 => {}
-        1 => text += "; 1 duplicate line",
-        count => text += &format!("; {count} duplicate lines"),
+fn counts_text(counts: Counts, duplicates: u64) -> String {
+    let count = |count, what| counted(usize::try_from(count).unwrap_or(usize::MAX), what);
+    let mut text = format!("{}: {}", count(counts.total(), "image"), counts.text());
+    if duplicates > 0 {
+        text += &format!("; {}", count(duplicates, "duplicate line"));
     }
     text
-}
-
-fn tell_late_names(output: &mut Output, report: &SyncReport) -> Result<(), Failure> {
-    if let [first, others @ ..] = &report.late_names[..] {
-        let text = match others.len() {
-            0 => format!("the name in line {first} comes too late: the task was created before"),
-            count => format!(
-                "the names in line {first} and {} come too late: the tasks were created before",
-                counted(count, "more line")
-            ),
-        };
-        output.show(&Event::Note(&text))?;
-    }
-    Ok(())
-}
-
-fn create_gap(args: &Migrate) -> Duration {
-    gap(args.create_rate.unwrap_or(DEFAULT_CREATE_RATE))
 }
 
 /// Returns the command line that lists the images of this state.
@@ -178,54 +165,27 @@ struct DryRun {
     duplicates: u64,
     /// Tasks to create, and existing tasks to follow.
     to_create: u64,
-    to_follow: u64,
+    to_follow: usize,
     /// The time that the creations take, at least.
     seconds: u64,
 }
 
-fn dry_run(
-    common: &Common,
-    args: &Migrate,
-    list: &List,
-    path: &Path,
-    tell: impl FnMut(&Entry<'_>),
-) -> Result<ExitStatus, Failure> {
-    let (mut store, is_new) = Store::copy_of(path)?;
-    // Without a login nothing is known about the account.
-    let settings = ResolvedSettings::resolve(common).ok();
-    if let Some(settings) = &settings {
-        claim(&store, settings, path)?;
+impl DryRun {
+    fn print(&self, start: &str, as_json: bool) -> Result<ExitStatus, Failure> {
+        let text = if as_json {
+            json::to_line(self)
+        } else {
+            let time = humantime::format_duration(Duration::from_secs(self.seconds));
+            let (to_create, to_follow) = (self.to_create, self.to_follow);
+            format!(
+                "{start}\nto create\t{to_create}\nto follow\t{to_follow}\nexpected time\tat least \
+                 {time}\n"
+            )
+        };
+        print(text.as_bytes())?;
+        Ok(match self.counts.invalid {
+            0 => ExitStatus::Succeeded,
+            _ => ExitStatus::Usage,
+        })
     }
-    let report = store.sync(list, recreate(args), tell)?;
-    let to_follow = store.open_tasks()?.len() as u64;
-    let counts = store.counts();
-    let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);
-    let plan = DryRun {
-        counts,
-        duplicates: report.duplicates,
-        to_create: counts.new,
-        to_follow,
-        seconds: create_gap(args).saturating_mul(to_create).as_secs(),
-    };
-    let text = if common.json {
-        json::to_line(&plan)
-    } else {
-        let state = if is_new { "new" } else { "continued" };
-        let service = settings.map_or("no login".to_owned(), |settings| settings.service());
-        let time = humantime::format_duration(Duration::from_secs(plan.seconds));
-        format!(
-            "{service}{}; state {} ({state}); {}\nto create\t{}\nto follow\t{}\nexpected time\tat \
-             least {time}\n",
-            folder_text(&args.new_task),
-            path.display(),
-            counts_text(counts, &report),
-            plan.to_create,
-            plan.to_follow,
-        )
-    };
-    print(text.as_bytes())?;
-    Ok(match counts.invalid {
-        0 => ExitStatus::Succeeded,
-        _ => ExitStatus::Usage,
-    })
 }

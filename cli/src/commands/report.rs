@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use super::open_state;
 use crate::args::ReportArgs;
 use crate::exit_code::ExitStatus;
-use crate::failure::Failure;
+use crate::failure::{Failure, eprint_line};
 use crate::image::{Image, State};
 use crate::records;
 
@@ -21,6 +21,9 @@ pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Fai
     if args.urls {
         // An invalid line is no input for another command.
         states.retain(|state| *state != State::Invalid);
+        if args.invalid {
+            eprint_line("--urls leaves invalid lines out, since no command takes them");
+        }
     }
     store.for_each(&states, |image| {
         out.write_all(form(&image).as_bytes())

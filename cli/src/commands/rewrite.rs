@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -11,27 +11,27 @@ use super::counted;
 use crate::args::{Common, Rewrite};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
-use crate::files::{self, BACKUP, Found, LeftOut, with_ending};
+use crate::files::{self, BACKUP, with_ending};
 use crate::image::State;
 use crate::json;
+use crate::key::ImageUrl;
+use crate::links::safe_link;
 use crate::list::printable;
-use crate::rewrite::{self, NewLinks, Rewritten};
+use crate::rewrite::{NewLink, NewLinks, diff, replace, rewrite as rewrite_text};
 use crate::store::{Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
 const MAX_NAMED: usize = 10;
 
-/// One line of `rewrite --json`.
-#[derive(Serialize)]
-struct Object<'a> {
-    file: &'a str,
-    links: usize,
-}
+/// The old links that remain, each with its reason.
+type Remaining = BTreeMap<String, &'static str>;
 
-/// A file that was changed, or would be.
+/// A file that was changed, or would be: one line of `rewrite --json`.
+#[derive(Serialize)]
 struct Change {
     file: String,
     links: usize,
+    #[serde(skip)]
     diff: Option<String>,
 }
 
@@ -41,20 +41,17 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
     let state = state_path(list, args.state.state.as_deref());
     let new_links = read_new_links(&state)?;
     let mut status = ExitStatus::Succeeded;
-    let mut remaining = BTreeMap::new();
+    let mut remaining = Remaining::new();
     let (mut files, mut links, mut not_text) = (0, 0, 0);
-    for found in files::read(&args.paths, LeftOut::rewriting(list, &state)) {
-        let change = match found {
-            Found::Text { path, bytes } if args.undo => undo(&path, &bytes, &new_links),
-            Found::Text { path, bytes } => {
-                let new = rewrite::rewrite(&path, &bytes, &new_links, &mut remaining);
-                apply(&path, &bytes, &new, &new_links, args)
-            }
-            Found::NotText => {
+    for file in files::read(&args.paths, Some((list, &state))) {
+        let change = match file {
+            Ok((path, Some(text))) if args.undo => undo(&path, &text, &new_links),
+            Ok((path, Some(text))) => change(&path, &text, &new_links, args, &mut remaining),
+            Ok((_, None)) => {
                 not_text += 1;
                 continue;
             }
-            Found::Failed(message) => Err(message),
+            Err(message) => Err(message),
         };
         match change {
             Ok(None) => {}
@@ -79,83 +76,80 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
         if not_text > 0 {
             summary += &format!("; left out: {} with a NUL byte", counted(not_text, "file"));
         }
-        summary += &describe_remaining(&remaining);
-        eprint_line(&summary);
+        eprint_line(&(summary + &describe_remaining(&remaining)));
     }
     Ok(status)
 }
 
 /// Writes the new text of a file, or compares only. `None` where nothing changes.
-fn apply(
+fn change(
     path: &Path,
-    bytes: &[u8],
-    new: &Rewritten,
+    text: &[u8],
     new_links: &NewLinks,
     args: &Rewrite,
+    remaining: &mut Remaining,
 ) -> Result<Option<Change>, String> {
-    if new.links == 0 {
-        return Ok(None);
-    }
-    let diff = args.dry_run.then(|| rewrite::diff(path, bytes, &new.text));
-    if !args.dry_run {
-        rewrite::replace(path, bytes, &new.text, !args.no_backup)?;
-    }
-    if !args.dry_run && !args.no_backup {
-        warn_of_other_backup(path, bytes, &new.text, new_links);
-    }
-    Ok(Some(Change {
+    let (new, links) = rewrite_text(path, text, new_links, remaining);
+    let change = |diff| Change {
         file: path.display().to_string(),
-        links: new.links,
+        links,
         diff,
-    }))
-}
-
-/// Tells that an older backup, which is not overwritten, is not the original of a file.
-fn warn_of_other_backup(path: &Path, old: &[u8], new: &[u8], new_links: &NewLinks) {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let original = fs::read(with_ending(&target, BACKUP)).unwrap_or_default();
-    let rewritten = || rewrite::rewrite(path, &original, new_links, &mut BTreeMap::new());
-    if original != old && rewritten().text != new {
-        let backup = with_ending(path, BACKUP);
-        let (path, backup) = (path.display(), backup.display());
-        let text = format!("{path}: {backup} is not its original, which was not kept");
+    };
+    if links == 0 || args.dry_run {
+        return Ok((links > 0).then(|| change(Some(diff(path, text, &new)))));
+    }
+    let file = path.display();
+    let failed = |error: String| format!("{file}: not changed: {error}");
+    let (target, original) = original(path, new_links).map_err(|e| failed(e.to_string()))?;
+    // A symbolic link stays one, and the file to which it leads is replaced.
+    replace(&target, text, &new, !args.no_backup).map_err(failed)?;
+    if !args.no_backup && original.is_some_and(|(rewritten, _)| rewritten != new) {
+        let text = format!("{file}: {file}{BACKUP} is not its original, which was not kept");
         eprint_line(&printable(&text));
     }
+    Ok(Some(change(None)))
 }
 
 /// Renames the backup of a file over it, if the file is its rewriting. `None` where there is no backup.
-fn undo(path: &Path, bytes: &[u8], new_links: &NewLinks) -> Result<Option<Change>, String> {
-    let failed = |error: io::Error| format!("{}: not restored: {error}", path.display());
-    let target = fs::canonicalize(path).map_err(failed)?;
-    let backup = with_ending(&target, BACKUP);
-    let old = match fs::read(&backup) {
-        Ok(old) => old,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Option<Change>, String> {
+    let file = path.display();
+    let failed = |error: io::Error| format!("{file}: not restored: {error}");
+    let (target, original) = original(path, new_links).map_err(failed)?;
+    let Some((rewritten, links)) = original else {
+        return Ok(None);
     };
-    let new = rewrite::rewrite(path, &old, new_links, &mut BTreeMap::new());
-    if new.text != bytes {
+    if rewritten != text {
         return Err(format!(
-            "{}: not restored: it differs from what `rewrite` makes of {}",
-            path.display(),
-            backup.display()
+            "{file}: not restored: it differs from what `rewrite` makes of {file}{BACKUP}"
         ));
     }
-    fs::rename(&backup, &target).map_err(failed)?;
+    fs::rename(with_ending(&target, BACKUP), &target).map_err(failed)?;
     Ok(Some(Change {
-        file: path.display().to_string(),
-        links: new.links,
+        file: file.to_string(),
+        links,
         diff: None,
     }))
+}
+
+/// The file to which a path leads, and the rewriting of its backup, if there is one.
+type Original = (PathBuf, Option<(Vec<u8>, usize)>);
+
+fn original(path: &Path, new_links: &NewLinks) -> io::Result<Original> {
+    let target = fs::canonicalize(path)?;
+    match fs::read(with_ending(&target, BACKUP)) {
+        Ok(old) => {
+            let rewritten = rewrite_text(path, &old, new_links, &mut Remaining::new());
+            Ok((target, Some(rewritten)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((target, None)),
+        Err(error) => Err(error),
+    }
 }
 
 fn print(change: &Change, as_json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let text = match &change.diff {
-        _ if as_json => json::to_line(&Object {
-            file: &change.file,
-            links: change.links,
-        }),
+        _ if as_json => json::to_line(change),
         Some(diff) => diff.clone(),
         None => format!("{}\t{}\n", printable(&change.file), change.links),
     };
@@ -164,22 +158,22 @@ fn print(change: &Change, as_json: bool) -> io::Result<()> {
 }
 
 /// Returns the part of the summary on old links that remain: their number for each reason, and the first of them.
-fn describe_remaining(remaining: &BTreeMap<String, String>) -> String {
+fn describe_remaining(remaining: &Remaining) -> String {
     let mut counts = BTreeMap::new();
     for reason in remaining.values() {
-        *counts.entry(&**reason).or_insert(0) += 1;
+        *counts.entry(reason).or_insert(0) += 1;
     }
-    let counts: Vec<_> = counts
+    let counts = counts
         .iter()
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .collect();
+        .map(|(reason, count)| format!("{count} {reason}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
     let mut text = match remaining.len() {
         0 => return String::new(),
-        1 => format!("; 1 old link remains: {}", counts.join(", ")),
-        many => format!("; {many} old links remain: {}", counts.join(", ")),
+        1 => format!("; 1 old link remains: {counts}"),
+        many => format!("; {many} old links remain: {counts}"),
     };
     for (url, reason) in remaining.iter().take(MAX_NAMED) {
-        text += &format!("\n  {url}: {}", printable(reason));
+        text += &format!("\n  {url}: {reason}");
     }
     if remaining.len() > MAX_NAMED {
         text += &format!("\n  and {} more", remaining.len() - MAX_NAMED);
@@ -187,19 +181,28 @@ fn describe_remaining(remaining: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// Reads the new link of each image in a state, or the reason why it has none.
+/// Reads the new links of a state. Anybody may have written it, so that they are checked again.
 pub(super) fn read_new_links(path: &Path) -> Result<NewLinks, Failure> {
-    let store = Store::open(path)?;
     let mut links = NewLinks::new();
-    store.for_each(&State::COUNTED, |image| {
-        let link = image.link.ok_or(match image.state {
-            State::New | State::Creating => "not migrated yet",
-            State::Open => "still being migrated",
-            State::Succeeded => "no new link yet",
-            other => other.name(),
-        });
-        links.insert(image.key, link.map_err(str::to_owned));
+    let mut own = Vec::new();
+    Store::open(path)?.for_each(&State::COUNTED, |image| {
+        let link = match (image.link.as_deref().map(safe_link), image.state) {
+            (Some(Some(link)), _) => {
+                own.extend(ImageUrl::parse(&link).map(|url| url.key));
+                NewLink::Known(link)
+            }
+            (Some(None), _) => NewLink::Missing("its new link is no http or https URL"),
+            (None, State::New | State::Creating) => NewLink::Missing("not migrated yet"),
+            (None, State::Open) => NewLink::Missing("still being migrated"),
+            (None, State::Succeeded) if image.moderation > Some(100) => {
+                NewLink::Missing("rejected by the service's moderation")
+            }
+            (None, State::Succeeded) => NewLink::Missing("no new link yet"),
+            (None, other) => NewLink::Missing(other.name()),
+        };
+        links.insert(image.key, link);
         Ok::<_, StoreError>(())
     })?;
+    links.extend(own.into_iter().map(|key| (key, NewLink::Own)));
     Ok(links)
 }

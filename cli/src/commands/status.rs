@@ -38,41 +38,9 @@ pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Fai
     };
     print(text.as_bytes())?;
     Ok(match args.exit_code {
-        true => exit_status(counts),
-        false => ExitStatus::Succeeded,
+        // A state without images has not read its list yet.
+        true if counts.total() == 0 || counts.new + counts.open > 0 => ExitStatus::TimedOut,
+        true if counts.succeeded < counts.total() => ExitStatus::TaskFailed,
+        _ => ExitStatus::Succeeded,
     })
-}
-
-/// Returns the answer to a script: whether all have succeeded.
-fn exit_status(counts: Counts) -> ExitStatus {
-    // A state without images has not read its list yet.
-    if counts.total() == 0 || counts.new > 0 || counts.open > 0 {
-        ExitStatus::TimedOut
-    } else if counts.succeeded == counts.total() {
-        ExitStatus::Succeeded
-    } else {
-        ExitStatus::TaskFailed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scripts_learn_whether_all_have_succeeded() {
-        let mut counts = Counts::default();
-        // The command that makes the state was ended before it read the list.
-        assert_eq!(exit_status(counts).code(), 4);
-        for (state, code) in [
-            (State::Succeeded, 0),
-            (State::Invalid, 1),
-            (State::Failed, 1),
-            (State::Open, 4),
-            (State::New, 4),
-        ] {
-            counts.add(state, 1);
-            assert_eq!(exit_status(counts).code(), code, "{state:?}");
-        }
-    }
 }

@@ -1,46 +1,56 @@
 //! The state of a run: what each event of the migration means for the images, the output and the end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::vec;
 
-use pan123_offline::{Error, ErrorCode, MigrationEvent, Progress, Status, Update};
+use pan123_offline::{Error, ErrorCode, MigrationEvent, NewTask, Progress, Status, Update};
 
-use super::Plan;
-use super::creation::Current;
-use super::verdict::{NotPolled, after_poll};
+use super::end::Stop;
+use super::verdict::{after_creation, is_forgotten};
+use super::{Plan, TICK};
+use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
-use crate::failure::{Failure, describe, explain};
+use crate::failure::{Failure, describe, explain, usage};
 use crate::image::{Image, State};
+use crate::key::ImageUrl;
+use crate::list::printable;
+use crate::names::generated_name;
 use crate::observer::Observer;
-use crate::output::{Event, Output};
-use crate::stats::{Rate, RunStats, time_left};
+use crate::output::{Event, Form, Output};
+use crate::stats::RunStats;
 use crate::store::Store;
+
+/// The key of the end of a pause in the state, in seconds since 1970.
+const PAUSED_UNTIL: &str = "paused_until";
+/// The start of the reason of a task that the service did not know when it was polled.
+const FORGOTTEN: &str = "the service no longer knows the task";
 
 pub(super) struct Run {
     pub(super) store: Store,
     pub(super) output: Output,
     pub(super) plan: Plan,
     pub(super) observer: Observer,
-    /// The rows of the images to create, and the next of them.
-    pub(super) todo: Vec<i64>,
-    pub(super) next: usize,
-    pub(super) current: Option<Current>,
+    /// The rows of the images to create.
+    pub(super) todo: vec::IntoIter<i64>,
+    /// The image whose task is created. Its state is [`State::Creating`] once that is in the file.
+    pub(super) current: Option<Image>,
     pub(super) started: Instant,
-    rate: Rate,
+    ended_before: u64,
     /// Images that this run has not brought to an end, whatever the reason.
-    pub(super) failures: usize,
+    failures: usize,
     /// Tasks that the service knows, and those that it does not know.
     pub(super) known: usize,
     pub(super) forgotten: usize,
     pub(super) stops_creating: bool,
-    pub(super) timed_out: bool,
     /// The error that ended everything, or that stopped the creations.
     pub(super) stopped_by: Option<Error>,
     pub(super) has_ended: bool,
+    pub(super) stop: Option<Stop>,
     /// The worst outcome that no count shows.
     pub(super) status: ExitStatus,
-    pub(super) failure: Option<Failure>,
-    pub(super) paused_until: Option<Instant>,
-    pub(super) is_closed: bool,
+    /// The last tick.
+    shown: Option<Instant>,
+    paused_until: Option<SystemTime>,
 }
 
 impl Run {
@@ -50,51 +60,72 @@ impl Run {
         plan: Plan,
         observer: Observer,
     ) -> Result<Self, Failure> {
-        let todo = store.new_images()?;
-        let timed_out = plan.limits.is_once();
-        let mut run = Self {
+        let ended_before = store.counts().ended();
+        let todo = match plan.is_once() {
+            true => Vec::new(),
+            false => store.new_images()?,
+        };
+        let text = store.meta(PAUSED_UNTIL)?;
+        let seconds = text.and_then(|text| text.parse().ok());
+        let paused_until =
+            seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        if let Some(until) = paused_until {
+            observer.pause_until(until);
+        }
+        Ok(Self {
             store,
             output,
             plan,
             observer,
-            todo,
-            next: 0,
+            todo: todo.into_iter(),
             current: None,
             started: Instant::now(),
-            rate: Rate::default(),
+            ended_before,
             failures: 0,
             known: 0,
             forgotten: 0,
             stops_creating: false,
-            timed_out,
             stopped_by: None,
             has_ended: false,
+            stop: None,
             status: ExitStatus::Succeeded,
-            failure: None,
-            paused_until: None,
-            is_closed: false,
+            shown: None,
+            paused_until,
+        })
+    }
+
+    /// Takes the next image to create.
+    pub(super) fn next_task(&mut self) -> Result<Option<NewTask>, Failure> {
+        let Some(id) = self.todo.next() else {
+            return Ok(None);
         };
-        run.restore_pause()?;
-        Ok(run)
+        let mut image = self.store.image(id)?;
+        let url = ImageUrl::parse(&image.given).map_err(usage)?;
+        image.file_name = match &image.name {
+            None if self.plan.form == Form::List => generated_name(&url.sent, &image.key),
+            name => name.clone(),
+        };
+        image.directory = self.plan.new_task.directory.clone();
+        let task = new_task(&url.sent, image.file_name.clone(), &self.plan.new_task);
+        self.current = Some(image);
+        Ok(Some(task))
     }
 
-    /// Reports whether there is no image to create.
-    pub(super) fn is_idle(&self) -> bool {
-        self.todo.is_empty()
-    }
-
-    pub(super) fn open_tasks(&self) -> Result<Vec<u64>, Failure> {
-        Ok(self.store.open_tasks()?)
-    }
-
-    /// Records and shows an event.
-    pub(super) fn on_event(&mut self, event: MigrationEvent) -> Result<(), Failure> {
+    /// Records and shows an event, and the error that has ended everything.
+    pub(super) fn on_step(
+        &mut self,
+        event: Option<MigrationEvent>,
+        stopped_by: Option<Error>,
+    ) -> Result<(), Failure> {
+        if let Some(error) = stopped_by {
+            self.end_all(&error);
+        }
         match event {
-            MigrationEvent::Creating { .. } => self.announce()?,
-            MigrationEvent::Created { task_id, .. } => self.created(task_id)?,
-            MigrationEvent::Delayed { .. } => self.retract()?,
-            MigrationEvent::NotCreated { error, .. } => self.not_created(&error)?,
-            MigrationEvent::Update { update, .. } => self.update(&update)?,
+            Some(MigrationEvent::Creating { .. }) => self.set_current(State::Creating)?,
+            Some(MigrationEvent::Created { task_id, .. }) => self.created(task_id)?,
+            Some(MigrationEvent::Delayed { .. }) => self.retract()?,
+            Some(MigrationEvent::NotCreated { error, .. }) => self.not_created(&error)?,
+            Some(MigrationEvent::Update { update, .. }) => self.update(&update)?,
             _ => {}
         }
         let max_failures = self.plan.new_task.max_failures;
@@ -103,35 +134,100 @@ impl Run {
             let text = format!("{} failures: no further task is created", self.failures);
             self.output.show(&Event::Error(&text))?;
         }
-        self.save_pause()
+        match self.stops_creating {
+            true => self.retract(),
+            false => Ok(()),
+        }
+    }
+
+    /// Records that the task is created next, or not now. The record is on disk when this returns.
+    fn set_current(&mut self, state: State) -> Result<(), Failure> {
+        if let Some(mut image) = self.current.take() {
+            self.store.change(&mut image, |image| image.state = state)?;
+            self.current = Some(image);
+        }
+        Ok(())
+    }
+
+    /// Records that the task was announced, but is not created now.
+    pub(super) fn retract(&mut self) -> Result<(), Failure> {
+        match self.is_announced() {
+            true => self.set_current(State::New),
+            false => Ok(()),
+        }
+    }
+
+    /// Reports whether the next request, or the one under way, creates a task.
+    pub(super) fn is_announced(&self) -> bool {
+        let state = self.current.as_ref().map(|image| image.state);
+        state == Some(State::Creating)
+    }
+
+    fn created(&mut self, task_id: u64) -> Result<(), Failure> {
+        let Some(mut image) = self.current.take() else {
+            return Ok(());
+        };
+        let recorded = self.store.change(&mut image, |image| {
+            image.state = State::Open;
+            image.task_id = Some(task_id);
+            image.percent = None;
+            image.reason = None;
+        });
+        let told = recorded.map_err(Failure::from);
+        let told = told.and_then(|()| Ok(self.output.show(&Event::Created(&image))?));
+        if told.is_err() {
+            // The id can be had from nowhere else.
+            let url = printable(&image.given);
+            let text = format!("created task {task_id} for {url}");
+            self.output.show(&Event::Error(&text))?;
+        }
+        told
+    }
+
+    fn not_created(&mut self, error: &Error) -> Result<(), Failure> {
+        let Some(mut image) = self.current.take() else {
+            return Ok(());
+        };
+        let verdict = after_creation(error);
+        let is_new = verdict.state == State::New;
+        self.store.change(&mut image, |image| {
+            image.state = verdict.state;
+            image.reason = (!is_new).then(|| explain(error));
+        })?;
+        if !is_new {
+            self.failures += 1;
+            self.show_change(&image, None, None)?;
+        }
+        if verdict.stops_creating {
+            self.stops_creating = true;
+            self.raise(error);
+            self.stopped_by.get_or_insert_with(|| error.clone());
+        }
+        Ok(())
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
         let is_task = self.plan.form.is_tasks();
         match &update.result {
-            Ok(progress) => {
-                self.known += 1;
-                for image in self.store.images_of(update.task_id)? {
-                    self.progress(image, *progress)?;
-                }
-                Ok(())
-            }
-            Err(Error::WaitTimeout { cause, .. }) => {
-                self.not_ended(update.task_id, cause.as_deref())
-            }
+            Ok(_) => self.known += 1,
             // The error concerns all tasks.
-            Err(_) if self.has_ended => Ok(()),
+            Err(_) if self.has_ended => return Ok(()),
             Err(error) if error.code() == Some(ErrorCode::QUOTA_EXHAUSTED) && !is_task => {
-                self.stopped_by(error);
-                Ok(())
+                self.end_all(error);
+                return Ok(());
             }
-            Err(error) => {
-                for image in self.store.images_of(update.task_id)? {
-                    self.not_polled(image, error)?;
+            Err(_) => {}
+        }
+        for image in self.store.images_of(update.task_id)? {
+            match &update.result {
+                Ok(progress) => self.progress(image, *progress)?,
+                Err(Error::WaitTimeout { cause, .. }) => {
+                    self.not_ended(&image, cause.as_deref())?
                 }
-                Ok(())
+                Err(error) => self.not_polled(image, error)?,
             }
         }
+        Ok(())
     }
 
     fn progress(&mut self, mut image: Image, progress: Progress) -> Result<(), Failure> {
@@ -142,61 +238,59 @@ impl Run {
                 Status::Succeeded => image.state = State::Succeeded,
                 Status::Failed => {
                     image.state = State::Failed;
-                    let percent = progress.percent;
-                    image.reason = Some(format!("the task failed at {percent} %"));
+                    image.reason = Some(format!("the task failed at {} %", progress.percent));
                 }
                 _ => {}
             }
         })?;
-        if image.state == State::Failed {
-            self.failures += 1;
-        }
+        self.failures += usize::from(image.state == State::Failed);
         self.show_change(&image, Some(progress), None)
     }
 
-    /// Handles the end of a timeout of zero: each task was polled once.
-    fn not_ended(&mut self, task_id: u64, cause: Option<&Error>) -> Result<(), Failure> {
-        self.timed_out = true;
-        for image in self.store.images_of(task_id)? {
-            if let Some(error) = cause {
-                self.raise(ExitStatus::of(error));
-                self.show_change(&image, None, Some(error))?;
-            } else if image.percent.is_none() {
-                self.raise(ExitStatus::RequestFailed);
-                let pause = self.observer.pause();
-                let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
-                let text = format!("{task_id}: not polled: {reason}");
-                self.output.show(&Event::Error(&text))?;
-            }
+    /// Tells why a task was not polled before a timeout of zero.
+    fn not_ended(&mut self, image: &Image, cause: Option<&Error>) -> Result<(), Failure> {
+        if let Some(error) = cause {
+            self.raise(error);
+            return self.show_change(image, None, Some(error));
         }
-        Ok(())
+        if image.percent.is_some() {
+            return Ok(());
+        }
+        self.status = self.status.max(ExitStatus::RequestFailed);
+        let pause = self.observer.pause();
+        let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
+        let task_id = image.task_id.unwrap_or_default();
+        let text = format!("{task_id}: not polled: {reason}");
+        Ok(self.output.show(&Event::Error(&text))?)
     }
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
         self.failures += 1;
         let is_task = self.plan.form.is_tasks();
-        let is_forgotten = after_poll(error) == NotPolled::Forgotten && !is_task;
+        let is_forgotten = is_forgotten(error) && !is_task;
         self.forgotten += usize::from(is_forgotten);
+        // One such response may be an error of the service, or due to the token of another account.
+        let reason = image.reason.as_deref().unwrap_or_default();
+        let has_failed = is_forgotten && reason.starts_with(FORGOTTEN);
         self.store.change(&mut image, |image| {
-            image.reason = Some(explain(error));
-            if is_forgotten {
+            image.reason = Some(match is_forgotten {
+                true => format!("{FORGOTTEN}: {}", describe(error)),
+                false => explain(error),
+            });
+            if has_failed {
                 image.state = State::Failed;
-                image.reason = Some(format!(
-                    "the service no longer knows the task: {}",
-                    describe(error)
-                ));
             } else if is_task {
                 image.state = State::Unknown;
             }
         })?;
-        if is_forgotten {
+        if has_failed {
             return self.show_change(&image, None, None);
         }
-        self.raise(ExitStatus::of(error));
+        self.raise(error);
         self.show_change(&image, None, Some(error))
     }
 
-    pub(super) fn show_change(
+    fn show_change(
         &mut self,
         image: &Image,
         progress: Option<Progress>,
@@ -210,61 +304,53 @@ impl Run {
         Ok(self.output.show(&event)?)
     }
 
-    pub(super) fn raise(&mut self, status: ExitStatus) {
-        self.status = self.status.max(status);
-    }
-
-    pub(super) fn take_failure(&mut self) -> Option<Failure> {
-        self.failure.take()
+    fn raise(&mut self, error: &Error) {
+        self.status = self.status.max(ExitStatus::of(error));
     }
 
     /// Records the error that has ended everything.
-    pub(super) fn stopped_by(&mut self, error: &Error) {
-        if !matches!(error, Error::WaitTimeout { .. }) {
-            self.has_ended = true;
-            self.raise(ExitStatus::of(error));
-            self.stopped_by.get_or_insert_with(|| error.clone());
+    fn end_all(&mut self, error: &Error) {
+        self.has_ended = true;
+        self.raise(error);
+        self.stopped_by.get_or_insert_with(|| error.clone());
+    }
+
+    /// Shows the run as a whole, a few times a second.
+    pub(super) fn tick(&mut self) {
+        if self.shown.is_some_and(|shown| shown.elapsed() < TICK) {
+            return;
         }
-    }
-
-    pub(super) fn stops_creating(&self) -> bool {
-        self.stops_creating
-    }
-
-    /// Reports whether the next request, or the one under way, creates a task.
-    pub(super) fn is_announced(&self) -> bool {
-        let current = self.current.as_ref();
-        current.is_some_and(|current| current.is_announced)
-    }
-
-    pub(super) fn set_timed_out(&mut self) {
-        self.timed_out = true;
-    }
-
-    /// Tells that the command ends after the creation that is under way.
-    pub(super) fn announce_end(&mut self) {
-        let text = "ends after the request that is under way; another signal ends at once";
-        let _ = self.output.show(&Event::Note(text));
-    }
-
-    /// Shows the run as a whole. Returns false once the run is closed.
-    pub(super) fn tick(&mut self) -> bool {
-        if self.is_closed {
-            return false;
-        }
-        let counts = self.store.counts();
-        let elapsed = self.started.elapsed();
-        let rate = self.rate.sample(elapsed, counts.ended());
+        self.shown = Some(Instant::now());
         let stats = RunStats {
-            counts,
-            elapsed,
-            rate,
-            time_left: time_left(counts, rate, self.plan.limits.create_gap),
+            counts: self.store.counts(),
+            ended_before: self.ended_before,
+            elapsed: self.started.elapsed(),
+            create_gap: self.plan.create_gap,
             pause: self.observer.pause(),
         };
         // What fails here fails again at the next event.
         let _ = self.output.show(&Event::Tick(&stats));
         let _ = self.save_pause();
-        true
     }
+
+    /// Records the end of a pause that the service has demanded, for the next run.
+    pub(super) fn save_pause(&mut self) -> Result<(), Failure> {
+        let until = self.observer.paused_until();
+        if until > self.paused_until {
+            self.paused_until = until;
+            let end = until.and_then(|until| until.duration_since(UNIX_EPOCH).ok());
+            let seconds = end.unwrap_or_default().as_secs().to_string();
+            self.store.set_meta(PAUSED_UNTIL, &seconds)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the task to create.
+pub(super) fn new_task(url: &str, file_name: Option<String>, args: &NewTaskArgs) -> NewTask {
+    let mut task = NewTask::new(url);
+    task.file_name = file_name;
+    task.directory = args.directory.clone();
+    task.callback_url = args.callback_url.clone();
+    task
 }

@@ -2,154 +2,88 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-/// The reason why a state cannot be used, with its file where that is not known yet to the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There is no state yet.
+    Absent,
+    /// The file or its folder cannot be written.
+    NoAccess,
+    /// The system failed: a full disk, for example.
+    System,
+    /// The file is that of another program, in use or damaged.
+    Unusable,
+}
+
+const ABSENT: &str = "there is no {state}; `migrate` makes it, and --state names another file";
+pub(super) const FOREIGN: &str =
+    "the {state} is no state of this program; name another file with --state";
+const DAMAGED: &str = "the {state} is damaged; put a copy in its place, or save what can be read \
+    with `.recover` of sqlite3. Without it, everything would be created again";
+const NO_ACCESS: &str = "it and its folder must be writable, or name another file with --state";
+const NO_SPACE: &str = "is the disk full, or the size of files limited?";
+
+/// The reason why a state cannot be used.
 #[derive(Debug)]
 pub(crate) struct StoreError {
-    path: Option<PathBuf>,
-    pub(super) cause: Cause,
+    pub(super) kind: Kind,
+    /// A sentence with `{state}` in the place of the file.
+    text: String,
 }
 
-#[derive(Debug)]
-pub(super) enum Cause {
-    /// The file belongs to another program.
-    Foreign,
-    /// A newer version of this program has written the file.
-    Newer,
-    Damaged,
-    /// A kill has left a file without tables.
-    Empty,
-    /// The folder of a state to make does not exist.
-    NoFolder,
-    /// Another process migrates with it.
-    Locked,
-    Io(io::Error),
-    Sqlite(rusqlite::Error),
-}
+impl StoreError {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { kind, text }
+    }
 
-impl From<Cause> for StoreError {
-    fn from(cause: Cause) -> Self {
-        Self { path: None, cause }
+    /// Names the file.
+    pub(super) fn at(self, path: &Path) -> Self {
+        let state = format!("state {}", path.display());
+        Self::new(self.kind, self.text.replace("{state}", &state))
+    }
+
+    /// Reports whether the system failed, and not the choice of the file.
+    pub(crate) fn is_of_system(&self) -> bool {
+        self.kind == Kind::System
     }
 }
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> Self {
-        Cause::Io(error).into()
+        use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+
+        let (kind, advice) = match error.kind() {
+            io::ErrorKind::NotFound => return Self::new(Kind::Absent, ABSENT),
+            PermissionDenied | IsADirectory | NotADirectory | ReadOnlyFilesystem => {
+                (Kind::NoAccess, NO_ACCESS)
+            }
+            _ => (Kind::System, NO_SPACE),
+        };
+        Self::new(kind, format!("the {{state}}: {error}; {advice}"))
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        let cause = match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => Cause::Foreign,
-            Some(ErrorCode::DatabaseCorrupt) => Cause::Damaged,
-            _ => Cause::Sqlite(error),
+        use ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly};
+
+        let (kind, advice) = match error.sqlite_error_code() {
+            Some(NotADatabase) => return Self::new(Kind::Unusable, FOREIGN),
+            // `None`: a value that this program does not write.
+            Some(DatabaseCorrupt) | None => return Self::new(Kind::Unusable, DAMAGED),
+            Some(CannotOpen | ReadOnly | PermissionDenied) => (Kind::NoAccess, NO_ACCESS),
+            Some(_) => (Kind::System, NO_SPACE),
         };
-        cause.into()
-    }
-}
-
-impl StoreError {
-    pub(super) fn at(self, path: &Path) -> Self {
-        let path = Some(path.to_owned());
-        Self { path, ..self }
-    }
-
-    /// Reports whether the file or its folder cannot be written.
-    pub(super) fn is_no_access(&self) -> bool {
-        match &self.cause {
-            Cause::Io(error) => matches!(
-                error.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::ReadOnlyFilesystem
-            ),
-            Cause::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
-            ),
-            _ => false,
-        }
-    }
-
-    /// Names the folder where a file could not be made.
-    pub(super) fn of_new(self) -> Self {
-        match self.is_absent() {
-            true => Cause::NoFolder.into(),
-            false => self,
-        }
-    }
-
-    /// Reports whether there is no state yet.
-    pub(super) fn is_absent(&self) -> bool {
-        match &self.cause {
-            Cause::Io(error) => error.kind() == io::ErrorKind::NotFound,
-            cause => matches!(cause, Cause::Empty),
-        }
-    }
-
-    fn is_no_space(&self) -> bool {
-        matches!(
-            &self.cause,
-            Cause::Sqlite(error) if matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::SystemIoFailure | ErrorCode::DiskFull)
-            )
-        )
-    }
-
-    /// Reports whether the system failed, and not the choice of the file: a full disk, for example.
-    pub(crate) fn is_of_system(&self) -> bool {
-        matches!(self.cause, Cause::Io(_) | Cause::Sqlite(_))
-            && !self.is_no_access()
-            && !self.is_absent()
+        Self::new(kind, format!("the {{state}}: {error}; {advice}"))
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.path {
-            Some(path) => format!("the state {}", path.display()),
-            None => "the state".to_owned(),
-        };
-        let advice = match self.is_no_access() {
-            true => "; it and its folder must be writable, or name another file with --state",
-            false if self.is_no_space() => "; is the disk full, or the size of files limited?",
-            false => "",
-        };
-        match &self.cause {
-            Cause::Empty => write!(f, "{state} is empty; `migrate` fills it"),
-            Cause::NoFolder => write!(f, "the folder of {state} does not exist"),
-            _ if self.is_absent() => write!(
-                f,
-                "there is no {}; `migrate` makes it, and --state names another file",
-                state.trim_start_matches("the ")
-            ),
-            Cause::Foreign => write!(
-                f,
-                "{state} is no state of this program; name another file with --state"
-            ),
-            Cause::Newer => write!(
-                f,
-                "{state} was written by a newer version of this program; update it"
-            ),
-            Cause::Damaged => write!(
-                f,
-                "{state} is damaged; put a copy in its place, or save what can be read with \
-                 `.recover` of sqlite3. Without it, everything would be created again"
-            ),
-            Cause::Locked => write!(
-                f,
-                "another process migrates with {state}; wait for its end, or end it"
-            ),
-            Cause::Io(error) => write!(f, "{state}: {error}{advice}"),
-            Cause::Sqlite(error) => write!(f, "{state}: {error}{advice}"),
-        }
+        f.write_str(&self.text.replace("{state}", "state"))
     }
 }
-
-impl std::error::Error for StoreError {}

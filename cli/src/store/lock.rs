@@ -21,18 +21,16 @@ impl Lock {
     /// Locks the file; `None` if another process holds it.
     pub(super) fn acquire(path: PathBuf) -> io::Result<Option<Self>> {
         for _ in 0..MAX_ATTEMPTS {
-            let file = private()
-                .read(true)
+            let mut options = private();
+            let file = options
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .open(&path)?;
             match file.try_lock() {
                 // Another process may have removed the file after it was opened here.
-                Ok(()) if is_same_file(&file, &path) => {
-                    return Ok(Some(Self { path, _file: file }));
-                }
-                Ok(()) => {}
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => return Ok(Some(Self { path, _file: file })),
                 Err(TryLockError::WouldBlock) => thread::sleep(RETRY_DELAY),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -52,33 +50,29 @@ impl Drop for Lock {
 
 /// Reports whether a process holds the lock.
 pub(super) fn is_held(path: &Path) -> bool {
-    let file = OpenOptions::new().read(true).open(path);
+    let file = File::open(path);
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Returns options that create a file for its owner only.
 pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
     #[cfg(unix)]
-    let options = {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        OpenOptions::new().mode(0o600).clone()
-    };
-    #[cfg(not(unix))]
-    let options = OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.read(true);
     options
 }
 
+/// Reports whether this is the file at the path.
 #[cfg(unix)]
-fn is_same_file(file: &File, path: &Path) -> bool {
+fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
 
-    let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let [opened, named] = [file.metadata(), fs::metadata(path)].map(|found| found.map(place).ok());
-    opened.is_some() && opened == named
+    let place = |found: io::Result<fs::Metadata>| found.map(|file| (file.dev(), file.ino())).ok();
+    place(file.metadata()) == place(fs::metadata(path))
 }
 
 #[cfg(not(unix))]
-fn is_same_file(_: &File, _: &Path) -> bool {
+fn is_at(_: &File, _: &Path) -> bool {
     true
 }

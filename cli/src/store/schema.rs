@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
-use super::error::Cause;
+use super::error::{FOREIGN, Kind, StoreError};
 
 /// Marks a SQLite file as one of this program: "P123".
 const APPLICATION_ID: i32 = 0x5031_3233;
@@ -37,39 +36,33 @@ CREATE INDEX image_task ON image (task_id) WHERE state = 'open';
 CREATE INDEX image_file_name ON image (file_name) WHERE file_name IS NOT NULL;
 "];
 
-/// Checks that a file is empty or has tables that this program can read. Changes nothing.
-pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
-    let application_id: i32 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+/// Returns the number of steps that were made: zero for a file without tables, which a kill may have left. Another
+/// program's file, or that of a newer version, is an error.
+pub(super) fn version(connection: &Connection) -> Result<usize, StoreError> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let version = usize::try_from(number("PRAGMA user_version")?).unwrap_or(usize::MAX);
+    match number("PRAGMA application_id")? as i32 {
+        APPLICATION_ID if version > MIGRATIONS.len() => Err(StoreError::new(
+            Kind::Unusable,
+            "the {state} was written by a newer version of this program; update it",
+        )),
+        APPLICATION_ID => Ok(version),
+        0 if version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(0),
+        _ => Err(StoreError::new(Kind::Unusable, FOREIGN)),
+    }
+}
+
+/// Brings the tables to the newest version, in one transaction. Returns whether there were none.
+pub(super) fn migrate(connection: &mut Connection) -> Result<bool, StoreError> {
     let version = version(connection)?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match application_id {
-        APPLICATION_ID if version > MIGRATIONS.len() => Err(Cause::Newer.into()),
-        APPLICATION_ID => Ok(()),
-        // A kill may have left a file without tables.
-        0 if version == 0 && tables == 0 => Ok(()),
-        _ => Err(Cause::Foreign.into()),
+    if version < MIGRATIONS.len() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        for step in &MIGRATIONS[version..] {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+        transaction.commit()?;
     }
-}
-
-/// Brings the tables to the newest version, in one transaction.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    if version(connection)? == MIGRATIONS.len() {
-        return Ok(());
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let version = version(&transaction)?;
-    for step in MIGRATIONS.iter().skip(version) {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
-    Ok(transaction.commit()?)
-}
-
-/// Returns the number of steps that were made.
-fn version(connection: &Connection) -> Result<usize, StoreError> {
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    usize::try_from(version).map_err(|_| Cause::Foreign.into())
+    Ok(version == 0)
 }

@@ -1,8 +1,9 @@
 //! Completions in bash, zsh and fish at the Tab key, by the shells themselves.
 
-use std::process::Stdio;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use crate::tool::{Running, Tool};
+use crate::tool::{Running, TOOL, Tool};
 
 /// Command lines, and what the shell must offer for the last word; nothing but these.
 const CASES: [(&str, &[&str]); 6] = [
@@ -17,68 +18,43 @@ const CASES: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Asserts that a shell offers these words. It may write more than the words.
+/// Runs a script of a shell for each case, and asserts that it offers the words and nothing else.
 #[track_caller]
-fn offers(shell: &str, line: &str, expected: &[&str], offered: &str) {
-    let mut words: Vec<_> = offered
-        .lines()
-        .map(|line| line.split('\t').next().unwrap())
-        .collect();
-    words.sort_unstable();
-    words.dedup();
-    assert_eq!(words, expected, "{shell}: {line}");
-}
-
-/// Runs a script of a shell, which must be installed.
-#[track_caller]
-fn run(tool: &Tool, shell: &str, arguments: &[&str]) -> String {
-    let version = tool
-        .command(shell, &["--version"])
-        .stdin(Stdio::null())
-        .output();
-    assert!(version.is_ok(), "this test needs {shell}");
-    Running::start(tool.command(shell, arguments), "")
-        .end()
-        .ends(0)
-        .is_quiet()
-        .stdout
-        .clone()
+fn assert_offers(tool: &Tool, shell: &str, options: &[&str], script: impl Fn(&str) -> String) {
+    let tools = PathBuf::from(TOOL).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path)));
+    for (line, expected) in CASES {
+        let mut command = tool.command(shell, options);
+        command
+            .arg(script(line))
+            .env("PATH", path.as_ref().unwrap());
+        let run = Running::start(command, "").end();
+        let offered = run.ends(0).is_quiet().stdout.lines();
+        let words: BTreeSet<_> = offered.filter_map(|line| line.split('\t').next()).collect();
+        assert!(words.iter().eq(expected), "{shell}: {line}: {words:?}");
+    }
 }
 
 #[test]
 fn bash_completes_commands_and_their_options() {
-    let tool = Tool::new();
-    for (line, expected) in CASES {
-        let script = format!(
+    assert_offers(&Tool::new(), "bash", &["--norc", "-c"], |line| {
+        format!(
             "eval \"$(pan123-offline completions bash)\"\n\
              COMP_WORDS=({line}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
              $(complete -p pan123-offline | grep -o -- '-F [^ ]*' | cut -c 4-) pan123-offline \
              \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"\n\
              printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        );
-        offers(
-            "bash",
-            line,
-            expected,
-            &run(&tool, "bash", &["--norc", "-c", &script]),
-        );
-    }
+        )
+    });
 }
 
 #[test]
 #[ignore = "needs fish; run by .ci/run"]
 fn fish_completes_commands_and_their_options() {
-    let tool = Tool::new();
-    for (line, expected) in CASES {
-        let script =
-            format!("pan123-offline completions fish | source; complete --do-complete '{line}'");
-        offers(
-            "fish",
-            line,
-            expected,
-            &run(&tool, "fish", &["--no-config", "-c", &script]),
-        );
-    }
+    assert_offers(&Tool::new(), "fish", &["--no-config", "-c"], |line| {
+        format!("pan123-offline completions fish | source; complete --do-complete '{line}'")
+    });
 }
 
 /// zsh completes in its line editor only: a second zsh runs in a pseudo-terminal, where `compadd`
@@ -87,41 +63,28 @@ fn fish_completes_commands_and_their_options() {
 #[ignore = "needs zsh; run by .ci/run"]
 fn zsh_completes_commands_and_their_options() {
     let tool = Tool::new();
-    let script = tool.run("completions zsh");
-    tool.write(
-        "functions/_pan123-offline",
-        0o644,
-        &script.ends(0).is_quiet().stdout,
-    );
-    let functions = tool.path("functions");
+    let functions = tool.run("completions zsh");
+    let functions = tool.write("functions/_pan123-offline", &functions.ends(0).stdout);
     let setup = format!(
         "PS1='<ready>'; fpath=({} $fpath); autoload -U compinit; compinit -u -D\n\
          compadd() {{ local -a hits; builtin compadd -O hits \"$@\"; builtin compadd \"$@\"\n\
          for hit in $hits; do print -r -- \"<$hit>\"; done }}\n\
          finish() {{ print '<done>'; exit }}; zle -N finish; bindkey '^D' finish\n",
-        functions.display()
+        functions.parent().unwrap().display()
     );
-    tool.write("setup", 0o644, setup);
-    for (line, expected) in CASES {
-        let script = format!(
+    tool.write("setup", setup);
+    assert_offers(&tool, "zsh", &["-f", "-c"], |line| {
+        format!(
             "zmodload zsh/zpty; zpty inner zsh -f -i; zpty -w inner 'source setup'\n\
              zpty -r inner before '*<ready>*'; zpty -w -n inner '{line}'$'\\t\\x04'\n\
-             zpty -r inner offered '*<done>*'; print -r -- $offered"
-        );
-        let output = run(&tool, "zsh", &["-f", "-c", &script]);
-        let words: Vec<_> = output
-            .split('<')
-            .filter_map(|text| Some(text.split_once('>')?.0))
-            .filter(|word| *word != "done")
-            .collect();
-        offers("zsh", line, expected, &words.join("\n"));
-    }
+             zpty -r inner offered '*<done>*'\n\
+             print -r -- $offered | grep -o '<[^>]*>' | tr -d '<>' | grep -vx done"
+        )
+    });
 }
 
 #[test]
 fn rejects_an_unknown_shell() {
-    Tool::new()
-        .run("completions csh")
-        .ends(2)
-        .has_message("possible values: bash");
+    let run = Tool::new().run("completions csh");
+    run.is_rejected("possible values: bash");
 }

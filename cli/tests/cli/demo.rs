@@ -1,65 +1,48 @@
 //! `demo`: the whole way on the built-in stand-in.
 
-use std::fs;
-use std::path::Path;
-
 use crate::tool::Tool;
 
-/// A tool whose temporary files lie in a folder of its own.
-fn tool() -> (Tool, std::path::PathBuf) {
+/// A tool whose temporary files lie in a folder of its own, `tmp`.
+fn tool() -> Tool {
     let tool = Tool::new();
     let folder = tool.path("tmp");
-    fs::create_dir(&folder).unwrap();
-    let tool = tool.with("TMPDIR", &folder).with("TMP", &folder);
-    (tool.with("TEMP", &folder), folder)
-}
-
-#[track_caller]
-fn is_empty(folder: &Path) {
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    std::fs::create_dir(&folder).unwrap();
+    let names = ["TMPDIR", "TMP", "TEMP"].into_iter();
+    names.fold(tool, |tool, name| tool.with(name, &folder))
 }
 
 #[test]
 fn shows_the_whole_way_and_leaves_nothing_behind() {
-    let (tool, folder) = tool();
+    let tool = tool();
     let run = tool.run("demo");
     run.ends(0)
-        .has_message(
-            "$ pan123-offline extract posts > urls.txt\npan123-offline: 8 images in 3 files",
-        )
+        .has_message("$ pan123-offline extract posts > urls.txt\npan123-offline: 8 images in 3 f")
         .has_message(": 7 succeeded, 1 failed\n")
         .has_message("7 links; not arrived: 1 failed\n")
         .has_message("replaced 7 links in 3 files; 1 old link remains: 1 failed");
-    let (rest, diff) = run
-        .stdout
-        .split_once("--- posts/cats.md\n+++ posts/cats.md\n")
-        .unwrap();
-    assert_eq!(
-        rest.matches("\thttps://vip.123pan.cn/1/").count(),
-        7,
-        "{run:#?}"
-    );
+    let diff_start = "--- posts/cats.md\n+++ posts/cats.md\n";
+    let (rest, diff) = run.stdout.split_once(diff_start).unwrap();
+    let links = rest.matches("\thttps://vip.123pan.cn/1/").count();
+    assert_eq!(links, 7, "{run:#?}");
     let old = "-![Tom](https://images.example/cats/tom.png \"asleep\")\n";
     assert!(diff.contains(old), "{run:#?}");
     assert_eq!(diff.matches("\n+![").count(), 2, "{run:#?}");
-    is_empty(&folder);
-    assert_eq!(fs::read_dir(tool.path("")).unwrap().count(), 1, "only tmp");
+    assert_eq!(tool.names("tmp"), [""; 0]);
+    assert_eq!(tool.names(""), ["tmp"]);
 }
 
 /// Also the command that it runs ends.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_ends_it_and_leaves_nothing_behind() {
-    let (tool, folder) = tool();
+    let tool = tool();
     let running = tool.start("demo", "");
-    let state = || {
-        let demo = fs::read_dir(&folder).unwrap().next();
-        demo.map(|demo| demo.unwrap().path().join("urls.txt.db"))
+    let has_state = || {
+        let demo = tool.names("tmp").pop();
+        demo.is_some_and(|demo| tool.path(&format!("tmp/{demo}/urls.txt.db")).exists())
     };
-    assert!(crate::tool::until(
-        || state().is_some_and(|state| state.exists())
-    ));
+    assert!(crate::tool::until(has_state));
     running.signal("TERM");
     running.end().ends(143);
-    is_empty(&folder);
+    assert_eq!(tool.names("tmp"), [""; 0]);
 }

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::migrate::{Case, FAST, SUCCEEDED, bodies, creations, list, url};
+use crate::migrate::{Case, FAST, bodies, creations, list, url};
+use crate::tool::SUCCEEDED;
 
 #[test]
 fn spellings_of_one_url_are_created_once_and_invalid_lines_are_told_at_once() {
@@ -15,20 +16,14 @@ fn spellings_of_one_url_are_created_once_and_invalid_lines_are_told_at_once() {
     );
     let run = case.migrate("");
     run.ends(2)
-        .has_message(
-            "line 3 of urls.txt: invalid: https://e.org/a.png,cat.png: a name comes after a TAB",
-        )
+        .has_message("line 3 of urls.txt: invalid: https://e.org/a.png,cat.png: a name comes af")
         .has_message("line 4 of urls.txt: invalid: ")
         .has_message("line 5 of urls.txt: invalid: ")
-        .has_message(
-            "line 6 of urls.txt: warning: http://192.168.1.2/c.png: the service cannot reach",
-        )
+        .has_message("line 6 of urls.txt: warning: http://192.168.1.2/c.png: the service cannot r")
         .has_message("6 images: 3 new, 3 invalid; 1 duplicate line")
         .has_message("see `pan123-offline report urls.txt --invalid`");
-    assert_eq!(
-        bodies(&case.service)[0]["url"],
-        "https://e.org/%E5%9B%BE.png"
-    );
+    let sent = &bodies(&case.service)[0]["url"];
+    assert_eq!(*sent, "https://e.org/%E5%9B%BE.png");
     assert_eq!(case.counts(), json!({"succeeded": 3, "invalid": 3}));
     let invalid = case.report("--invalid");
     assert_eq!(invalid[0]["line"], 3);
@@ -55,10 +50,8 @@ fn a_corrected_line_counts_no_longer() {
     case.migrate("")
         .ends(0)
         .has_message("no longer in the list: 1 succeeded");
-    assert_eq!(
-        case.counts(),
-        json!({"succeeded": 1, "no_longer_in_list": 1})
-    );
+    let counts = json!({"succeeded": 1, "no_longer_in_list": 1});
+    assert_eq!(case.counts(), counts);
     assert_eq!(case.report("")[1]["line"], Value::Null);
 }
 
@@ -72,12 +65,8 @@ fn an_edit_during_the_run_changes_nothing() {
         vec![SUCCEEDED]
     });
     case.migrate("").ends(0);
-    let created = creations(&case.service);
-    assert!(
-        (0..3).all(|number| created[&url(number)] == 1),
-        "{created:?}"
-    );
-    assert_eq!(created.len(), 3);
+    let expected = (0..3).map(|number| (url(number), 1));
+    assert_eq!(creations(&case.service), expected.collect());
 }
 
 /// Row 7.
@@ -88,13 +77,9 @@ fn a_name_that_is_added_later_creates_nothing_again() {
     case.write(&format!("{}\tcat.png\n{}\n", url(0), url(1)));
     case.migrate("")
         .ends(0)
-        .has_message("the name in line 1 comes too late");
+        .has_message("cat.png: its name comes too late: the task was created before");
     assert_eq!(bodies(&case.service).len(), 2);
     assert!(!case.migrate("").stderr.contains("too late"));
-    case.write(&format!("{}\tdog.png\n{}\tmouse.png\n", url(0), url(1)));
-    case.migrate("")
-        .ends(0)
-        .has_message("the names in line 1 and 1 more line come too late");
     case.write(&list(1));
     case.migrate("")
         .ends(0)
@@ -105,9 +90,8 @@ fn a_name_that_is_added_later_creates_nothing_again() {
 #[test]
 fn what_is_no_list_makes_no_state() {
     let case = Case::new("# nothing\n\n");
-    case.tool.write("folder/file", 0o600, "");
-    case.tool
-        .write("folder/urls.txt.db", 0o600, "SQLite format 3\0\nCREATE");
+    let database = "SQLite format 3\0\nCREATE";
+    case.tool.write("folder/urls.txt.db", database);
     for (arguments, text) in [
         ("migrate folder/urls.txt.db", "is no text"),
         ("migrate folder", "is a folder"),
@@ -118,17 +102,11 @@ fn what_is_no_list_makes_no_state() {
         #[cfg(unix)]
         ("migrate /dev/null", "--state"),
     ] {
-        case.tool.run(arguments).ends(2).has_message(text);
+        case.tool.run(arguments).is_rejected(text);
     }
-    let mut names: Vec<_> = fs::read_dir(case.tool.path(""))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["folder", "urls.txt"]);
-    let run = case
-        .tool
-        .feed(&format!("migrate - --state x.db {FAST}"), list(2));
+    assert_eq!(case.tool.names(""), ["folder", "urls.txt"]);
+    let command = format!("migrate - --state x.db {FAST}");
+    let run = case.tool.feed(&command, list(2));
     run.ends(0).has_message("state x.db (new)");
     case.tool.run("status - --state x.db").ends(0);
 }
@@ -141,18 +119,9 @@ fn sends_a_name_of_its_own_for_each_image() {
     );
     case.migrate("--directory 77").ends(0);
     let bodies = bodies(&case.service);
-    let names: Vec<_> = bodies
-        .iter()
-        .map(|body| body["fileName"].as_str())
-        .collect();
-    let [
-        Some(first),
-        Some(second),
-        Some(third),
-        None,
-        Some("my cat.png"),
-    ] = names[..]
-    else {
+    let names = bodies.iter().map(|body| body["fileName"].as_str());
+    let names: Vec<_> = names.map(|name| name.unwrap_or("-")).collect();
+    let [first, second, third, "-", "my cat.png"] = names[..] else {
         panic!("{names:?}")
     };
     assert!(first.starts_with("cat-") && second.starts_with("cat-") && first != second);

@@ -4,8 +4,7 @@ use pan123_offline::testing::{Reply, Service};
 
 use crate::migrate::list;
 use crate::platform::{self, is_private};
-use crate::support::{TASK, service};
-use crate::tool::{CLIENT_ID, SECRET, Tool};
+use crate::tool::{CLIENT_ID, SECRET, TASK, Tool, service};
 
 fn tool(service: &Service) -> Tool {
     service.credentials(CLIENT_ID, SECRET);
@@ -21,17 +20,14 @@ fn keeps_a_token_for_the_other_commands_and_names_the_service() {
     assert!(run.ends(0).is_quiet().stdout.starts_with(&text), "{run:#?}");
     let cache = tool.path(platform::CACHE).join("pan123-offline/token");
     is_private(&cache);
-    let tool = tool
-        .without("PAN123_CLIENT_ID")
-        .without("PAN123_CLIENT_SECRET");
+    let tool = tool.without_credentials();
     tool.run(&format!("process {TASK}")).ends(0);
     assert_eq!(service.tokens_issued(), 1);
-    tool.run("login").ends(2).has_message("PAN123_CLIENT_ID");
+    tool.run("login").is_rejected("PAN123_CLIENT_ID");
     // The kept token is for this service.
-    tool.with("PAN123_BASE_URL", "http://127.0.0.1:1")
-        .run(&format!("process {TASK}"))
-        .ends(2)
-        .has_message(&service.base_url());
+    let tool = tool.with("PAN123_BASE_URL", "http://127.0.0.1:1");
+    let run = tool.run(&format!("process {TASK}"));
+    run.is_rejected(&service.base_url());
 }
 
 /// Row 1.
@@ -43,9 +39,7 @@ fn replaces_a_kept_token_that_the_service_refuses() {
     service.revoke_tokens();
     tool.run("login").ends(0);
     assert_eq!(service.tokens_issued(), 2);
-    let tool = tool
-        .without("PAN123_CLIENT_ID")
-        .without("PAN123_CLIENT_SECRET");
+    let tool = tool.without_credentials();
     tool.run(&format!("process {TASK}")).ends(0);
 }
 
@@ -68,13 +62,11 @@ fn a_login_that_is_refused_in_the_middle_is_exit_code_3_whatever_its_code() {
         let tool = tool(&service);
         tool.run("login").ends(0);
         service.reply_with(move |request| {
-            let code = match request.path.ends_with("/access_token") {
-                true => code,
-                false => 401,
-            };
+            let is_login = request.path.ends_with("/access_token");
+            let code = if is_login { code } else { 401 };
             Some(Reply::code(code, "clientSecret is wrong"))
         });
-        tool.write("urls.txt", 0o600, list(3));
+        tool.write("urls.txt", list(3));
         for command in ["wait 403316", "migrate urls.txt"] {
             tool.run(command).ends(3).has_message("client id");
         }

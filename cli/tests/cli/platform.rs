@@ -13,8 +13,6 @@ mod imp {
 
     /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"];
-    /// Variables without which no program runs.
-    pub(crate) const KEPT: [&str; 0] = [];
     /// The error of reading a folder as a file.
     pub(crate) const IS_A_FOLDER: &str = "Is a directory";
 
@@ -68,8 +66,6 @@ mod imp {
 
     /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["USERPROFILE", "APPDATA", "LOCALAPPDATA"];
-    /// Variables without which no program runs: sockets need the system's folder.
-    pub(crate) const KEPT: [&str; 1] = ["SystemRoot"];
     /// The error of opening a folder as a file: access denied, in the system's language.
     pub(crate) const IS_A_FOLDER: &str = "(os error 5)";
 

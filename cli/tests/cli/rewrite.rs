@@ -1,11 +1,18 @@
 //! `rewrite`: files with new links, their backups, and kills. The forms of links are a table of the unit tests.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
+use std::time::Instant;
+#[cfg(target_os = "linux")]
+use std::{thread::sleep, time::Duration};
 
 use rusqlite::Connection;
 
 use crate::migrate::Case;
+#[cfg(unix)]
+use crate::platform;
+#[cfg(target_os = "linux")]
+use crate::tool::TOOL;
 use crate::tool::Tool;
 
 const LIST: &str = "https://e.org/a.png\nhttps://e.org/fail.png\nhttps://e.org/n.png\n";
@@ -21,18 +28,13 @@ fn posts() -> Tool {
     case.migrate("-q").ends(1);
     let tool = case.tool;
     set_links(&tool, [LINK]);
-    tool.write("posts/a.md", 0o640, OLD);
+    tool.write("posts/a.md", OLD);
     tool.write(
         "posts/b/c.html",
-        0o644,
         "<img src=https://e.org/a.png> https://e.org/other.gif\n",
     );
-    tool.write(
-        "posts/d.md",
-        0o644,
-        "https://e.org/n.png https://e.org/p.html",
-    );
-    tool.write("posts/e.bin", 0o644, "https://e.org/a.png\0");
+    tool.write("posts/d.md", "https://e.org/n.png https://e.org/p.html");
+    tool.write("posts/e.bin", "https://e.org/a.png\0");
     tool
 }
 
@@ -54,40 +56,28 @@ impl Tool {
         let [found, expected] = [&found[..], bytes.as_ref()].map(String::from_utf8_lossy);
         assert_eq!(found, expected, "{name}");
     }
-
-    /// The names in a folder, in order.
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path(folder)).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
 }
 
-fn a_md() -> String {
-    Path::new("posts").join("a.md").display().to_string()
-}
+/// The names in `posts` before a rewriting, and after an undone one.
+const NAMES: [&str; 4] = ["a.md", "b", "d.md", "e.bin"];
 
 #[test]
 fn replaces_the_links_of_a_folder_and_a_second_run_changes_nothing() {
     let tool = posts();
+    let [a, c] = [&["a.md"][..], &["b", "c.html"]].map(|path| {
+        let path: PathBuf = ["posts"].iter().chain(path).collect();
+        path.display().to_string()
+    });
     let run = tool.run("rewrite urls.txt posts");
-    let c_html = Path::new("posts").join("b").join("c.html");
     run.ends(0)
-        .prints(&format!("{}\t2\n{}\t1\n", a_md(), c_html.display()))
-        .has_message(
-            "replaced 3 links in 2 files; left out: 1 file with a NUL byte; 3 old links remain: ",
-        )
-        .has_message("1 failed, 1 no new link yet, 1 not in the list\n")
+        .prints(&format!("{a}\t2\n{c}\t1\n"))
+        .has_message("replaced 3 links in 2 files; left out: 1 file with a NUL byte; 3 old links r")
+        .has_message(" remain: 1 failed, 1 no new link yet, 1 not in the list\n")
         .has_message("https://e.org/other.gif: not in the list");
     let has_new_links = || {
+        let html = "<img src=https://v.123pan.cn/1/a.png> https://e.org/other.gif\n";
         tool.has("posts/a.md", NEW);
-        tool.has(
-            "posts/b/c.html",
-            "<img src=https://v.123pan.cn/1/a.png> https://e.org/other.gif\n",
-        );
+        tool.has("posts/b/c.html", html);
         tool.has("posts/e.bin", "https://e.org/a.png\0");
         assert_eq!(
             tool.names("posts"),
@@ -96,65 +86,68 @@ fn replaces_the_links_of_a_folder_and_a_second_run_changes_nothing() {
     };
     has_new_links();
     tool.has("posts/a.md.bak", OLD);
-    tool.run("rewrite urls.txt posts -q")
-        .ends(0)
-        .prints("")
-        .is_quiet();
+    let run = tool.run("rewrite urls.txt posts -q");
+    run.ends(0).prints("").is_quiet();
     has_new_links();
 }
 
 #[test]
-fn undo_gives_the_bytes_back() {
+fn undo_gives_the_bytes_back_and_leaves_a_file_that_was_edited_since() {
     let tool = posts();
     tool.run("rewrite urls.txt posts").ends(0);
+    let edited = [NEW, b" and more"].concat();
+    tool.write("posts/a.md", &edited);
     let run = tool.run("rewrite urls.txt posts --undo");
-    run.ends(0).has_message("2 files restored");
-    assert_eq!(run.stdout.lines().count(), 2, "{run:#?}");
+    run.ends(5)
+        .has_message("a.md: not restored: it differs from what `rewrite` makes of ")
+        .has_message("1 file restored");
+    tool.has("posts/a.md", &edited);
+    tool.has(
+        "posts/b/c.html",
+        "<img src=https://e.org/a.png> https://e.org/other.gif\n",
+    );
+    tool.write("posts/a.md", NEW);
+    let run = tool.run("rewrite urls.txt posts --undo");
+    run.ends(0).has_message("1 file restored");
+    assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
     tool.has("posts/a.md", OLD);
-    assert_eq!(tool.names("posts"), ["a.md", "b", "d.md", "e.bin"]);
+    assert_eq!(tool.names("posts"), NAMES);
     assert_eq!(tool.names("posts/b"), ["c.html"]);
     tool.run("rewrite urls.txt posts --undo").ends(0).prints("");
 }
 
 #[test]
-fn undo_leaves_a_file_that_was_edited_since() {
-    let tool = posts();
-    tool.run("rewrite urls.txt posts").ends(0);
-    let edited = [NEW, b" and more"].concat();
-    tool.write("posts/a.md", 0o644, &edited);
-    let run = tool.run("rewrite urls.txt posts --undo");
-    run.ends(5)
-        .has_message("a.md: not restored")
-        .has_message("1 file restored");
-    tool.has("posts/a.md", &edited);
-    tool.has("posts/a.md.bak", OLD);
-    tool.has(
-        "posts/b/c.html",
-        "<img src=https://e.org/a.png> https://e.org/other.gif\n",
-    );
-}
-
-#[test]
 fn a_dry_run_prints_a_diff_and_changes_nothing() {
     let tool = posts();
-    tool.write("posts/a.md", 0o644, "1\n\x1b[2J https://e.org/a.png\n3\n");
+    let text = "1\n2\t\x1b[2J https://e.org/a.png https://e.org/a.png\r\n3\nhttps://e.org/a.png";
+    tool.write("posts/a.md", text);
     let run = tool.run("rewrite urls.txt --dry-run posts/a.md");
     run.ends(0)
-        .has_message("would replace 1 link in 1 file")
+        .has_message("would replace 3 links in 1 file")
         .prints(
-            "--- posts/a.md\n+++ posts/a.md\n@@ -2 +2 @@\n-\\u{1b}[2J https://e.org/a.png\n\
-         +\\u{1b}[2J https://v.123pan.cn/1/a.png\n",
+            r"--- posts/a.md
++++ posts/a.md
+@@ -2 +2 @@
+-2	\u{1b}[2J https://e.org/a.png https://e.org/a.png\r
++2	\u{1b}[2J https://v.123pan.cn/1/a.png https://v.123pan.cn/1/a.png\r
+@@ -4 +4 @@
+-https://e.org/a.png
++https://v.123pan.cn/1/a.png
+",
         );
-    tool.has("posts/a.md", "1\n\x1b[2J https://e.org/a.png\n3\n");
-    assert_eq!(tool.names("posts"), ["a.md", "b", "d.md", "e.bin"]);
+    tool.has("posts/a.md", text);
+    assert_eq!(tool.names("posts"), NAMES);
+    let run = tool.run("rewrite urls.txt posts/a.md --json");
+    let object = serde_json::json!({"file": "posts/a.md", "links": 3});
+    assert_eq!(run.ends(0).json(), [object]);
 }
 
 #[test]
 fn an_older_backup_is_kept_and_none_is_written_on_demand() {
     let tool = posts();
-    tool.write("posts/a.md.bak", 0o644, "older");
-    tool.run("rewrite urls.txt posts/a.md")
-        .ends(0)
+    tool.write("posts/a.md.bak", "older");
+    let run = tool.run("rewrite urls.txt posts/a.md");
+    run.ends(0)
         .has_message("posts/a.md: posts/a.md.bak is not its original, which was not kept");
     tool.has("posts/a.md.bak", "older");
     tool.has("posts/a.md", NEW);
@@ -163,43 +156,91 @@ fn an_older_backup_is_kept_and_none_is_written_on_demand() {
 }
 
 #[test]
-fn list_backups_and_temporary_files_are_left_out_even_if_named() {
+fn list_state_backups_and_temporary_files_are_left_out_even_if_named() {
     let tool = posts();
-    let names = ["urls.txt", "x.bak", ".y.pan123-tmp"];
+    let names = ["urls.txt", "x.bak", ".y.pan123-tmp", "urls.txt.db.lock"];
     for name in names {
-        tool.write(name, 0o644, "https://e.org/a.png\n");
+        tool.write(name, "https://e.org/a.png\n");
     }
-    for paths in [names.join(" "), ".".to_owned(), "urls.txt.db".to_owned()] {
-        tool.run(&format!("rewrite urls.txt {paths}")).ends(0);
-        for name in names {
-            tool.has(name, "https://e.org/a.png\n");
-        }
+    // While it is open, `-wal` and `-shm` stand beside the state.
+    let state = Connection::open(tool.path("urls.txt.db")).unwrap();
+    state.execute("UPDATE image SET percent = 1", []).unwrap();
+    let beside = "urls.txt.db urls.txt.db-wal urls.txt.db-shm";
+    let run = tool.run(&format!("rewrite urls.txt {beside} {}", names.join(" ")));
+    run.ends(0)
+        .prints("")
+        .has_message(": replaced 0 links in 0 files\n");
+    let run = tool.run("rewrite urls.txt .");
+    run.ends(0)
+        .has_message(": replaced 3 links in 2 files; left out: 1 file ");
+    for name in names {
+        tool.has(name, "https://e.org/a.png\n");
     }
-    assert!(!tool.path("urls.txt.db.bak").exists());
 }
 
 #[test]
-fn json_has_an_object_for_each_changed_file() {
-    let run = posts().run("rewrite urls.txt posts/a.md --json");
-    run.ends(0);
-    assert_eq!(
-        run.json(),
-        [serde_json::json!({"file": "posts/a.md", "links": 2})]
-    );
-}
-
-#[test]
-fn a_file_that_cannot_be_read_is_told_and_the_others_are_changed() {
+fn a_file_that_cannot_be_changed_is_told_and_the_others_are_changed() {
     let tool = posts();
-    tool.run("rewrite urls.txt missing posts/a.md")
-        .ends(5)
-        .prints("posts/a.md\t2\n")
-        .has_message("missing");
-    tool.run("rewrite other.txt posts")
-        .ends(2)
-        .has_message("there is no state other.txt.db");
-    tool.run("rewrite - posts").ends(2).has_message("--state");
-    tool.run("rewrite urls.txt").ends(2);
+    let run = tool.run("rewrite urls.txt missing posts/a.md");
+    run.ends(5).prints("posts/a.md\t2\n").has_message("missing");
+    for (arguments, text) in [
+        ("other.txt posts", "there is no state other.txt.db"),
+        ("- posts", "--state"),
+        ("urls.txt", "PATH"),
+    ] {
+        tool.run(&format!("rewrite {arguments}")).is_rejected(text);
+    }
+}
+
+/// The limit of the shell stands for a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_written_whole_stays_and_the_reason_is_told() {
+    let tool = posts();
+    let text = "https://e.org/a.png ".repeat(10_000);
+    tool.write("posts/large.md", &text);
+    let script = format!("ulimit -f 200; exec {TOOL} rewrite urls.txt posts/large.md posts/a.md");
+    let run = tool.shell(&script);
+    run.ends(5).prints("posts/a.md\t2\n").has_message(
+        "posts/large.md: not changed: the new file cannot be written: File too large (os error 27); is there space",
+    );
+    tool.has("posts/large.md", &text);
+    assert!(!tool.names("posts").iter().any(|name| name.ends_with("tmp")));
+}
+
+/// Anybody can change the state, and a list can hold links of an earlier migration.
+#[test]
+fn only_safe_links_are_written_and_a_new_link_is_never_an_old_one() {
+    let case = Case::new("https://e.org/1.png\nhttps://e.org/2.png\nhttps://my.org/F1.png\n");
+    case.migrate("-q").ends(0);
+    let tool = case.tool;
+    set_links(
+        &tool,
+        [
+            ("https://e.org/1.png", "https://my.org/F1.png"),
+            ("https://e.org/2.png", "javascript:alert(1)"),
+            ("https://my.org/F1.png", "https://my.org/F2 \">.png"),
+        ],
+    );
+    tool.write("a.md", "https://e.org/1.png https://e.org/2.png");
+    let run = tool.run("rewrite urls.txt a.md");
+    run.ends(0)
+        .has_message("1 old link remains: 1 its new link is no http or https URL\n");
+    tool.write("b.md", "https://my.org/F1.png");
+    let run = tool.run("rewrite urls.txt a.md b.md");
+    run.ends(0).prints("").has_message("1 old link remains: ");
+    tool.has("a.md", "https://my.org/F1.png https://e.org/2.png");
+    tool.run("rewrite urls.txt a.md --undo").ends(0);
+    tool.has("a.md", "https://e.org/1.png https://e.org/2.png");
+    set_links(
+        &tool,
+        [("https://e.org/2.png", "https://my.org/F2 \">.png")],
+    );
+    tool.run("rewrite urls.txt a.md").ends(0);
+    tool.has(
+        "a.md",
+        "https://my.org/F1.png https://my.org/F2%20%22%3E.png",
+    );
 }
 
 #[cfg(unix)]
@@ -209,73 +250,61 @@ fn mode_and_owner_stay_and_a_symbolic_link_stays_one() {
 
     let tool = posts();
     let file = tool.path("posts/a.md");
+    platform::set_mode(&file, 0o640);
     // Only root can give a file away.
     let _ = chown(&file, Some(1234), Some(1235));
-    tool.write("posts/b/c.html", 0o444, "https://e.org/a.png");
-    let old = fs::metadata(&file).unwrap();
+    platform::set_mode(&tool.path("posts/b/c.html"), 0o444);
+    let of = |path: &str| fs::metadata(tool.path(path)).unwrap();
+    let old = of("posts/a.md");
     symlink("posts/a.md", tool.path("link.md")).unwrap();
-    symlink("posts/b/c.html", tool.path("b.md")).unwrap();
-    tool.run("rewrite urls.txt link.md posts/b")
-        .ends(0)
-        .has_message("replaced 3 links in 2 files");
+    let run = tool.run("rewrite urls.txt link.md posts/b");
+    run.ends(0).has_message("replaced 3 links in 2 files");
     tool.has("posts/a.md", NEW);
     assert!(tool.path("link.md").is_symlink());
-    let new = fs::metadata(&file).unwrap();
-    assert_eq!(
-        (new.mode(), new.uid(), new.gid()),
-        (old.mode(), old.uid(), old.gid())
-    );
-    assert_eq!(
-        fs::metadata(tool.path("b.md")).unwrap().mode() & 0o777,
-        0o444
-    );
+    let new = of("posts/a.md");
+    let expected = (old.mode(), old.uid(), old.gid());
+    assert_eq!((new.mode(), new.uid(), new.gid()), expected);
+    assert_eq!(of("posts/b/c.html").mode() & 0o777, 0o444);
     // The backup is the old file itself, beside the new one.
-    assert_eq!(
-        fs::metadata(tool.path("posts/a.md.bak")).unwrap().ino(),
-        old.ino()
-    );
+    assert_eq!(of("posts/a.md.bak").ino(), old.ino());
     tool.run("rewrite urls.txt --undo link.md").ends(0);
     tool.has("posts/a.md", OLD);
     assert!(tool.path("link.md").is_symlink());
-    assert_eq!(fs::metadata(&file).unwrap().ino(), old.ino());
+    assert_eq!(of("posts/a.md").ino(), old.ino());
 }
 
 /// Killed at any moment, each file is the old or the new one, and the next run changes the rest.
 #[cfg(target_os = "linux")]
 #[test]
 fn killed_at_any_moment_each_file_is_whole() {
-    use std::time::Duration;
-
     let tool = posts();
-    let filler = b"text ".repeat(10_000);
+    let filler = b"text ".repeat(4_000);
     let old = [b"https://e.org/a.png\n", &filler[..]].concat();
     let new = [b"https://v.123pan.cn/1/a.png\n", &filler[..]].concat();
     let names: Vec<_> = (0..20).map(|number| format!("kills/{number}.md")).collect();
     let mut kills_between = 0;
     for round in 0..10 {
         for name in &names {
-            tool.write(name, 0o644, &old);
+            tool.write(name, &old);
         }
         let running = tool.start("rewrite urls.txt kills", "");
-        std::thread::sleep(Duration::from_millis(round * 7));
+        sleep(Duration::from_millis(round * 7));
         running.signal("KILL");
         running.end();
         let mut changed = 0;
         for name in &names {
             let bytes = fs::read(tool.path(name)).unwrap();
-            assert!(
-                bytes == old || bytes == new,
-                "{name} has {} bytes",
-                bytes.len()
-            );
-            changed += usize::from(bytes == new);
+            let is_new = bytes == new;
+            assert!(is_new || bytes == old, "{name} has {} bytes", bytes.len());
+            changed += usize::from(is_new);
         }
         kills_between += usize::from((1..20).contains(&changed));
-        let run = tool.run("rewrite urls.txt kills");
-        run.ends(0);
-        if changed < 19 {
-            run.has_message(&format!("in {} files", 20 - changed));
-        }
+        let rest = tool.run("rewrite urls.txt kills");
+        assert_eq!(
+            rest.ends(0).stdout.lines().count(),
+            20 - changed,
+            "{rest:#?}"
+        );
         for name in &names {
             tool.has(name, &new);
             tool.has(&format!("{name}.bak"), &old);
@@ -289,14 +318,12 @@ fn killed_at_any_moment_each_file_is_whole() {
 #[test]
 #[ignore = "prints times of the release build"]
 fn times_of_an_archive() {
-    use std::fmt::Write as _;
-    use std::time::Instant;
-
     let case = Case::new("https://e.org/1.png\n");
     case.migrate("-q").ends(0);
     let tool = case.tool;
     let mut connection = Connection::open(tool.path("urls.txt.db")).unwrap();
     let transaction = connection.transaction().unwrap();
+    let filler = "这里是一段文字，[链接](https://e.org/p)。".repeat(9);
     for file in 0..420 {
         let mut text = String::new();
         for number in 0..43 {
@@ -304,10 +331,9 @@ fn times_of_an_archive() {
             let link = format!("https://v.123pan.cn/1/{file}-{number}.jpg");
             let sql = "INSERT INTO image (url, line, given, state, link) VALUES (?1, 2, ?1, 'succeeded', ?2)";
             transaction.execute(sql, [&url, &link]).unwrap();
-            let filler = "这里是一段文字，[链接](https://e.org/p)。".repeat(9);
-            let _ = writeln!(text, "![]({url})\n\n{filler}\n");
+            text += &format!("![]({url})\n\n{filler}\n\n");
         }
-        tool.write(&format!("posts/{file}.md"), 0o644, text);
+        tool.write(&format!("posts/{file}.md"), text);
     }
     transaction.commit().unwrap();
     for command in [

@@ -1,21 +1,29 @@
 //! Runs the tool in an environment of its own, to its end, and checks that it prints no secret.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pan123_offline::testing::Service;
+use pan123_offline::{Progress, Status};
 use serde_json::Value;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::platform;
-use crate::support::TOKEN;
 
+pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_pan123-offline");
+
+pub(crate) const TASK: u64 = 403_316;
+pub(crate) const RUNNING: Progress = Progress::new(Status::InProgress, 37);
+pub(crate) const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
+
+/// A token that no text contains by chance.
+pub(crate) const TOKEN: &str = "s3cr3t-Zq81-token-that-must-not-show";
 pub(crate) const CLIENT_ID: &str = "client-7";
 pub(crate) const SECRET: &str = "Kx93-secret-that-must-not-show";
 
@@ -25,39 +33,35 @@ const SECRETS: [&str; 3] = [TOKEN, SECRET, "issued-token-"];
 /// The time limit of a run. A run that exceeds it is killed, and its test fails.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Starts a stand-in with one running task.
+pub(crate) fn service() -> Service {
+    let service = Service::start().unwrap();
+    service.task(TASK, [RUNNING]);
+    service
+}
+
 /// The tool with its environment, and a home folder that is removed when the test ends.
 pub(crate) struct Tool {
-    home: PathBuf,
+    home: TempDir,
     environment: BTreeMap<&'static str, OsString>,
 }
 
 impl Tool {
     /// Creates a tool without an account.
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let home = std::env::temp_dir().join(format!("pan123-cli-{}-{number}", std::process::id()));
-        fs::create_dir(&home).unwrap();
-        let tool = Self {
-            environment: BTreeMap::new(),
+        // In memory, if possible: on a disk, SQLite waits at each commit.
+        let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let home = home.unwrap();
+        // Sockets of Windows need the system's folder.
+        let kept = ["PATH", "SystemRoot"].into_iter();
+        let kept = kept.filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let folders = ["", platform::CONFIG, platform::CACHE];
+        let folders = folders.map(|folder| home.path().join(folder).into());
+        let folders = platform::FOLDERS.into_iter().zip(folders);
+        Self {
+            environment: kept.chain(folders).collect(),
             home,
-        };
-        let own = PathBuf::from(TOOL).parent().unwrap().to_owned();
-        let others = std::env::var_os("PATH").unwrap();
-        let path = std::env::join_paths([own].into_iter().chain(std::env::split_paths(&others)));
-        let folders = [
-            tool.home.clone(),
-            tool.path(platform::CONFIG),
-            tool.path(platform::CACHE),
-        ];
-        let mut tool = tool.with("PATH", path.unwrap());
-        for (name, folder) in platform::FOLDERS.into_iter().zip(folders) {
-            tool = tool.with(name, folder);
         }
-        for name in platform::KEPT {
-            tool = tool.with(name, std::env::var_os(name).unwrap());
-        }
-        tool
     }
 
     /// Creates a tool with a token for this stand-in, from the environment.
@@ -85,29 +89,38 @@ impl Tool {
             .with("PAN123_CLIENT_SECRET", SECRET)
     }
 
-    /// Returns a path in the home folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.home.join(name)
+    pub(crate) fn without_credentials(self) -> Self {
+        self.without("PAN123_CLIENT_ID")
+            .without("PAN123_CLIENT_SECRET")
     }
 
-    /// Writes a file into the home folder, and the folders before it. The mode is for Unix.
-    pub(crate) fn write(&self, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
+    /// Returns a path in the home folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Writes a file that only its owner can access into the home folder, and the folders before it.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        platform::set_mode(&path, mode);
+        platform::set_mode(&path, 0o600);
         path
+    }
+
+    /// Returns the names in a folder of the home folder, in order.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
     }
 
     /// Runs the tool with these arguments, separated by blanks, and with an empty standard input.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &str) -> Run {
         self.feed(arguments, "")
-    }
-
-    #[track_caller]
-    pub(crate) fn run_args<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Run {
-        Running::start(self.command(TOOL, arguments), "").end()
     }
 
     /// Runs the tool with this text on standard input.
@@ -121,15 +134,23 @@ impl Tool {
         Running::start(self.command(TOOL, &arguments), input)
     }
 
+    /// Starts the tool with the default handling of signals, as a terminal does.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_interruptible(&self, arguments: &str) -> Running {
+        let line = ["--default-signal=INT,TERM,HUP", TOOL].into_iter();
+        let line: Vec<_> = line.chain(arguments.split_whitespace()).collect();
+        Running::start(self.command("env", &line), "")
+    }
+
     /// Runs a script of the shell.
     #[cfg(unix)]
     #[track_caller]
-    pub(crate) fn shell(&self, script: &str, input: impl Into<Vec<u8>>) -> Run {
-        Running::start(self.command("sh", &["-c", script]), input).end()
+    pub(crate) fn shell(&self, script: &str) -> Run {
+        Running::start(self.command("sh", &["-c", script]), "").end()
     }
 
     /// Returns a command for any program in the tool's environment.
-    pub(crate) fn command<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Command {
+    pub(crate) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -144,73 +165,30 @@ impl Tool {
     }
 }
 
-impl Drop for Tool {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.home);
-    }
-}
-
-pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_pan123-offline");
-
 /// A running program. Drop kills it and the processes that it has started.
 pub(crate) struct Running {
     child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    /// What it has written to standard output and to standard error. No full pipe blocks it.
+    output: [NamedTempFile; 2],
 }
 
 impl Running {
-    pub(crate) fn start(mut command: Command, input: impl Into<Vec<u8>>) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = platform::spawn(&mut command).unwrap();
-        let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
+    pub(crate) fn start(command: Command, input: impl Into<Vec<u8>>) -> Self {
+        let ((running, mut stdin), input) = (Self::spawn(command, None), input.into());
         // A program may end before it has read all of its input.
         thread::spawn(move || stdin.write_all(&input));
-        Self::listening(child)
-    }
-
-    fn listening(mut child: Child) -> Self {
-        let stdout = Some(collect(child.stdout.take().unwrap()));
-        let stderr = Some(collect(child.stderr.take().unwrap()));
-        Self {
-            child,
-            stdout,
-            stderr,
-        }
-    }
-
-    /// Starts a program as `start` does, and writes the input only after `before`.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn start_typing(mut command: Command, input: &str, before: impl FnOnce()) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = platform::spawn(&mut command).unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let running = Self::listening(child);
-        before();
-        stdin.write_all(input.as_bytes()).unwrap();
         running
     }
 
-    /// Starts a program as `start` does, without a reader of its output.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn start_unread(mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+    /// Starts a program whose input is written by the test, with another standard output if one is named.
+    pub(crate) fn spawn(mut command: Command, stdout: Option<Stdio>) -> (Self, ChildStdin) {
+        let output = [(), ()].map(|()| NamedTempFile::new().unwrap());
+        let [out, err] = output.each_ref().map(|file| file.reopen().unwrap());
+        let stdout = stdout.unwrap_or(out.into());
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(err);
         let mut child = platform::spawn(&mut command).unwrap();
-        let stderr = Some(collect(child.stderr.take().unwrap()));
-        Self {
-            child,
-            stdout: None,
-            stderr,
-        }
+        let stdin = child.stdin.take().unwrap();
+        (Self { child, output }, stdin)
     }
 
     #[cfg(unix)]
@@ -235,7 +213,8 @@ impl Running {
             platform::kill(&mut self.child);
         }
         let status = self.child.wait().unwrap();
-        let [stdout, stderr] = [self.stdout.take(), self.stderr.take()].map(text);
+        let output = self.output.each_ref();
+        let [stdout, stderr] = output.map(|file| fs::read_to_string(file.path()).unwrap());
         let run = Run {
             status,
             stdout,
@@ -249,27 +228,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // After `wait` the id may belong to another process.
-        if self.stderr.is_some() {
+        // After its end, the id may belong to another process.
+        if !self.has_ended() {
             platform::kill(&mut self.child);
             let _ = self.child.wait();
         }
     }
-}
-
-/// Reads on a thread of its own, so that no full pipe blocks the program.
-fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).unwrap();
-        bytes
-    })
-}
-
-fn text(bytes: Option<JoinHandle<Vec<u8>>>) -> String {
-    bytes.map_or_else(String::new, |bytes| {
-        String::from_utf8(bytes.join().unwrap()).unwrap()
-    })
 }
 
 /// Waits until the condition is true. Returns `false` if the time limit passes first.
@@ -284,6 +248,16 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Tests cases at the same time, because they mostly wait.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
 /// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -296,11 +270,8 @@ impl Run {
     fn shows_no_secret(&self) {
         for secret in SECRETS {
             // A part of a secret must not be printed either.
-            let part = &secret[..13];
-            assert!(
-                !self.stdout.contains(part) && !self.stderr.contains(part),
-                "a secret shows: {self:#?}"
-            );
+            let shows = |text: &str| text.contains(&secret[..13]);
+            assert!(!shows(&self.stdout) && !shows(&self.stderr), "{self:#?}");
         }
     }
 
@@ -335,13 +306,16 @@ impl Run {
         self
     }
 
+    /// Asserts that the command did nothing, with exit code 2 and this message.
+    #[track_caller]
+    pub(crate) fn is_rejected(&self, text: &str) {
+        self.ends(2).prints("").has_message(text);
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {
-        let lines = self
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let lines: Vec<_> = lines.collect();
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        let lines: Vec<Value> = lines.collect::<Result<_, _>>().unwrap();
         assert!(lines.iter().all(Value::is_object), "{self:#?}");
         lines
     }

@@ -1,22 +1,15 @@
 //! Migration of many images: creates tasks and follows them, in one loop.
 
-mod creation;
-mod engine;
-mod event;
-
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::engine::Engine;
-pub use self::event::MigrationEvent;
 use crate::error::Error;
 use crate::new_task::NewTask;
 use crate::session::Session;
-use crate::watch::requests::{Clock, SystemClock};
 use crate::watch::scheduler::Scheduler;
-use crate::watch::{NextTimeoutError, PollPolicy};
+use crate::watch::{MigrationEvent, NextTimeoutError, PollPolicy};
 
 /// An iterator that creates tasks and follows them, from [`Client::migrate`](crate::Client::migrate).
 ///
@@ -32,17 +25,16 @@ use crate::watch::{NextTimeoutError, PollPolicy};
 /// double up to 5 min. After an error that ends all tasks of a [`Watch`](crate::Watch), the remaining input is not taken,
 /// and open tasks end with that error: see [`stopped_by`](Self::stopped_by).
 #[must_use = "an iterator does nothing before `next()`"]
-pub struct Migration<I>(Engine<I, Arc<Session>, SystemClock>);
+pub struct Migration<I>(Scheduler<Arc<Session>, I>);
 
 impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     pub(crate) fn new(session: Arc<Session>, input: I) -> Self {
-        Self(Engine::new(Scheduler::new(session, SystemClock), input))
+        Self(Scheduler::new(session, Some(input)))
     }
 
     /// Adds existing tasks, which are also followed.
     pub fn also_watch(mut self, task_ids: impl IntoIterator<Item = u64>) -> Self {
-        let task_ids: Vec<u64> = task_ids.into_iter().collect();
-        self.0.also_watch(&task_ids);
+        self.0.also_watch(task_ids);
         self
     }
 
@@ -61,7 +53,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// Sets the policy for polls and for repeated creations: intervals and the limit of errors. Default:
     /// [`PollPolicy::new`].
     pub fn policy(mut self, policy: PollPolicy) -> Self {
-        self.0.scheduler.policy = policy;
+        self.0.policy = policy;
         self
     }
 
@@ -69,7 +61,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// ends with [`Error::WaitTimeout`](crate::Error::WaitTimeout). A task that was announced, but not sent, gets a
     /// [`NotCreated`](MigrationEvent::NotCreated) with a timeout as its error. Default: no limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.0.scheduler.timeout = Some(timeout);
+        self.0.timeout = Some(timeout);
         self
     }
 
@@ -82,7 +74,7 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// Returns the number of tasks that are still followed.
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.0.scheduler.pending()
+        self.0.pending()
     }
 
     /// Returns the number of tasks that were taken from the input: at most one more than events have named.
@@ -94,18 +86,16 @@ impl<I: Iterator<Item: Into<NewTask>>> Migration<I> {
     /// Returns the error that ended everything, if there was one: see [`Watch`](crate::Watch).
     #[must_use]
     pub fn stopped_by(&self) -> Option<&Error> {
-        self.0.scheduler.stopped_by.as_ref()
+        self.0.stopped_by.as_ref()
     }
 
     /// Returns the next event, like `next()`, but waits no longer than `timeout` for it. A request that is under way at
     /// that time is finished first. One that is due is made even if `timeout` is zero.
     ///
     /// # Errors
-    /// * [`NextTimeoutError::Timeout`]: there was no event in this time.
-    /// * [`NextTimeoutError::Finished`]: no task is pending.
+    /// Those of [`Watch::next_timeout`](crate::Watch::next_timeout).
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<MigrationEvent, NextTimeoutError> {
-        let wake = self.0.scheduler.clock.now().checked_add(timeout);
-        self.0.next(wake)
+        self.0.next(Some(timeout))
     }
 }
 
@@ -123,7 +113,7 @@ impl<I> fmt::Debug for Migration<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Migration")
             .field("taken", &self.0.taken)
-            .field("pending", &self.0.scheduler.pending())
+            .field("pending", &self.0.pending())
             .finish_non_exhaustive()
     }
 }

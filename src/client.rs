@@ -1,13 +1,11 @@
 //! The client: one short method for each endpoint.
 
-mod builder;
-
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
+use crate::builder::ClientBuilder;
 use crate::credentials::AccessToken;
 use crate::endpoint;
 #[cfg(doc)]
@@ -15,31 +13,23 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::image::{Image, RawImage};
 use crate::images::Images;
-use crate::json::JsonObject;
 use crate::migrate::Migration;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::session::Session;
 use crate::task::Progress;
 use crate::watch::{Wait, Watch};
 
-/// A blocking client. Reuses one keep-alive connection and starts no threads, except a short-lived one for a DNS lookup.
-/// A creation and a token request have a connection of their own.
+/// A blocking client. Starts no threads, except a short-lived one for a DNS lookup.
 ///
-/// Clones are cheap. They share the connection, the token, the pace of requests and the pause after a `Retry-After`, so one client
-/// serves a whole program. Several threads may use it; each thread that makes a call at the same time gets a connection
-/// of its own. A thread needs a stack of at least 96 KiB, with TLS 192 KiB, in a debug build.
+/// Clones are cheap. They share the keep-alive connections, the token, the pace of requests and the pause after a
+/// `Retry-After`, so one client serves a whole program. Calls that several threads make at the same time, a creation and
+/// a token request have a connection of their own. A thread needs a stack of at least 96 KiB, with TLS 192 KiB, in a debug
+/// build.
 ///
 /// After `fork()`, parent and child must not use the same client: they would read each other's responses from the shared
 /// connections. Make a client of its own in the child, after the fork.
-///
-/// ```no_run
-/// let client = pan123_offline::Client::new("eyJhbGciOi…")?;
-/// let progress = client.get_process(403316)?;
-/// println!("{}: {} %", progress.status, progress.percent);
-/// # Ok::<(), pan123_offline::Error>(())
-/// ```
 #[derive(Clone)]
-pub struct Client(Arc<Session>);
+pub struct Client(pub(crate) Arc<Session>);
 
 impl Client {
     /// Creates a client with an access token, and with every other setting at its default.
@@ -73,11 +63,8 @@ impl Client {
     /// `Retry-After`, calls wait until that time, or return that error at once if the time is beyond their timeout.
     ///
     /// # Errors
-    /// * [`Error::Api`]: the service returned an error. The code for an unknown task id is not documented; probably 1.
-    /// * [`Error::Http`]: a gateway responded in place of the service.
-    /// * [`Error::Decode`]: the response is not the documented one.
-    /// * [`Error::Transport`]: the DNS lookup, the connection, the proxy or TLS failed, the timeout elapsed, or the
-    ///   response is not valid HTTP.
+    /// [`Error::Api`], [`Error::Http`], [`Error::Decode`] or [`Error::Transport`]. The code for an unknown task id is not
+    /// documented; probably 1.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
         self.0.call(&endpoint::get_process(task_id))
     }
@@ -89,76 +76,42 @@ impl Client {
     /// the connection or the token request failed before it was sent, the response was 408, 421, 425, 429 or 503, or the
     /// token was refused.
     ///
-    /// ```
-    /// # use pan123_offline::{Client, NewTask, testing::Service};
-    /// # let service = Service::start()?;
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+    /// ```no_run
+    /// # use pan123_offline::NewTask;
+    /// # let client = pan123_offline::Client::from_env()?;
     /// match client.create_task(&NewTask::new("https://example.org/cat.png")) {
     ///     Ok(task_id) => println!("created task {task_id}"),
     ///     Err(error) if error.may_have_taken_effect() => println!("the task may exist: {error}"),
     ///     Err(error) => println!("not created: {error}"),
     /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), pan123_offline::Error>(())
     /// ```
     ///
     /// # Errors
-    /// * [`Error::Config`]: the task cannot work, and nothing was sent.
-    /// * Any other error of [`get_process`](Self::get_process). If [`Error::may_have_taken_effect`] is true, the task may
-    ///   exist.
+    /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for a task that cannot work; nothing was sent.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        let call = endpoint::create_task(task)?;
-        let JsonObject(CreatedTask { task_id }) = self.0.call(&call)?;
+        let CreatedTask { task_id } = self.0.call(&endpoint::create_task(task)?)?;
         Ok(task_id)
     }
 
     /// Returns a wait for the end of one task. Nothing is sent before [`Wait::run`] or the first step of its iterator.
-    ///
-    /// ```
-    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
-    /// # let service = Service::start()?;
-    /// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// use std::time::Duration;
-    ///
-    /// let progress = client.wait(403316).timeout(Duration::from_secs(600)).run()?;
-    /// assert_eq!(progress.status, Status::Succeeded);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     pub fn wait(&self, task_id: u64) -> Wait {
         Wait::new(Arc::clone(&self.0), task_id)
     }
 
     /// Returns the updates of any number of tasks, followed in one loop, on this thread, over one connection.
     /// A duplicate task id is followed once.
-    ///
-    /// ```
-    /// # use pan123_offline::{Client, Progress, Status, testing::Service};
-    /// # let service = Service::start()?;
-    /// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// for update in client.watch([403316, 403317]) {
-    ///     match update.result {
-    ///         Ok(progress) => println!("task {}: {progress}", update.task_id),
-    ///         Err(error) => println!("task {}: no longer followed: {error}", update.task_id),
-    ///     }
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     pub fn watch(&self, task_ids: impl IntoIterator<Item = u64>) -> Watch {
         Watch::new(Arc::clone(&self.0), task_ids)
     }
 
     /// Returns a migration: creates many tasks and follows them to their ends, in one loop, on this thread.
     ///
-    /// ```
-    /// # use pan123_offline::{Client, testing::Service};
-    /// # let service = Service::start()?;
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// use std::time::Duration;
-    /// use pan123_offline::{MigrationEvent, NewTask};
-    ///
+    /// ```no_run
+    /// # use pan123_offline::MigrationEvent;
+    /// # let client = pan123_offline::Client::from_env()?;
     /// let urls = ["https://example.org/cat.png", "https://example.org/dog.png"];
-    /// for event in client.migrate(urls.map(NewTask::new)).create_gap(Duration::from_millis(200)) {
+    /// for event in client.migrate(urls) {
     ///     match event {
     ///         MigrationEvent::Created { index, task_id, .. } => println!("{}: task {task_id}", urls[index]),
     ///         MigrationEvent::NotCreated { index, error, .. } => println!("{}: {error}", urls[index]),
@@ -166,7 +119,7 @@ impl Client {
     ///         _ => {}
     ///     }
     /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), pan123_offline::Error>(())
     /// ```
     pub fn migrate<I: IntoIterator<Item: Into<NewTask>>>(
         &self,
@@ -181,51 +134,27 @@ impl Client {
     /// A [`Callback`](crate::Callback) has the id of the file that a task has made. Without one,
     /// [`images`](Self::images) of the target folder finds it by its name.
     ///
-    /// ```
-    /// use pan123_offline::Callback;
-    /// # use pan123_offline::{Client, NewTask, testing::Service};
-    /// # let service = Service::start()?;
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// # let task_id = client.create_task(&NewTask::new("https://example.org/cat.png"))?;
-    /// # client.wait(task_id).run()?;
-    /// # let body = service.callback(task_id).ok_or("no callback")?;
-    ///
-    /// let callback = Callback::from_slice(&body)?; // the body that the service POSTs to the callback URL
-    /// match callback.file_id {
-    ///     Some(file_id) => println!("{} is now {}", callback.url, client.image(&file_id)?.link()),
-    ///     None => println!("{}: {:?}", callback.url, callback.fail_reason),
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
     /// # Errors
     /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
     /// bytes. An unknown id is probably code 5066.
     pub fn image(&self, file_id: &str) -> Result<Image> {
-        let JsonObject(raw) = self.0.call(&endpoint::image(file_id)?)?;
-        Ok(RawImage::into(raw))
+        let image: RawImage = self.0.call(&endpoint::image(file_id)?)?;
+        Ok(image.into())
     }
 
     /// Returns the images and folders in a folder: `POST /api/v1/oss/file/list`, once for each 100 of them. Folders
     /// within it are not opened. The empty id is the root.
     ///
     /// The service puts images of tasks without a [`directory`](NewTask::directory) into its own folder `来自:离线下载`,
-    /// which is in the root:
+    /// which is in the root.
     ///
-    /// ```
-    /// # use pan123_offline::{Client, NewTask, testing::Service};
-    /// # let service = Service::start()?;
-    /// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
-    /// # client.wait(client.create_task(&NewTask::new("https://example.org/cat.png"))?).run()?;
+    /// ```no_run
+    /// # let client = pan123_offline::Client::from_env()?;
     /// for item in client.images("") {
     ///     let item = item?;
-    ///     if item.is_directory && item.name == "来自:离线下载" {
-    ///         for image in client.images(&item.file_id) {
-    ///             println!("{}", image?.link());
-    ///         }
-    ///     }
+    ///     println!("{}: {}", item.name, item.link());
     /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), pan123_offline::Error>(())
     /// ```
     pub fn images(&self, directory_id: &str) -> Images {
         Images::new(Arc::clone(&self.0), directory_id)
@@ -249,8 +178,7 @@ impl Client {
     /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
     ///
     /// # Errors
-    /// * [`Error::Config`]: the client has an access token and no credentials.
-    /// * Those of [`get_process`](Self::get_process), for the token request.
+    /// Those of [`get_process`](Self::get_process), for the token request, and [`Error::Config`] without credentials.
     pub fn request_access_token(&self) -> Result<AccessToken> {
         self.0.request_access_token()
     }

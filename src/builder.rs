@@ -1,38 +1,20 @@
 //! The settings of a client: defaults and validation.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Client;
 use crate::auth::Auth;
-use crate::credentials::{AccessToken, Credentials, MAX_TOKEN_LEN};
+use crate::client::Client;
+use crate::credentials::{AccessToken, Credentials, check_header_value};
 use crate::error::{Error, Result};
 use crate::proxy::{self, variable};
 use crate::session::Session;
 use crate::throttle::Throttle;
 use crate::transport::{AgentConfig, BaseUrl, MAX_TIMEOUT, Transport, TransportSettings};
 
-const DEFAULT_BASE_URL: &str = "https://open-api.123pan.com";
-const DEFAULT_USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const DEFAULT_RETRIES: u32 = 2;
-const DEFAULT_MIN_REQUEST_GAP: Duration = Duration::from_millis(200);
-
 /// Settings of a [`Client`]. Nothing is checked and nothing is sent before [`build()`](Self::build).
-///
-/// ```
-/// use std::time::Duration;
-/// use pan123_offline::Client;
-///
-/// let client = Client::builder()
-///     .access_token("eyJhbGciOi")
-///     .timeout(Duration::from_secs(10))
-///     .retries(0)
-///     .build()?;
-/// # Ok::<(), pan123_offline::Error>(())
-/// ```
 #[must_use = "a builder does nothing before `build()`"]
 pub struct ClientBuilder {
     login: Option<Login>,
@@ -54,15 +36,6 @@ enum Login {
 }
 
 impl Login {
-    fn validate(&self) -> Result<()> {
-        match self {
-            Self::Token(name, token) => token
-                .validate()
-                .map_err(|reason| Error::config(name, reason)),
-            Self::Credentials(names, credentials) => credentials.validate(*names),
-        }
-    }
-
     fn from_env() -> Result<Self> {
         const TOKEN: &str = "PAN123_ACCESS_TOKEN";
         const PAIR: [&str; 2] = ["PAN123_CLIENT_ID", "PAN123_CLIENT_SECRET"];
@@ -70,8 +43,8 @@ impl Login {
             return Ok(Self::Token(TOKEN, token.into()));
         }
         let missing = |name, text: &str| Err(Error::config(name, format!("it is not set, {text}")));
-        let (id, secret) = match (variable(PAIR[0])?, variable(PAIR[1])?) {
-            (Some(id), Some(secret)) => (id, secret),
+        let mut credentials = match (variable(PAIR[0])?, variable(PAIR[1])?) {
+            (Some(id), Some(secret)) => Credentials::new(id, secret),
             (Some(_), None) => return missing(PAIR[1], "but PAN123_CLIENT_ID is"),
             (None, Some(_)) => return missing(PAIR[0], "but PAN123_CLIENT_SECRET is"),
             (None, None) => {
@@ -79,10 +52,7 @@ impl Login {
                 return missing(TOKEN, text);
             }
         };
-        let mut credentials = Credentials::new(id, secret);
-        if let Some(path) = variable("PAN123_TOKEN_CACHE")? {
-            credentials = credentials.cache_file(path);
-        }
+        credentials.cache_file = variable("PAN123_TOKEN_CACHE")?.map(PathBuf::from);
         Ok(Self::Credentials(PAIR, credentials))
     }
 }
@@ -91,12 +61,12 @@ impl Default for ClientBuilder {
     fn default() -> Self {
         Self {
             login: None,
-            base_url: ("base_url", DEFAULT_BASE_URL.to_owned()),
-            timeout: DEFAULT_TIMEOUT,
-            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
-            retries: DEFAULT_RETRIES,
-            min_request_gap: DEFAULT_MIN_REQUEST_GAP,
-            user_agent: DEFAULT_USER_AGENT.to_owned(),
+            base_url: ("base_url", "https://open-api.123pan.com".to_owned()),
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            retries: 2,
+            min_request_gap: Duration::from_millis(200),
+            user_agent: concat!("pan123-offline/", env!("CARGO_PKG_VERSION")).to_owned(),
             configure_agent: Box::new(|config| config),
         }
     }
@@ -105,14 +75,6 @@ impl Default for ClientBuilder {
 impl ClientBuilder {
     /// Creates a builder with the settings of the environment, as [`Client::from_env`] lists them, and with every other
     /// setting at its default. A setter that is called afterwards replaces the value of the environment.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use pan123_offline::ClientBuilder;
-    ///
-    /// let client = ClientBuilder::from_env()?.timeout(Duration::from_secs(10)).build()?;
-    /// # Ok::<(), pan123_offline::Error>(())
-    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] with the name of the variable that is missing or not Unicode.
@@ -136,9 +98,8 @@ impl ClientBuilder {
     }
 
     /// Sets the credentials for which access tokens are requested: one when the first is needed, another one when the
-    /// service refuses it, and at most one replacement a minute. Threads that share the client wait for a request that
-    /// is under way. After the service has rejected the credentials, calls return that error for 10 minutes without another
-    /// request. Default: none.
+    /// service refuses it, and at most one replacement a minute. After the service has rejected the credentials, calls
+    /// return that error for 10 minutes without another request. Default: none.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.login = Some(Login::Credentials(["credentials"; 2], credentials));
         self
@@ -195,8 +156,7 @@ impl ClientBuilder {
     }
 
     /// Configures the [`ureq::Agent`](crate::ureq::Agent) itself: root certificates, a client certificate, a proxy, the
-    /// IP family, `max_idle_connections_per_host` (default here: 16). Called twice, the second function gets the result
-    /// of the first.
+    /// IP family, `max_idle_connections_per_host` (default here: 16). A second function gets the result of the first.
     ///
     /// The configuration already contains the proxy of the environment: the first of `https_proxy`, `HTTPS_PROXY`,
     /// `all_proxy` and `ALL_PROXY`, unless `no_proxy` or `NO_PROXY` names the host: `example.com` with its subdomains,
@@ -207,11 +167,7 @@ impl ClientBuilder {
     ///
     /// ```
     /// # use pan123_offline::{Client, ureq};
-    /// let client = Client::builder()
-    ///     .access_token("eyJhbGciOi")
-    ///     .configure_agent(|agent| agent.ip_family(ureq::config::IpFamily::Ipv4Only))
-    ///     .build()?;
-    /// # Ok::<(), pan123_offline::Error>(())
+    /// let builder = Client::builder().configure_agent(|agent| agent.ip_family(ureq::config::IpFamily::Ipv4Only));
     /// ```
     pub fn configure_agent(
         mut self,
@@ -233,20 +189,26 @@ impl ClientBuilder {
                 "it is missing, and so are credentials; POST /api/v1/access_token issues tokens",
             ));
         };
-        login.validate()?;
+        match &login {
+            Login::Token(name, token) => token
+                .validate()
+                .map_err(|reason| Error::config(name, reason))?,
+            Login::Credentials(names, credentials) => credentials.validate(*names)?,
+        }
         let (name, url) = self.base_url;
-        let base = BaseUrl::parse(&url).map_err(|reason| Error::config(name, reason))?;
-        validate_user_agent(&self.user_agent)?;
+        let base_url = BaseUrl::parse(&url).map_err(|reason| Error::config(name, reason))?;
+        check_header_value(&self.user_agent, true)
+            .map_err(|reason| Error::config("user_agent", reason))?;
         let timeout = validate_duration("timeout", self.timeout)?;
         let connect_timeout = validate_duration("connect_timeout", self.connect_timeout)?;
-        let proxy = if base.is_https() && !base.is_loopback() {
-            proxy::from_env(base.host(), base.port(), variable)?
+        let proxy = if base_url.is_https() && !base_url.is_loopback() {
+            proxy::from_env(base_url.host(), base_url.port(), variable)?
         } else {
             None
         };
 
         let settings = TransportSettings {
-            base_url: base,
+            base_url,
             user_agent: self.user_agent,
             timeout,
             connect_timeout,
@@ -257,11 +219,10 @@ impl ClientBuilder {
             Login::Token(_, token) => Auth::with_token(token, &transport)?,
             Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
         };
-        let throttle = Throttle::new(self.min_request_gap);
         Ok(Client(Arc::new(Session {
             transport,
             auth,
-            throttle,
+            throttle: Throttle::new(self.min_request_gap),
             timeout,
             max_retries: self.retries,
         })))
@@ -275,42 +236,13 @@ fn validate_duration(setting: &'static str, time: Duration) -> Result<Duration> 
     Ok(time.min(MAX_TIMEOUT))
 }
 
-fn validate_user_agent(user_agent: &str) -> Result<()> {
-    let reason = if user_agent.is_empty() {
-        "it is empty"
-    } else if user_agent.len() > MAX_TOKEN_LEN {
-        "it is longer than 4096 bytes"
-    } else if user_agent.trim() != user_agent {
-        "it begins or ends with white space; trim it"
-    } else if !user_agent
-        .bytes()
-        .all(|byte| byte == b' ' || byte.is_ascii_graphic())
-    {
-        "it must contain only visible ASCII characters and spaces between them"
-    } else {
-        return Ok(());
-    };
-    Err(Error::config("user_agent", reason))
-}
-
+// Without the base URL, which may have a password before `build()` rejects it.
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("login", &self.login)
-            // `build()` rejects a URL with a password, but until then it may be here.
-            .field(
-                "base_url",
-                if self.base_url.1.contains('@') {
-                    &"[redacted]"
-                } else {
-                    &self.base_url.1
-                },
-            )
             .field("timeout", &self.timeout)
-            .field("connect_timeout", &self.connect_timeout)
             .field("retries", &self.retries)
-            .field("min_request_gap", &self.min_request_gap)
-            .field("user_agent", &self.user_agent)
             .finish_non_exhaustive()
     }
 }
