@@ -11,8 +11,7 @@ use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::image::{Image, RawImage};
-use crate::images::Images;
+use crate::images::{Image, Images, RawImage};
 use crate::migrate::Migration;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::session::Session;

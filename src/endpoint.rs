@@ -64,7 +64,7 @@ pub(crate) fn create_task(task: &NewTask) -> Result<Request> {
     })
 }
 
-/// Returns the request for one image or folder. Its response is a [`RawImage`](crate::image::RawImage).
+/// Returns the request for one image or folder. Its response is a [`RawImage`](crate::images::RawImage).
 pub(crate) fn image(file_id: &str) -> Result<Request> {
     if file_id.is_empty() || file_id.len() > MAX_FILE_ID_LEN {
         let reason = format!("it must have 1 to {MAX_FILE_ID_LEN} bytes");
