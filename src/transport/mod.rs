@@ -43,8 +43,7 @@ pub(crate) struct Transport {
     headers: HeaderMap,
 }
 
-/// A request: a POST if it has a body, a GET otherwise.
-#[derive(Debug)]
+/// A request: a POST if it has a body, a GET otherwise. Its body may contain a secret.
 pub(crate) struct Request {
     /// The endpoint's path and query.
     pub(crate) path: String,
