@@ -22,6 +22,7 @@ use self::config::agent_config;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::error::{body_error, lookup_error, transport_error};
 use self::resolver::CachingResolver;
+use crate::credentials::AccessToken;
 use crate::envelope;
 use crate::error::{Error, Result, TransportErrorKind as Kind};
 use crate::redact::redact_secret;
@@ -53,6 +54,22 @@ pub(crate) struct Request {
     /// Whether it has a new connection for itself alone. Otherwise it takes an idle one of the pool, and returns it.
     pub(crate) own_connection: bool,
     pub(crate) max_response_len: usize,
+}
+
+/// A token with the header that carries it, which is made once.
+#[derive(Debug)]
+pub(crate) struct Bearer {
+    pub(crate) token: AccessToken,
+    header: HeaderValue,
+}
+
+impl Bearer {
+    pub(crate) fn new(token: AccessToken) -> Result<Self> {
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.secret()))
+            .map_err(|e| cannot_be_sent("access_token", &e))?;
+        header.set_sensitive(true);
+        Ok(Self { token, header })
+    }
 }
 
 impl Transport {
@@ -100,13 +117,14 @@ impl Transport {
     pub(crate) fn send<T: DeserializeOwned>(
         &self,
         request: &Request,
-        token: Option<&str>,
+        token: Option<&Bearer>,
         deadline: Instant,
     ) -> Result<T> {
         let (status, retry_after, body) = self.exchange(request, token, deadline)?;
         let decoded = envelope::decode(status, &body, request.max_response_len);
         decoded.map_err(|error| {
-            redact_secret(error, token.unwrap_or_default()).with_retry_after(retry_after)
+            let secret = token.map_or("", |bearer| bearer.token.secret());
+            redact_secret(error, secret).with_retry_after(retry_after)
         })
     }
 
@@ -115,7 +133,7 @@ impl Transport {
     fn exchange(
         &self,
         request: &Request,
-        token: Option<&str>,
+        token: Option<&Bearer>,
         deadline: Instant,
     ) -> Result<(u16, Option<Duration>, Vec<u8>)> {
         let message = self.configure(self.message(request, token)?, request, deadline);
@@ -148,20 +166,15 @@ impl Transport {
         Ok((status.as_u16(), retry_after(response.headers()), body))
     }
 
-    fn message(&self, request: &Request, token: Option<&str>) -> Result<http::Request<()>> {
+    fn message(&self, request: &Request, token: Option<&Bearer>) -> Result<http::Request<()>> {
         let mut message = http::Request::new(());
         *message.uri_mut() = self.base_url().join(&request.path)?;
         let headers = message.headers_mut();
         *headers = self.headers.clone();
         match token {
-            None => drop(headers.remove(AUTHORIZATION)),
-            Some(token) => {
-                let mut value = HeaderValue::try_from(["Bearer ", token].concat())
-                    .map_err(|e| cannot_be_sent("access_token", &e))?;
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-            }
-        }
+            None => headers.remove(AUTHORIZATION),
+            Some(bearer) => headers.insert(AUTHORIZATION, bearer.header.clone()),
+        };
         if let Some(body) = &request.body {
             headers.insert(CONTENT_LENGTH, body.len().into());
             *message.method_mut() = Method::POST;
