@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ureq::http::Uri;
-use ureq::http::uri::{Authority, Builder, Scheme};
+use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 use super::cannot_be_sent;
 use crate::error::Result;
@@ -78,10 +78,12 @@ impl BaseUrl {
     /// The URL of an endpoint, which is given by its path and query.
     pub(super) fn join(&self, endpoint: &str) -> Result<Uri> {
         let path = self.0.path().trim_end_matches('/');
-        Builder::from(self.0.clone())
-            .path_and_query(format!("{path}{endpoint}"))
-            .build()
-            .map_err(|e| cannot_be_sent("base_url", &e))
+        let path = PathAndQuery::try_from([path, endpoint].concat());
+        let mut parts = Parts::default();
+        parts.scheme = self.0.scheme().cloned();
+        parts.authority = self.0.authority().cloned();
+        parts.path_and_query = Some(path.map_err(|e| cannot_be_sent("base_url", &e))?);
+        Uri::from_parts(parts).map_err(|e| cannot_be_sent("base_url", &e))
     }
 }
 
