@@ -8,7 +8,7 @@ use pan123_offline::{Envelope, Error, ErrorCode, Progress};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 const SAMPLE: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"1895c15e-dc5b-4f75-a01b-b7113bd176ca_kong-db-5898fdd8c6-t5pvc"}"#;
 
@@ -97,10 +97,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         ]),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {
-        let name = prop_oneof![any::<String>(), field_name().prop_map(str::to_owned)];
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Value::from),
-            vec((name, inner), 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            vec((field_name().prop_map(str::to_owned), inner), 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     })
 }
@@ -119,64 +119,19 @@ fn field_name() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// Writes an object as text, in which a field can be repeated, unlike in a `Value`.
-fn object(fields: &[(String, String)]) -> String {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| format!("{}:{value}", json!(name)))
-        .collect();
-    format!("{{{}}}", fields.join(","))
-}
-
-/// One change to the fields of an object.
-#[derive(Debug, Clone)]
-enum Change {
-    Drop(Index),
-    Double(Index),
-    DoubleOther(Index, Value),
-    Rename(Index, &'static str),
-    Retype(Index, Value),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    prop_oneof![
-        any::<Index>().prop_map(Change::Drop),
-        any::<Index>().prop_map(Change::Double),
-        (any::<Index>(), any_json()).prop_map(|(at, value)| Change::DoubleOther(at, value)),
-        (any::<Index>(), field_name()).prop_map(|(at, name)| Change::Rename(at, name)),
-        (any::<Index>(), any_json()).prop_map(|(at, value)| Change::Retype(at, value)),
-    ]
-}
-
-fn apply(fields: &mut Vec<(String, String)>, changes: &[Change]) {
-    for change in changes {
-        if fields.is_empty() {
-            return;
-        }
-        let at = |index: &Index| index.index(fields.len());
-        match change {
-            Change::Drop(index) => drop(fields.remove(at(index))),
-            Change::Double(index) => fields.push(fields[at(index)].clone()),
-            Change::DoubleOther(index, value) => {
-                fields.push((fields[at(index)].0.clone(), value.to_string()))
-            }
-            Change::Rename(index, name) => {
-                let at = at(index);
-                fields[at].0 = (*name).to_owned();
-            }
-            Change::Retype(index, value) => {
-                let at = at(index);
-                fields[at].1 = value.to_string();
-            }
-        }
-    }
-}
-
-fn text_fields(object: &Map<String, Value>) -> Vec<(String, String)> {
-    object
-        .iter()
-        .map(|(name, value)| (name.clone(), value.to_string()))
-        .collect()
+/// An object as text, in which fields can be missing, repeated, renamed, and have another type.
+fn any_object() -> impl Strategy<Value = String> {
+    let data = r#"{"process":100,"status":2}"#;
+    let value = prop_oneof![
+        2 => select(vec!["0", "\"0\"", "\"ok\"", data]).prop_map(str::to_owned),
+        1 => any_json().prop_map(|value| value.to_string()),
+    ];
+    vec((field_name(), value), 0..8).prop_map(|fields| {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| format!("{name:?}:{value}"));
+        format!("{{{}}}", Vec::from_iter(fields).join(","))
+    })
 }
 
 proptest! {
@@ -188,16 +143,9 @@ proptest! {
     }
 
     #[test]
-    fn any_json_value_is_decoded_or_rejected(value in any_json()) {
-        check(value.to_string().as_bytes())?;
-    }
-
-    /// Every field of the envelope is present with any value.
-    #[test]
-    fn any_fields_are_decoded_or_rejected(code in any_json(), message in any_json(), data in any_json(), trace_id in any_json(), bom: bool) {
-        let body = json!({"code": code, "message": message, "data": data, "x-traceID": trace_id}).to_string();
-        let body = if bom { format!("\u{feff}{body}") } else { body };
+    fn any_object_is_decoded_or_rejected(body in any_object(), data in any_object()) {
         check(body.as_bytes())?;
+        check(format!(r#"{{"code":0,"data":{data}}}"#).as_bytes())?;
     }
 
     #[test]
@@ -218,23 +166,6 @@ proptest! {
         body.truncate(cut.index(body.len()));
         check(&body)?;
         prop_assert!(decode(&body).is_err(), "a body that breaks off is never a success");
-    }
-
-    #[test]
-    fn a_sample_with_changed_fields_is_decoded_or_rejected(
-        outer in vec(change(), 0..4),
-        inner in vec(change(), 0..3),
-        order in any::<Index>(),
-    ) {
-        let sample: Map<String, Value> = serde_json::from_str(SAMPLE).unwrap();
-        let mut data = text_fields(sample["data"].as_object().unwrap());
-        apply(&mut data, &inner);
-        let mut fields = text_fields(&sample);
-        fields.iter_mut().filter(|(name, _)| name == "data").for_each(|field| field.1 = object(&data));
-        apply(&mut fields, &outer);
-        let by = if fields.is_empty() { 0 } else { order.index(fields.len()) };
-        fields.rotate_left(by);
-        check(object(&fields).as_bytes())?;
     }
 
     /// The code of an error is kept for any value of the other fields.

@@ -20,24 +20,15 @@ fn trusting(front: &TlsFront) -> Client {
         .unwrap()
 }
 
+/// ureq prepares TLS once, for a request with the agent's own configuration.
 #[test]
-fn a_hundred_calls_share_one_tls_connection() {
+fn calls_share_one_connection_and_a_creation_resumes_its_tls_session() {
     let service = service();
     let front = TlsFront::start(service.address(), |_| {});
     let client = trusting(&front);
     for _ in 0..100 {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
-    assert_eq!(front.connections(), 1);
-}
-
-/// ureq prepares TLS once, for a request with the agent's own configuration.
-#[test]
-fn creation_resumes_the_tls_session_of_a_poll() {
-    let service = service();
-    let front = TlsFront::start(service.address(), |_| {});
-    let client = trusting(&front);
-    client.get_process(TASK).unwrap();
     let task = NewTask::new("https://example.org/cat.png");
     client.create_task(&task).unwrap();
     assert_eq!((front.connections(), front.resumed()), (2, 1));
@@ -70,41 +61,36 @@ fn no_call_fails_if_a_tls_server_closes_without_notice() {
 #[test]
 fn rejects_invalid_certificates() {
     let service = service();
-    let assert_rejected = |what: &str, client: Client, cause: &str| {
+    let other_name = rcgen::SanType::DnsName("example.org".try_into().unwrap());
+    let self_signed = TlsFront::start(service.address(), |_| {});
+    let other_name = TlsFront::start(service.address(), |it| {
+        it.subject_alt_names = vec![other_name]
+    });
+    let expired = TlsFront::start(service.address(), |it| {
+        it.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    for (client, cause) in [
+        (
+            builder(self_signed.base_url()).build().unwrap(),
+            "UnknownIssuer",
+        ),
+        (trusting(&other_name), "not valid for name"),
+        (trusting(&expired), "certificate expired"),
+    ] {
         let error = client.get_process(TASK).unwrap_err();
-        assert!(
-            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Tls),
-            "{what}: {error:?}"
-        );
+        let is_tls = matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Tls);
+        assert!(is_tls, "{error:?}");
         assert!(
             !error.is_transient() && !error.may_have_taken_effect(),
-            "{what}"
+            "{cause}"
         );
+        let texts = all_texts(&error);
+        assert!(texts.contains(cause), "{texts}");
         assert!(
-            all_texts(&error).contains(cause),
-            "{what}: {}",
-            all_texts(&error)
+            texts.contains("check its certificate and the clock"),
+            "{texts}"
         );
-    };
-
-    let front = TlsFront::start(service.address(), |_| {});
-    assert_rejected(
-        "self-signed",
-        builder(front.base_url()).build().unwrap(),
-        "UnknownIssuer",
-    );
-
-    let front = TlsFront::start(service.address(), |certificate| {
-        certificate.subject_alt_names =
-            vec![rcgen::SanType::DnsName("example.org".try_into().unwrap())];
-    });
-    assert_rejected("for another name", trusting(&front), "not valid for name");
-
-    let front = TlsFront::start(service.address(), |certificate| {
-        certificate.not_after = rcgen::date_time_ymd(2020, 1, 1)
-    });
-    assert_rejected("expired", trusting(&front), "expired");
-
+    }
     assert_eq!(service.request_count(), 0, "no request was sent");
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::certificates::{self, Identity};
+use crate::tls::Identity;
 
 /// Timeout that only a hang reaches.
 const MAX_WAIT: Duration = Duration::from_secs(20);
@@ -100,11 +100,6 @@ pub(crate) struct Entry {
 }
 
 impl Nginx {
-    /// Starts nginx with a valid certificate for 127.0.0.1.
-    pub(crate) fn start(setup: &Setup<'_>) -> Self {
-        Self::start_as(&certificates::issued("127.0.0.1", |_| {}), setup)
-    }
-
     pub(crate) fn start_as(identity: &Identity, setup: &Setup<'_>) -> Self {
         let started = (0..MAX_ATTEMPTS).find_map(|_| Self::try_start(identity, setup));
         started.expect("a port that stays free")
@@ -118,9 +113,9 @@ impl Nginx {
             .unwrap()
             .port();
         let folder = Folder::new();
-        folder.write("certificate.pem", &identity.certificate);
-        folder.write("key.pem", &identity.key);
-        folder.write("nginx.conf", setup.configuration(port));
+        folder.write("certificate.pem", &identity.certificate_pem);
+        folder.write("key.pem", &identity.key_pem);
+        folder.write("nginx.conf", &setup.configuration(port));
         let child = folder.nginx().spawn().unwrap();
         let mut nginx = Self {
             child,
@@ -140,10 +135,6 @@ impl Nginx {
             "nginx does not start: {log}"
         );
         None
-    }
-
-    pub(crate) fn base_url(&self) -> String {
-        format!("https://{}", self.address())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -167,13 +158,6 @@ impl Nginx {
     #[track_caller]
     pub(crate) fn reload(&self) {
         assert!(self.signal("reload"), "{}", self.folder.read("stderr"));
-    }
-
-    /// Reloads with another configuration.
-    pub(crate) fn reload_as(&self, setup: &Setup<'_>) {
-        self.folder
-            .write("nginx.conf", setup.configuration(self.port));
-        self.reload();
     }
 
     fn signal(&self, signal: &str) -> bool {
@@ -246,10 +230,10 @@ fn is_done_in_time(mut done: impl FnMut() -> bool) -> bool {
 }
 
 /// A temporary folder that is removed on drop.
-pub(crate) struct Folder(PathBuf);
+struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
 
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -259,10 +243,8 @@ impl Folder {
         Self(path)
     }
 
-    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
     }
 
     /// Returns the content of a file; empty if it cannot be read.

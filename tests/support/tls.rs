@@ -18,6 +18,8 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 #[derive(Clone)]
 pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
     pub(crate) config: Arc<ServerConfig>,
 }
 
@@ -27,7 +29,8 @@ impl Identity {
         let mut parameters = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut parameters);
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = parameters.self_signed(&key).unwrap().der().clone();
+        let signed = parameters.self_signed(&key).unwrap();
+        let certificate = signed.der().clone();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -40,6 +43,8 @@ impl Identity {
             .unwrap();
         Self {
             certificate,
+            certificate_pem: signed.pem(),
+            key_pem: key.serialize_pem(),
             config: Arc::new(config),
         }
     }
