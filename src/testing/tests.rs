@@ -176,13 +176,22 @@ fn drop_closes_port_and_every_connection() {
     while (service.request_count(), service.connection_count()) != (3, 4) {
         std::thread::yield_now();
     }
-    let address = service.address();
+    let (address, shared) = (service.address(), Arc::downgrade(&service.shared));
     drop(service);
     for mut peer in peers {
         // The end, or a reset.
         let _ = peer.read_to_end(&mut Vec::new());
     }
     assert!(TcpStream::connect(address).is_err());
+    let started = Instant::now();
+    // Only the thread in the hook remains.
+    while shared.strong_count() > 1 {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "a thread still runs"
+        );
+        std::thread::yield_now();
+    }
 }
 
 #[test]
