@@ -427,7 +427,7 @@ fn a_panic_in_a_middleware_blocks_no_other_call() {
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 }
 
-// ---- The cache file. `src/auth/cache/tests.rs` has what is read and written.
+// ---- The cache file. `src/auth/cache.rs` has what is read and written.
 
 #[test]
 fn clients_of_one_service_and_client_id_share_a_cache_file() {
