@@ -9,7 +9,6 @@ use pan123_offline::Status;
 
 use crate::image::{Image, State};
 use crate::list::printable;
-use crate::output::Event;
 use crate::stats::{RunStats, duration};
 
 /// The maximum number of tasks that have a bar each.
@@ -64,22 +63,11 @@ impl Bars {
         })
     }
 
-    pub(crate) fn show(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Created(image) => self.show_row(image, None),
-            Event::Changed {
-                image, progress, ..
-            } if image.task_id.is_some() => {
-                self.show_row(image, progress.map(|progress| progress.status));
-            }
-            Event::Tick(stats) => self.show_stats(stats),
-            Event::Changed { .. } | Event::Error(_) | Event::Note(_) => {}
-        }
-    }
-
-    /// Shows an image in a bar of its own.
-    fn show_row(&mut self, image: &Image, status: Option<Status>) {
-        let Some(rows) = &mut self.rows else { return };
+    /// Shows the task of an image, if it has one, in a bar of its own.
+    pub(crate) fn show_task(&mut self, image: &Image, status: Option<Status>) {
+        let Some(rows) = self.rows.as_mut().filter(|_| image.task_id.is_some()) else {
+            return;
+        };
         let width = match image.given.is_empty() {
             true => ID_WIDTH,
             false => NAME_WIDTH,
@@ -109,7 +97,8 @@ impl Bars {
         row.set_message(format!("{percent:>3} %  {text}"));
     }
 
-    fn show_stats(&self, stats: &RunStats) {
+    /// Shows the run as a whole.
+    pub(crate) fn show_stats(&self, stats: &RunStats) {
         let (position, elapsed) = (stats.position(), duration(stats.elapsed));
         let total = format!("{:>3} %  {position}  {elapsed}", stats.percent());
         let counts = stats.counts.text();

@@ -7,7 +7,7 @@ use pan123_offline::{Error, Progress};
 
 use crate::args::Common;
 use crate::display::Bars;
-use crate::failure::{advice, describe, eprint_line};
+use crate::failure::{Failure, advice, describe, eprint_line};
 use crate::image::{Image, State};
 use crate::list::printable;
 use crate::records;
@@ -15,24 +15,6 @@ use crate::stats::RunStats;
 
 /// The interval of lines about the run as a whole, where there are no bars.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// What a run tells.
-#[derive(Debug)]
-pub(crate) enum Event<'a> {
-    /// A task was created.
-    Created(&'a Image),
-    /// An image has a new state, or its task a new progress.
-    Changed {
-        image: &'a Image,
-        progress: Option<Progress>,
-        error: Option<&'a Error>,
-    },
-    /// The run as a whole, a few times a second.
-    Tick(&'a RunStats),
-    Error(&'a str),
-    /// A message that `--quiet` suppresses.
-    Note(&'a str),
-}
 
 /// The source of the images, which decides about the form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +35,7 @@ impl Form {
     }
 }
 
-/// Shows events: as bars, lines or JSON objects.
+/// Shows what happens in a run: as bars, lines or JSON objects.
 pub(crate) struct Output {
     form: Form,
     is_json: bool,
@@ -92,42 +74,47 @@ impl Output {
         }
     }
 
-    pub(crate) fn show(&mut self, event: &Event<'_>) -> io::Result<()> {
+    /// Shows that a task was created.
+    pub(crate) fn created(&mut self, image: &Image) -> Result<(), Failure> {
         if let Some(bars) = &mut self.bars {
-            bars.show(event);
+            bars.show_task(image, None);
         }
-        match *event {
-            Event::Created(image) if self.form == Form::Urls => {
-                self.print(&match self.is_json {
-                    true => records::image_json(image),
-                    false => records::created_line(image),
-                })?;
-            }
-            Event::Created(_) => {}
-            Event::Changed {
-                image,
-                progress,
-                error,
-            } => {
-                let line = self.line(image, progress, error);
-                let line = line.filter(|_| self.prints_results);
-                if let Some(line) = &line {
-                    self.print(line)?;
-                }
-                if line.is_none() || self.form == Form::Urls && !self.is_json {
-                    self.tell(image, error);
-                }
-            }
-            Event::Tick(stats) => {
-                if self.bars.is_none() && self.printed.elapsed() >= LINE_INTERVAL {
-                    self.printed = Instant::now();
-                    self.note(&stats.line());
-                }
-            }
-            Event::Error(text) => self.message(text),
-            Event::Note(text) => self.note(text),
+        match (self.form, self.is_json) {
+            (Form::Urls, true) => self.print(&records::image_json(image)),
+            (Form::Urls, false) => self.print(&records::created_line(image)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows that an image has a new state, or its task a new progress.
+    pub(crate) fn changed(
+        &mut self,
+        image: &Image,
+        progress: Option<Progress>,
+        error: Option<&Error>,
+    ) -> Result<(), Failure> {
+        if let Some(bars) = &mut self.bars {
+            bars.show_task(image, progress.map(|progress| progress.status));
+        }
+        let line = self.line(image, progress, error);
+        let line = line.filter(|_| self.prints_results);
+        if let Some(line) = &line {
+            self.print(line)?;
+        }
+        if line.is_none() || self.form == Form::Urls && !self.is_json {
+            self.tell(image, error);
         }
         Ok(())
+    }
+
+    /// Shows the run as a whole.
+    pub(crate) fn tick(&mut self, stats: &RunStats) {
+        if let Some(bars) = &self.bars {
+            bars.show_stats(stats);
+        } else if self.printed.elapsed() >= LINE_INTERVAL {
+            self.printed = Instant::now();
+            self.note(&stats.line());
+        }
     }
 
     /// Returns the line of a change on standard output, where one is wanted.
@@ -171,30 +158,32 @@ impl Output {
             let is_new = advice != self.last_advice;
             self.last_advice = advice;
             let advice = if is_new { advice } else { "" };
-            return self.message(&format!("{name}: {}{advice}", describe(error)));
+            return self.error(&format!("{name}: {}{advice}", describe(error)));
         }
         let has_failed = image.state.is_end() && image.state != State::Succeeded;
         if let Some(reason) = image.reason.as_deref().filter(|_| has_failed) {
-            self.message(&format!("{name}: {}", printable(reason)));
+            self.error(&format!("{name}: {}", printable(reason)));
         }
     }
 
     /// Prints results, and flushes them, so that a reader can act on them at once.
-    fn print(&self, text: &str) -> io::Result<()> {
+    fn print(&self, text: &str) -> Result<(), Failure> {
         self.above_bars(|| {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
-            out.flush()
+            Ok(out.flush()?)
         })
     }
 
-    fn message(&self, text: &str) {
+    /// Prints an error.
+    pub(crate) fn error(&self, text: &str) {
         self.above_bars(|| eprint_line(text));
     }
 
-    fn note(&self, text: &str) {
+    /// Prints a message that `--quiet` suppresses.
+    pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet {
-            self.message(text);
+            self.error(text);
         }
     }
 

@@ -70,7 +70,7 @@ fn a_creation_under_way_is_new_beside_the_run_and_unknown_after_its_end() {
 
 #[test]
 fn other_files_are_rejected_and_stay_as_they_are() {
-    let (folder, path) = folder();
+    let (_folder, path) = folder();
     let of_other_program = || {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (a)").unwrap();
@@ -114,7 +114,7 @@ fn other_files_are_rejected_and_stay_as_they_are() {
 /// A kill, or a full disk, may leave such a file.
 #[test]
 fn a_file_without_tables_is_a_new_state() {
-    let (folder, path) = folder();
+    let (_folder, path) = folder();
     for writes in [false, true] {
         fs::write(&path, "").unwrap();
         if writes {
