@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::env;
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pan123_offline::Status;
 
 use crate::image::{Image, State};
@@ -26,6 +26,7 @@ const PACE_WIDTH: usize = 50;
 /// Bars on a terminal.
 pub(crate) struct Bars {
     multi: MultiProgress,
+    /// An empty line.
     top: ProgressBar,
     /// The bars of tasks, by the rows of the state; `None` if there are too many.
     rows: Option<HashMap<i64, ProgressBar>>,
@@ -36,31 +37,36 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// Starts the bars of a run with this number of tasks; `None` if standard error is no terminal with a movable
-    /// cursor.
-    pub(crate) fn new(tasks: usize) -> Option<Self> {
+    /// Starts the bars of a run with this number of tasks. They are hidden if nobody wants them, or if standard error is
+    /// no terminal with a movable cursor.
+    pub(crate) fn new(tasks: usize, is_wanted: bool) -> Self {
         let term = Term::stderr();
-        if !term.is_term() || console::is_dumb() {
-            return None;
-        }
+        let is_shown = is_wanted && term.is_term() && !console::is_dumb();
         let (height, width) = term.size();
         let fits = tasks <= MAX_ROWS && tasks + 4 <= usize::from(height);
         let width = Some(usize::from(width)).filter(|width| *width >= MIN_WIDTH);
         let width = width.unwrap_or_default();
-        let multi = MultiProgress::new();
+        let multi = MultiProgress::with_draw_target(match is_shown {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        });
         let line = |template: &str| multi.add(ProgressBar::new(100).with_style(style(template)));
         // After the terminal has written `^C` below the bars, the line at the top cannot be removed.
         let top = line(" ");
         let total = line(&(bar("cyan", PACE_WIDTH, width) + "{wide_msg}"));
         let counts = line("{wide_msg}");
-        Some(Self {
+        Self {
             multi,
             top,
             rows: fits.then(HashMap::new),
             total,
             counts,
             width,
-        })
+        }
+    }
+
+    pub(crate) fn are_hidden(&self) -> bool {
+        self.multi.is_hidden()
     }
 
     /// Shows the task of an image, if it has one, in a bar of its own.
@@ -118,13 +124,14 @@ impl Bars {
     }
 
     /// Removes the lines of the run as a whole. The bars of tasks stay on the terminal.
-    pub(crate) fn close(self) {
+    pub(crate) fn close(&self) {
         self.counts.finish_and_clear();
         self.total.finish_and_clear();
         self.top.finish_and_clear();
-        for row in self.rows.into_iter().flatten() {
-            row.1.abandon();
+        for row in self.rows.iter().flat_map(HashMap::values) {
+            row.abandon();
         }
+        self.multi.set_draw_target(ProgressDrawTarget::hidden());
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Output {
     is_json: bool,
     is_quiet: bool,
     only_ends: bool,
-    bars: Option<Bars>,
+    bars: Bars,
     /// Standard output gets results. A terminal that has bars of them does not.
     prints_results: bool,
     /// The time of the last line about the run as a whole.
@@ -60,14 +60,14 @@ impl Output {
             || (common.json && is_terminal)
             || form == Form::TasksOnce
             || is_pipe();
-        let bars = if has_no_bars { None } else { Bars::new(tasks) };
+        let bars = Bars::new(tasks, !has_no_bars);
         let shows_ends = form != Form::Urls && !common.json;
         Self {
             form,
             is_json: common.json,
             is_quiet: common.quiet,
             only_ends,
-            prints_results: !(bars.is_some() && is_terminal && shows_ends),
+            prints_results: bars.are_hidden() || !is_terminal || !shows_ends,
             bars,
             printed: Instant::now(),
             last_advice: "",
@@ -76,9 +76,7 @@ impl Output {
 
     /// Shows that a task was created.
     pub(crate) fn created(&mut self, image: &Image) -> Result<(), Failure> {
-        if let Some(bars) = &mut self.bars {
-            bars.show_task(image, None);
-        }
+        self.bars.show_task(image, None);
         match (self.form, self.is_json) {
             (Form::Urls, true) => self.print(&records::image_json(image)),
             (Form::Urls, false) => self.print(&records::created_line(image)),
@@ -93,9 +91,8 @@ impl Output {
         progress: Option<Progress>,
         error: Option<&Error>,
     ) -> Result<(), Failure> {
-        if let Some(bars) = &mut self.bars {
-            bars.show_task(image, progress.map(|progress| progress.status));
-        }
+        let status = progress.map(|progress| progress.status);
+        self.bars.show_task(image, status);
         let line = self.line(image, progress, error);
         let line = line.filter(|_| self.prints_results);
         if let Some(line) = &line {
@@ -109,9 +106,8 @@ impl Output {
 
     /// Shows the run as a whole.
     pub(crate) fn tick(&mut self, stats: &RunStats) {
-        if let Some(bars) = &self.bars {
-            bars.show_stats(stats);
-        } else if self.printed.elapsed() >= LINE_INTERVAL {
+        self.bars.show_stats(stats);
+        if self.bars.are_hidden() && self.printed.elapsed() >= LINE_INTERVAL {
             self.printed = Instant::now();
             self.note(&stats.line());
         }
@@ -132,17 +128,13 @@ impl Output {
                 (_, false) => Some(records::image_line(image)),
             };
         }
-        let task_id = image.task_id?;
         let is_end = error.is_some() || progress.is_some_and(|p| p.status.is_terminal());
-        if self.only_ends && !is_end {
-            return None;
+        match (self.is_json, progress) {
+            _ if self.only_ends && !is_end => None,
+            (true, _) => Some(records::task_json(image, progress, error)),
+            (false, Some(progress)) => Some(records::task_line(image, progress)),
+            (false, None) => None,
         }
-        if self.is_json {
-            let url = Some(&*image.given).filter(|given| !given.is_empty());
-            return Some(records::task_json(task_id, url, progress, error));
-        }
-        let progress = progress.filter(|_| error.is_none());
-        progress.map(|progress| records::task_line(task_id, progress))
     }
 
     /// Tells on standard error what went wrong.
@@ -168,7 +160,7 @@ impl Output {
 
     /// Prints results, and flushes them, so that a reader can act on them at once.
     fn print(&self, text: &str) -> Result<(), Failure> {
-        self.above_bars(|| {
+        self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
             Ok(out.flush()?)
@@ -177,7 +169,7 @@ impl Output {
 
     /// Prints an error.
     pub(crate) fn error(&self, text: &str) {
-        self.above_bars(|| eprint_line(text));
+        self.bars.suspend(|| eprint_line(text));
     }
 
     /// Prints a message that `--quiet` suppresses.
@@ -187,18 +179,9 @@ impl Output {
         }
     }
 
-    fn above_bars<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
-        }
-    }
-
     /// Ends the bars. Later messages stand below them.
-    pub(crate) fn close(&mut self) {
-        if let Some(bars) = self.bars.take() {
-            bars.close();
-        }
+    pub(crate) fn close(&self) {
+        self.bars.close();
     }
 }
 
