@@ -86,6 +86,13 @@ pub(crate) struct Image {
     pub(crate) moderation: Option<i64>,
 }
 
+impl Image {
+    /// Reports whether the service's moderation has rejected it.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.moderation > Some(100)
+    }
+}
+
 /// The number of images in each state. Their sum is the number of distinct entries of the list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {

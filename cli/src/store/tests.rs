@@ -130,7 +130,6 @@ fn a_file_without_tables_is_a_new_state() {
     }
 }
 
-/// Lines are compared with the images in their order first, and looked up where that fails.
 #[test]
 fn lines_may_move_repeat_appear_and_go() {
     const D: &str = "https://e.org/d.png";
