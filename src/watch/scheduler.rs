@@ -240,7 +240,7 @@ impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
             if let Some(event) = self.stop(now) {
                 return Ok(event);
             }
-            if self.needs_input() {
+            if self.creations.current.is_none() && self.input.is_some() {
                 match self.take_input() {
                     Some(event) => return Ok(event),
                     None => continue,

@@ -83,10 +83,8 @@ fn next_due_is_the_time_until_a_request_or_an_end() {
 
 #[test]
 fn largest_settings_do_not_panic() {
-    let mut run = Run::one([Ok(running(1)), Ok(running(1)), Ok(done())]).timeout(Duration::MAX);
-    run.policy = PollPolicy::new()
-        .initial_interval(Duration::MAX)
-        .max_interval(Duration::MAX);
+    let mut run = Run::one([Ok(running(1)), Ok(done())]).timeout(Duration::MAX);
+    run.policy = PollPolicy::new().initial_interval(Duration::MAX);
     assert!(run.events().ends_with("1 done"));
 }
 
