@@ -101,6 +101,8 @@ fn requests_a_token_when_needed_and_keeps_it() {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
     assert_eq!((service.tokens_issued(), service.request_count()), (1, 6));
+    // The token request has a connection of its own.
+    assert_eq!(service.connection_count(), 2);
     assert!(client.token_cache_error().is_none());
 
     let request = &service.requests()[0];
