@@ -26,13 +26,13 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     engine::check(&args.new_task)?;
     let path = state_path(&args.list, args.state.as_deref());
     let list = List::read(&args.list, args.state.is_some())?;
-    let recreate = [
-        (args.retry_failed, State::Failed),
-        (args.retry_failed, State::Refused),
-        (args.recreate_unknown, State::Unknown),
-    ];
-    let recreate = recreate.into_iter().filter(|(is_wanted, _)| *is_wanted);
-    let recreate: Vec<_> = recreate.map(|(_, state)| state).collect();
+    let mut recreate = Vec::new();
+    if args.retry_failed {
+        recreate.extend([State::Failed, State::Refused]);
+    }
+    if args.recreate_unknown {
+        recreate.push(State::Unknown);
+    }
     if args.strict {
         let (mut copy, _) = Store::copy_of(&path)?;
         copy.sync(&list, &recreate, |remark| tell(&list, remark, true))?;
