@@ -27,13 +27,16 @@ pub(crate) type NewLinks = HashMap<String, NewLink>;
 /// The reason for an image that is not in the list.
 const NOT_IN_LIST: &str = "not in the list";
 
-/// Replaces the old links in the text of a file, and counts them. Adds those that remain, each with its reason.
+/// A text with new links, and their number.
+pub(crate) type Rewritten = (Vec<u8>, usize);
+
+/// Replaces the old links in the text of a file. Adds those that remain, each with its reason.
 pub(crate) fn rewrite(
     path: &Path,
     text: &[u8],
     new_links: &NewLinks,
     remaining: &mut BTreeMap<String, &'static str>,
-) -> (Vec<u8>, usize) {
+) -> Rewritten {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let is_markup = ["html", "htm", "xml"]
         .iter()
@@ -92,7 +95,8 @@ pub(crate) fn replace(path: &Path, old: &[u8], new: &[u8], has_backup: bool) -> 
             format!("the backup cannot be written: {error}; `--no-backup` writes none")
         })?;
     }
-    put(temporary, path)
+    let put = temporary.persist(path).map(drop);
+    put.map_err(|error| error.to_string())
 }
 
 /// Writes a temporary file beside a file, with the mode and the owner of that.
@@ -130,12 +134,6 @@ fn keep_owner(path: &Path, new: &NamedTempFile) -> io::Result<()> {
     new.as_file().set_permissions(metadata.permissions())
 }
 
-/// Renames a temporary file.
-fn put(temporary: NamedTempFile, path: &Path) -> Result<(), String> {
-    let put = temporary.persist(path).map(drop);
-    put.map_err(|error| format!("the new file cannot take its name: {}", error.error))
-}
-
 /// Returns the error of the system without the name of the temporary file.
 fn without_path(error: &io::Error) -> String {
     let text = error.to_string();
@@ -155,7 +153,8 @@ fn back_up(
     if fs::symlink_metadata(&backup).is_ok() || hard_link(path, &backup).is_ok() {
         return Ok(());
     }
-    put(write_beside(path, bytes)?, &backup)
+    let copy = write_beside(path, bytes)?.persist(backup).map(drop);
+    copy.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde_json::json;
 
-use super::counted;
+use super::{counted, print};
 use crate::args::{Common, Rewrite};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
@@ -17,7 +17,7 @@ use crate::json;
 use crate::key::ImageUrl;
 use crate::links::safe_link;
 use crate::list::printable;
-use crate::rewrite::{NewLink, NewLinks, diff, replace, rewrite as rewrite_text};
+use crate::rewrite::{NewLink, NewLinks, Rewritten, diff, replace, rewrite as rewrite_text};
 use crate::store::{Store, StoreError, state_path};
 
 /// The number of remaining links that the summary names.
@@ -26,14 +26,8 @@ const MAX_NAMED: usize = 10;
 /// The old links that remain, each with its reason.
 type Remaining = BTreeMap<String, &'static str>;
 
-/// A file that was changed, or would be: one line of `rewrite --json`.
-#[derive(Serialize)]
-struct Change {
-    file: String,
-    links: usize,
-    #[serde(skip)]
-    diff: Option<String>,
-}
+/// The number of links that were replaced in a file, and the diff of a file that stays.
+type Change = Option<(usize, Option<String>)>;
 
 /// Replaces the old links in the files, shows what would be replaced, or undoes that.
 pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Failure> {
@@ -44,21 +38,28 @@ pub(super) fn rewrite(args: &Rewrite, common: &Common) -> Result<ExitStatus, Fai
     let mut remaining = Remaining::new();
     let (mut files, mut links, mut not_text) = (0, 0, 0);
     for file in files::read(&args.paths, Some((list, &state))) {
-        let change = match file {
-            Ok((path, Some(text))) if args.undo => undo(&path, &text, &new_links),
-            Ok((path, Some(text))) => change(&path, &text, &new_links, args, &mut remaining),
-            Ok((_, None)) => {
+        let changed = file.and_then(|(path, text)| {
+            let Some(text) = text else {
                 not_text += 1;
-                continue;
+                return Ok(None);
+            };
+            match args.undo {
+                true => undo(&path, &text, &new_links),
+                false => change(&path, &text, &new_links, args, &mut remaining),
             }
-            Err(message) => Err(message),
-        };
-        match change {
+            .map(|change| change.map(|(links, diff)| (path.display().to_string(), links, diff)))
+        });
+        match changed {
             Ok(None) => {}
-            Ok(Some(change)) => {
-                print(&change, common.json)?;
+            Ok(Some((file, count, diff))) => {
+                let text = match diff {
+                    _ if common.json => json::to_line(&json!({"file": file, "links": count})),
+                    Some(diff) => diff,
+                    None => format!("{}\t{count}\n", printable(&file)),
+                };
+                print(text.as_bytes())?;
                 files += 1;
-                links += change.links;
+                links += count;
             }
             Err(message) => {
                 eprint_line(&printable(&message));
@@ -88,15 +89,10 @@ fn change(
     new_links: &NewLinks,
     args: &Rewrite,
     remaining: &mut Remaining,
-) -> Result<Option<Change>, String> {
+) -> Result<Change, String> {
     let (new, links) = rewrite_text(path, text, new_links, remaining);
-    let change = |diff| Change {
-        file: path.display().to_string(),
-        links,
-        diff,
-    };
     if links == 0 || args.dry_run {
-        return Ok((links > 0).then(|| change(Some(diff(path, text, &new)))));
+        return Ok((links > 0).then(|| (links, Some(diff(path, text, &new)))));
     }
     let file = path.display();
     let failed = |error: String| format!("{file}: not changed: {error}");
@@ -107,11 +103,11 @@ fn change(
         let text = format!("{file}: {file}{BACKUP} is not its original, which was not kept");
         eprint_line(&printable(&text));
     }
-    Ok(Some(change(None)))
+    Ok(Some((links, None)))
 }
 
 /// Renames the backup of a file over it, if the file is its rewriting. `None` where there is no backup.
-fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Option<Change>, String> {
+fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Change, String> {
     let file = path.display();
     let failed = |error: io::Error| format!("{file}: not restored: {error}");
     let (target, original) = original(path, new_links).map_err(failed)?;
@@ -124,37 +120,18 @@ fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Option<Change>
         ));
     }
     fs::rename(with_ending(&target, BACKUP), &target).map_err(failed)?;
-    Ok(Some(Change {
-        file: file.to_string(),
-        links,
-        diff: None,
-    }))
+    Ok(Some((links, None)))
 }
 
-/// The file to which a path leads, and the rewriting of its backup, if there is one.
-type Original = (PathBuf, Option<(Vec<u8>, usize)>);
-
-fn original(path: &Path, new_links: &NewLinks) -> io::Result<Original> {
+/// Returns the file to which a path leads, and the rewriting of its backup, if there is one.
+fn original(path: &Path, new_links: &NewLinks) -> io::Result<(PathBuf, Option<Rewritten>)> {
     let target = fs::canonicalize(path)?;
-    match fs::read(with_ending(&target, BACKUP)) {
-        Ok(old) => {
-            let rewritten = rewrite_text(path, &old, new_links, &mut Remaining::new());
-            Ok((target, Some(rewritten)))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((target, None)),
-        Err(error) => Err(error),
-    }
-}
-
-fn print(change: &Change, as_json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let text = match &change.diff {
-        _ if as_json => json::to_line(change),
-        Some(diff) => diff.clone(),
-        None => format!("{}\t{}\n", printable(&change.file), change.links),
+    let old = match fs::read(with_ending(&target, BACKUP)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        old => old.ok(),
     };
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    let rewritten = |old: Vec<u8>| rewrite_text(path, &old, new_links, &mut Remaining::new());
+    Ok((target, old.map(rewritten)))
 }
 
 /// Returns the part of the summary on old links that remain: their number for each reason, and the first of them.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Match, Regex, RegexBuilder};
 
 use super::chars;
 
@@ -70,47 +70,45 @@ pub(super) fn find(text: &[u8]) -> Vec<Place> {
     let mut brackets = Vec::new();
     for token in BEGINNING.find_iter(text) {
         let (before, rest) = text.split_at(token.start());
-        let place = match token.as_bytes() {
-            [b'\\', ..] => None,
+        let (range, is_image) = match token.as_bytes() {
+            [b'\\', ..] => continue,
             [b'!' | b'[', ..] => {
                 brackets.push(token.len() == 2);
-                None
+                continue;
             }
-            [b']', is_link @ ..] => {
-                let is_image = brackets.pop() == Some(true);
-                let range = (!is_link.is_empty()).then(|| target(text, token.end()));
-                range.flatten().map(|range| Place { range, is_image })
+            b"]" => {
+                brackets.pop();
+                continue;
             }
+            b"](" => (target(text, token.end()), brackets.pop() == Some(true)),
             [b'<', name @ .., _] => {
                 places.append(&mut tag(text, name, token.end() - 1));
-                None
+                continue;
             }
-            _ if before.len() < end || !BEFORE_URL.is_match(before) => None,
+            _ if before.len() < end || !BEFORE_URL.is_match(before) => continue,
             url => {
                 let enclosed = before.ends_with(b"<").then(|| enclosed_len(rest));
-                let len = enclosed
-                    .flatten()
-                    .unwrap_or_else(|| chars::len(rest, false));
+                let enclosed = enclosed.flatten();
+                let len = enclosed.unwrap_or_else(|| chars::len(rest, false));
                 let range = before.len()..before.len() + len;
-                let is_image = false;
-                (len > url.len()).then_some(Place { range, is_image })
+                ((len > url.len()).then_some(range), false)
             }
         };
-        end = place.as_ref().map_or(end, |place| place.range.end);
-        places.extend(place);
+        if let Some(range) = range {
+            end = range.end;
+            places.push(Place { range, is_image });
+        }
     }
     // Stable: of two with one beginning, the one of the tag stays first.
     places.sort_by_key(|place| place.range.start);
     let images = IMAGE.captures_iter(text);
     let labels = images.filter_map(|image| image.get(1).or(image.get(2)));
-    let labels: HashSet<_> = labels
-        .map(|label| label.as_bytes().to_ascii_lowercase())
-        .collect();
-    let mut definitions: HashSet<usize> = HashSet::new();
-    for definition in DEFINITION.captures_iter(text) {
-        if labels.contains(&definition[1].to_ascii_lowercase()) {
-            definitions.insert(definition.get_match().end());
-        }
+    let label = |label: Match<'_>| label.as_bytes().to_ascii_lowercase();
+    let labels: HashSet<_> = labels.map(label).collect();
+    let mut definitions: HashSet<_> = HashSet::new();
+    for found in DEFINITION.captures_iter(text) {
+        let is_of_image = labels.contains(&found[1].to_ascii_lowercase());
+        definitions.extend(is_of_image.then(|| found.get_match().end()));
     }
     for place in &mut places {
         place.is_image |= definitions.contains(&place.range.start);
@@ -142,9 +140,9 @@ fn tag(text: &[u8], name: &[u8], mut at: usize) -> Vec<Place> {
             _ => continue,
         };
         let start = start + value.start();
-        for address in addresses.captures_iter(value.as_bytes()) {
-            let range = address.get(1).map_or(0..0, |address| address.range());
-            let range = start + range.start..start + range.end;
+        let addresses = addresses.captures_iter(value.as_bytes());
+        for address in addresses.filter_map(|found| found.get(1)) {
+            let range = start + address.start()..start + address.end();
             places.push(Place { range, is_image });
         }
     }

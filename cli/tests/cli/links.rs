@@ -208,21 +208,18 @@ fn known_links_are_printed_although_a_request_fails() {
 }
 
 #[test]
-fn needs_a_state_of_this_service_and_account() {
+fn a_state_of_this_service_is_needed() {
     let case = Case::migrated(&list(1));
     let requests = case.service.request_count();
-    for (arguments, text) in [
-        ("other.txt", "there is no state other.txt.db"),
-        ("-", "--state"),
-        (
-            "urls.txt --base-url http://127.0.0.1:9",
-            "belongs to the service",
-        ),
-    ] {
-        case.tool
-            .run(&format!("links {arguments}"))
-            .is_rejected(text);
+    for command in ["links", "status", "report", "rewrite"] {
+        let paths = if command == "rewrite" { "." } else { "" };
+        let run = case.tool.run(&format!("{command} other.txt {paths}"));
+        run.is_rejected("there is no state other.txt.db");
+        let run = case.tool.run(&format!("{command} - {paths}"));
+        run.is_rejected("--state");
     }
+    let run = case.links("--base-url http://127.0.0.1:9");
+    run.is_rejected("belongs to the service");
     assert_eq!(case.service.request_count(), requests);
 }
 

@@ -2,10 +2,8 @@
 
 #[cfg(unix)]
 mod imp {
-    use std::ffi::OsString;
     use std::fs::{self, Permissions};
     use std::io;
-    use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::path::Path;
@@ -13,8 +11,6 @@ mod imp {
 
     /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"];
-    /// The error of reading a folder as a file.
-    pub(crate) const IS_A_FOLDER: &str = "Is a directory";
 
     /// Starts a process group, so that `kill` ends all of it.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -40,11 +36,6 @@ mod imp {
             .unwrap_or_else(|| 128 + status.signal().unwrap())
     }
 
-    /// Returns a text that goes on with a byte that is not UTF-8.
-    pub(crate) fn not_utf8(start: &str) -> OsString {
-        OsString::from_vec([start.as_bytes(), b"\xff"].concat())
-    }
-
     pub(crate) fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
@@ -58,16 +49,12 @@ mod imp {
 
 #[cfg(windows)]
 mod imp {
-    use std::ffi::OsString;
     use std::io;
-    use std::os::windows::ffi::OsStringExt;
     use std::path::Path;
     use std::process::{Child, Command, ExitStatus};
 
     /// The variables of the home folder and of the folders for configuration and caches.
     pub(crate) const FOLDERS: [&str; 3] = ["USERPROFILE", "APPDATA", "LOCALAPPDATA"];
-    /// The error of opening a folder as a file: access denied, in the system's language.
-    pub(crate) const IS_A_FOLDER: &str = "(os error 5)";
 
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
         command.spawn()
@@ -80,12 +67,6 @@ mod imp {
 
     pub(crate) fn code(status: ExitStatus) -> i32 {
         status.code().unwrap()
-    }
-
-    /// Returns a text that goes on with half of a surrogate pair.
-    pub(crate) fn not_utf8(start: &str) -> OsString {
-        let units: Vec<u16> = start.encode_utf16().chain([0xd800]).collect();
-        OsString::from_wide(&units)
     }
 
     /// Accepts any file: Windows has no file modes, and the folder decides.
