@@ -89,7 +89,10 @@ impl Session {
                 }
                 token = replaced?;
                 replacements += 1;
-            } else if is_closed(&error) && !request.own_connection && !is_late {
+            } else if matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed)
+                && !request.own_connection
+                && !is_late
+            {
                 request.own_connection = true;
             } else {
                 return Err(error);
@@ -106,7 +109,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<T> {
         self.throttle.record(Instant::now());
-        let secret = Some(token.access_token.secret());
+        let secret = Some((token.access_token.secret(), &token.authorization));
         let result = self.transport.send(request, secret, deadline);
         // The service answers with another error of its own only after it has accepted the token.
         let is_accepted = match &result {
@@ -177,11 +180,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Returns whether the connection ended before the response was complete, as a pooled one does that the server has closed.
-fn is_closed(error: &Error) -> bool {
-    matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::Closed)
 }
 
 impl fmt::Debug for Session {
