@@ -1,5 +1,6 @@
 //! The command line: one definition for the parser, the help, the completions and the man pages.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -198,7 +199,7 @@ pub(crate) struct NewTaskArgs {
     ///
     /// A failure is a URL whose task failed, was not created, or could not be followed to its end.
     #[arg(long, value_name = "NUMBER")]
-    pub(crate) max_failures: Option<usize>,
+    pub(crate) max_failures: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]

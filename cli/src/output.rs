@@ -17,9 +17,10 @@ use crate::stats::RunStats;
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The source of the images, which decides about the form of the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The images of a list, when they end.
+    #[default]
     List,
     /// URLs of the command line: created tasks.
     Urls,

@@ -46,13 +46,12 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     }
     let plan = Plan {
         form: Form::Urls,
-        start: None,
         new_task: args.new_task.clone(),
         follows: args.wait,
         timeout: args.timeout,
         create_gap: gap(common.rate.unwrap_or(DEFAULT_CREATE_RATE)),
         policy,
-        report: None,
+        ..Plan::default()
     };
     let status = engine::run(&client, observer, store, output, plan);
     warn_of_cache(&client);

@@ -114,7 +114,7 @@ impl Run {
             false => counts.text().replace(" open", " created"),
         };
         let mut summary = format!("{what}{total} {noun}{plural} in {elapsed}: {text}");
-        let reason = self.observer.last_reason();
+        let reason = self.observer.pause();
         if let Some(reason) = reason.filter(|_| !what.is_empty()) {
             summary += &format!("; {}", reason.text());
         }

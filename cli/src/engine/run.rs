@@ -129,7 +129,7 @@ impl Run {
             _ => {}
         }
         let max_failures = self.plan.new_task.max_failures;
-        if max_failures.is_some_and(|max| self.failures >= max) && !self.stops_creating {
+        if max_failures.is_some_and(|max| self.failures >= max.get()) && !self.stops_creating {
             self.stops_creating = true;
             let text = format!("{} failures: no further task is created", self.failures);
             self.output.error(&text);
