@@ -139,21 +139,20 @@ class Server:
         return done.stderr
 
     def time(self, peer, calls):
-        """Returns wall time and CPU time of a call in µs, and the peak memory in KiB."""
-        (wall, cpu, peak), (short_wall, short_cpu, _) = (
-            timed(self.command(peer, number, self.https), self.environment())
-            for number in (calls + calls // 10, calls // 10))
-        return (wall - short_wall) / calls * 1e6, (cpu - short_cpu) / calls * 1e6, peak
+        """Returns wall time and CPU time of a call in µs."""
+        long, short = (timed(self.command(peer, number, self.https), self.environment())
+                       for number in (calls + calls // 10, calls // 10))
+        return [(a - b) / calls * 1e6 for a, b in zip(long, short)]
 
 
 def timed(command, environment):
-    """Runs a command. Returns wall time and CPU time in seconds, and the peak memory in KiB."""
+    """Runs a command. Returns wall time and CPU time in seconds."""
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment)
     _, code, usage = os.wait4(process.pid, 0)
     if code != 0:
         sys.exit(f"failed: {command}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime
 
 
 # ---- Measurements. Each returns figures: {name of the figure: {program: value}}.
@@ -221,8 +220,9 @@ def by_name_inside(quick):
             reports = [[server.time(peer, timed_calls[peer]) for peer in PEERS]
                        for _ in range(rounds)]
             for peer, samples in zip(PEERS, zip(*reports)):
-                names = [f"by_name_{delay}ms_{it}" for it in ("wall_us", "cpu_us", "peak_kib")]
-                add(figures, peer, **dict(zip(names, map(median, zip(*samples)))))
+                wall, cpu = map(median, zip(*samples))
+                add(figures, peer, **{f"by_name_{delay}ms_wall_us": wall,
+                                      f"by_name_{delay}ms_cpu_us": cpu})
     return figures
 
 
@@ -253,7 +253,7 @@ def clean_build(peer, options):
     shutil.rmtree(folder, ignore_errors=True)
     options = [*options, "--offline", "--target-dir", str(folder)]
     options += ["--config", "profile.release.strip=true"]
-    wall, cpu, _ = timed(cargo("build", *options), ENVIRONMENT)
+    wall, cpu = timed(cargo("build", *options), ENVIRONMENT)
     [program] = folder.glob(f"*/call-{peer}")
     size = program.stat().st_size / 1024
     shutil.rmtree(folder)
@@ -349,8 +349,7 @@ def tables(results):
         results.table("CPU time, µs; name server:", PEERS, *by_delay("cpu_us")),
         results.table("1,000 calls", PEERS, ("DNS queries", "by_name_queries", 0),
                       ("connections", "by_name_connections", 0),
-                      ("threads started", "by_name_threads", 0),
-                      ("peak memory, KiB", "by_name_0ms_peak_kib", 0)),
+                      ("threads started", "by_name_threads", 0)),
         "## A call by address\n\n",
         results.table("counted", PEERS, ("instructions", "instructions", 0),
                       ("share of ureq's", "instructions", 2, "ureq"),

@@ -109,7 +109,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<T> {
         self.throttle.record(Instant::now());
-        let secret = Some(token.access_token.secret());
+        let secret = Some((token.access_token.secret(), &token.authorization));
         let result = self.transport.send(request, secret, deadline);
         // The service answers with another error of its own only after it has accepted the token.
         let is_accepted = match &result {

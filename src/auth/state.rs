@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::cache::TokenCacheError;
 use crate::credentials::AccessToken;
 use crate::error::{DecodeError, Error, Result};
+use crate::transport::Authorization;
 
 /// Minimum time between two replacements of a token: clients that request tokens in a loop have been banned.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(60);
@@ -25,6 +26,7 @@ const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) access_token: AccessToken,
+    pub(crate) authorization: Authorization,
     accepted: AtomicBool,
 }
 
@@ -103,6 +105,7 @@ impl State {
     pub(super) fn set_current(&mut self, access_token: AccessToken) -> Arc<Token> {
         let token = Arc::new(Token {
             access_token,
+            authorization: Authorization::default(),
             accepted: AtomicBool::new(false),
         });
         self.current = Some(Arc::clone(&token));

@@ -7,6 +7,7 @@ mod resolver;
 
 use std::fmt;
 use std::io::Read;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -56,6 +57,22 @@ pub(crate) struct Request {
     pub(crate) max_response_len: usize,
 }
 
+/// The value of the header `Authorization`, which is made once for each token.
+#[derive(Debug, Default)]
+pub(crate) struct Authorization(OnceLock<HeaderValue>);
+
+impl Authorization {
+    fn value(&self, token: &str) -> Result<HeaderValue> {
+        if let Some(value) = self.0.get() {
+            return Ok(value.clone());
+        }
+        let mut value = HeaderValue::try_from(["Bearer ", token].concat())
+            .map_err(|e| cannot_be_sent("access_token", &e))?;
+        value.set_sensitive(true);
+        Ok(self.0.get_or_init(|| value).clone())
+    }
+}
+
 impl Transport {
     pub(crate) fn new(
         settings: TransportSettings,
@@ -101,13 +118,14 @@ impl Transport {
     pub(crate) fn send<T: DeserializeOwned>(
         &self,
         request: &Request,
-        token: Option<&str>,
+        token: Option<(&str, &Authorization)>,
         deadline: Instant,
     ) -> Result<T> {
         let (status, retry_after, body) = self.exchange(request, token, deadline)?;
         let decoded = envelope::decode(status, &body, request.max_response_len);
         decoded.map_err(|error| {
-            redact_secret(error, token.unwrap_or_default()).with_retry_after(retry_after)
+            let secret = token.map_or("", |(secret, _)| secret);
+            redact_secret(error, secret).with_retry_after(retry_after)
         })
     }
 
@@ -116,7 +134,7 @@ impl Transport {
     fn exchange(
         &self,
         request: &Request,
-        token: Option<&str>,
+        token: Option<(&str, &Authorization)>,
         deadline: Instant,
     ) -> Result<(u16, Option<Duration>, Vec<u8>)> {
         let message = self.configure(self.message(request, token)?, request, deadline);
@@ -149,18 +167,19 @@ impl Transport {
         Ok((status.as_u16(), retry_after(response.headers()), body))
     }
 
-    fn message(&self, request: &Request, token: Option<&str>) -> Result<http::Request<()>> {
+    fn message(
+        &self,
+        request: &Request,
+        token: Option<(&str, &Authorization)>,
+    ) -> Result<http::Request<()>> {
         let mut message = http::Request::new(());
         *message.uri_mut() = self.base_url().join(&request.path)?;
         let headers = message.headers_mut();
         *headers = self.headers.clone();
         match token {
             None => drop(headers.remove(AUTHORIZATION)),
-            Some(token) => {
-                let mut value = HeaderValue::try_from(["Bearer ", token].concat())
-                    .map_err(|e| cannot_be_sent("access_token", &e))?;
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
+            Some((token, authorization)) => {
+                headers.insert(AUTHORIZATION, authorization.value(token)?);
             }
         }
         if let Some(body) = &request.body {
