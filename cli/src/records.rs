@@ -83,22 +83,15 @@ pub(crate) fn task_json(
     json::to_line(&json!({
         "task_id": image.task_id,
         "url": url,
-        "status": status.map(status_name),
+        "status": status.map(|status| match status {
+            Status::Unknown(_) => "unknown".to_owned(),
+            other => other.to_string().replace(' ', "_"),
+        }),
         "status_code": status.map(Status::as_i64),
         "percent": progress.map(|progress| progress.percent),
         "is_end": error.is_some() || status.is_some_and(Status::is_terminal),
         "error": error.map(error_object),
     }))
-}
-
-fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::InProgress => "in_progress",
-        Status::Failed => "failed",
-        Status::Succeeded => "succeeded",
-        Status::Retrying => "retrying",
-        _ => "unknown",
-    }
 }
 
 fn error_object(error: &Error) -> Value {

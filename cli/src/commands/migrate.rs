@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{DEFAULT_CREATE_RATE, client, counted, folder_text, gap, print, warn_of_cache};
+use super::{client, counted, folder_text, print, warn_of_cache};
 use crate::args::{Common, Migrate};
 use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
@@ -69,7 +69,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
         if is_new { "new" } else { "continued" },
         counts_text(counts, duplicates)
     );
-    let create_gap = gap(args.create_rate.unwrap_or(DEFAULT_CREATE_RATE));
+    let create_gap = args.create_rate;
     let Some((client, observer)) = run else {
         let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);
         // The creations take this time, at least.
