@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +29,6 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", PEERS_FOLDER / "target")).absol
 OWN, FLOOR = "pan123-offline", "floor"
 OTHERS = ["ureq", "reqwest", "curl", "attohttpc", "minreq"]
 PEERS = [OWN, *OTHERS, FLOOR]
-VERSIONS = [*PEERS[:-1], "curl-sys", "httparse", "rustls"]
 # A count is the difference of a long and a short run, so that it contains no start.
 LONG_RUN, SHORT_RUN = 1200, 200
 # Milliseconds that the name server takes to respond.
@@ -124,22 +122,38 @@ class Server:
         self.send("counts")
         return [int(count) for count in self.read().split()]
 
-    def headers(self):
-        """Returns the lines of the last request in lower case, sorted."""
-        self.send("request")
-        return sorted(line.lower() for line in iter(self.read, ""))
+    def command(self, peer, calls, base, tool=()):
+        command = [*tool, TARGET / f"release/call-{peer}", str(calls), base]
+        return command + ([self.certificate] if base == self.https else [])
 
-    def run(self, peer, mode, calls, base, tool=()):
-        """Runs a client, and returns its output and its errors."""
-        command = [*tool, TARGET / f"release/call-{peer}", mode, str(calls), base]
-        if base == self.https:
-            command.append(self.certificate)
+    def environment(self):
         # The variable is for minreq, which takes no certificate from its user.
-        done = subprocess.run(command, env=ENVIRONMENT | {"SSL_CERT_FILE": self.certificate},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return ENVIRONMENT | {"SSL_CERT_FILE": self.certificate}
+
+    def run(self, *command):
+        """Runs a client, and returns its errors."""
+        done = subprocess.run(self.command(*command), env=self.environment(),
+                              stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
-            sys.exit(f"{peer} failed: {done.stderr}")
-        return done.stdout, done.stderr
+            sys.exit(f"{command[0]} failed: {done.stderr}")
+        return done.stderr
+
+    def time(self, peer, calls):
+        """Returns wall time and CPU time of a call in µs, and the peak memory in KiB."""
+        (wall, cpu, peak), (short_wall, short_cpu, _) = (
+            timed(self.command(peer, number, self.https), self.environment())
+            for number in (calls + calls // 10, calls // 10))
+        return (wall - short_wall) / calls * 1e6, (cpu - short_cpu) / calls * 1e6, peak
+
+
+def timed(command, environment):
+    """Runs a command. Returns wall time and CPU time in seconds, and the peak memory in KiB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment)
+    _, code, usage = os.wait4(process.pid, 0)
+    if code != 0:
+        sys.exit(f"failed: {command}")
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
 # ---- Measurements. Each returns figures: {name of the figure: {program: value}}.
@@ -149,12 +163,11 @@ def counts(quick):
     """Instructions, allocations, system calls and connections of a call by address."""
     figures = {}
     with Server() as server:
-        check_requests(server)
         for peer in PEERS:
             log(f"counts: {peer}")
 
             def per_call(tool, counts_of):
-                long, short = (counts_of(server.run(peer, "count", calls, server.http, tool)[1])
+                long, short = (counts_of(server.run(peer, calls, server.http, tool))
                                for calls in (LONG_RUN, SHORT_RUN))
                 return [(a - b) / (LONG_RUN - SHORT_RUN) for a, b in zip(long, short)]
 
@@ -167,7 +180,7 @@ def counts(quick):
             allocations, size = per_call(MEMCHECK, usage)
             system_calls, _ = per_call(STRACE, strace_counts)
             before, _ = server.counts()
-            server.run(peer, "count", 1000, server.http)
+            server.run(peer, 1000, server.http)
             add(figures, peer, instructions=instructions, allocations=allocations,
                 allocated_bytes=size, system_calls=system_calls,
                 connections=server.counts()[0] - before)
@@ -179,26 +192,6 @@ def strace_counts(text):
     # A system call during which another thread makes one has a second line.
     lines = [line for line in text.splitlines() if " resumed>" not in line]
     return len(lines), len([line for line in lines if re.search(r"\bclone3?\(.*THREAD", line)])
-
-
-def check_requests(server):
-    """Fails if a client does not send the headers of the floor. It may add others."""
-    for peer in reversed(PEERS):
-        server.run(peer, "count", 1, server.http)
-        headers = server.headers()
-        expected = headers if peer == FLOOR else expected
-        if missing := set(expected) - set(headers):
-            sys.exit(f"{peer} does not send {missing}, but {headers}")
-
-
-def time_calls(figures, server, prefix, rounds, calls):
-    """Times all clients in turns, so that a busy moment of the machine affects all."""
-    reports = [[server.run(peer, "time", calls[peer], server.https)[0].split()[1:] for peer in PEERS]
-               for _ in range(rounds)]
-    for peer, samples in zip(PEERS, zip(*reports)):
-        wall, cpu, peak = (median(map(float, values)) for values in zip(*samples))
-        add(figures, peer, **{f"{prefix}_wall_us": wall / 1e3, f"{prefix}_cpu_us": cpu / 1e3,
-                              f"{prefix}_peak_kib": peak})
 
 
 def by_name(quick):
@@ -215,7 +208,7 @@ def by_name_inside(quick):
         for peer in PEERS:
             log(f"by name: {peer}")
             before = server.counts()
-            errors = server.run(peer, "count", 1000, server.https, STRACE)[1]
+            errors = server.run(peer, 1000, server.https, STRACE)
             connections, queries = (now - then for now, then in zip(server.counts(), before))
             add(figures, peer, by_name_connections=connections, by_name_queries=queries,
                 by_name_threads=strace_counts(errors)[1])
@@ -224,7 +217,12 @@ def by_name_inside(quick):
         for delay in DELAYS:
             log(f"by name: a name server {delay} ms away")
             server.send(f"delay {delay}")
-            time_calls(figures, server, f"by_name_{delay}ms", rounds, timed_calls)
+            # All clients in turns, so that a busy moment of the machine affects all.
+            reports = [[server.time(peer, timed_calls[peer]) for peer in PEERS]
+                       for _ in range(rounds)]
+            for peer, samples in zip(PEERS, zip(*reports)):
+                names = [f"by_name_{delay}ms_{it}" for it in ("wall_us", "cpu_us", "peak_kib")]
+                add(figures, peer, **dict(zip(names, map(median, zip(*samples)))))
     return figures
 
 
@@ -254,17 +252,12 @@ def clean_build(peer, options):
     folder = TARGET / "clean"
     shutil.rmtree(folder, ignore_errors=True)
     options = [*options, "--offline", "--target-dir", str(folder)]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        cargo("build", *options, "--config", "profile.release.strip=true"), env=ENVIRONMENT)
-    _, code, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    if code != 0:
-        sys.exit(f"cannot build call-{peer}")
+    options += ["--config", "profile.release.strip=true"]
+    wall, cpu, _ = timed(cargo("build", *options), ENVIRONMENT)
     [program] = folder.glob(f"*/call-{peer}")
     size = program.stat().st_size / 1024
     shutil.rmtree(folder)
-    return usage.ru_utime + usage.ru_stime, wall, size
+    return cpu, wall, size
 
 
 PARTS = {"counts": counts, "by-name": by_name, "builds": builds}
@@ -272,13 +265,11 @@ PARTS = {"counts": counts, "by-name": by_name, "builds": builds}
 
 def measure(part, quick):
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    lock = tomllib.loads((PEERS_FOLDER / "Cargo.lock").read_text())["package"]
     about = {
         "date": f"{datetime.date.today()}{', a quick run' if quick else ''}",
         "cpu": f"{cpu.group(1) if cpu else 'unknown'}, {os.cpu_count()} cores",
         "linux": os.uname().release,
         "rustc": output("rustc", "--version").strip(),
-        "versions": {it["name"]: it["version"] for it in lock if it["name"] in VERSIONS},
         "figures": PARTS[part](quick),
     }
     path = BENCHES / f"results/{part}.json"
@@ -348,7 +339,6 @@ def tables(results):
 
     dev_cpu = results.figures["dev_cpu_s"]
     programs = sorted(dev_cpu, key=dev_cpu.get)
-    versions = results.runs["counts"]["versions"].items()
     return "".join([
         "\n## Limits\n\n",
         table(["checked by `--check`", "measured", "at most", ""],
@@ -379,7 +369,7 @@ def tables(results):
         table(["benches/results/", "date", "CPU", "Linux", "Rust"],
               [[part, *(run[key] for key in ("date", "cpu", "linux", "rustc"))]
                for part, run in results.runs.items()]),
-        f"Versions: {', '.join(' '.join(it) for it in versions)}.\n\n",
+        "Versions: those of `peers/Cargo.lock`.\n\n",
     ])
 
 
@@ -391,55 +381,41 @@ def write_tables(results):
 
 # The page is white or dark, and shows through.
 TEXT, BAR, LINE = "#768390", "#9aa4af", "#e0524c"
-OWN_BARS = {OWN: "#3081f7", "pan123, native-tls": "#7aa7e8"}
+OWN_BAR = "#3081f7"
 
 
 def draw(results):
-    calls = {peer: peer for peer in PEERS}
-    programs = {
-        OWN: "pan123-offline, rustls", "pan123, native-tls": "pan123-offline, native-tls",
-        "ureq": "ureq, rustls", "reqwest": "reqwest, default features",
-        "curl": "curl, static libcurl, OpenSSL", "attohttpc": "attohttpc, rustls (aws-lc-rs)",
-        "minreq": "minreq, rustls (aws-lc-rs)", FLOOR: "floor, rustls"}
-    by_delay = {f"name server {delay} ms away": f"by_name_{delay}ms_wall_us" for delay in DELAYS}
-    for file, title, panels, names, decimals in [
-        ("by-name", "Time of a call by host name over TLS, µs (logarithmic)", by_delay, calls, 1),
-        ("cpu", "CPU time of a call by host name over TLS, µs",
-         {"name server 5 ms away": "by_name_5ms_cpu_us"}, calls, 1),
-        ("instructions", "Instructions of a call by address", {"": "instructions"}, calls, 0),
-        ("build", "CPU time of a clean build, s",
-         {"dev": "dev_cpu_s", "release": "release_cpu_s"}, programs, 1),
-        ("size", "Size of a stripped program, KiB", {"": "stripped_kib"}, programs, 0),
+    programs = [name for name, *_ in BUILDS]
+    for file, title, figure, names, decimals in [
+        ("by-name", "Time of a call by host name over TLS, name server 5 ms away, µs (logarithmic)",
+         "by_name_5ms_wall_us", PEERS, 1),
+        ("instructions", "Instructions of a call by address", "instructions", PEERS, 0),
+        ("build", "CPU time of a clean dev build, s", "dev_cpu_s", programs, 1),
     ]:
-        values = {panel: {name: results.get(figure, program) for name, program in names.items()}
-                  for panel, figure in panels.items()}
-        plot(file, title, values, decimals)
+        plot(file, title, {name: results.get(figure, name) for name in names}, decimals)
 
 
-def plot(file, title, panels, decimals):
+def plot(file, title, values, decimals):
     import matplotlib
     from matplotlib import pyplot
     matplotlib.rcParams.update({
         "svg.fonttype": "none", "svg.hashsalt": file, "text.color": TEXT, "ytick.color": TEXT,
         "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"]})
-    figure, all_axes = pyplot.subplots(len(panels), squeeze=False, layout="constrained",
-                                       figsize=(7.6, 0.4 + 2.2 * len(panels)))
-    figure.suptitle(f"{title}; line: a bare socket", fontweight="bold", x=0.01, ha="left")
-    for axes, (panel, values) in zip(all_axes[:, 0], panels.items()):
-        floor = values.pop(FLOOR)
-        names = sorted(values, key=values.get, reverse=True)
-        bars = axes.barh(names, [values[name] for name in names], height=0.75,
-                         color=[OWN_BARS.get(name, BAR) for name in names])
-        axes.bar_label(bars, [number(values[name], decimals) for name in names], padding=4)
-        is_logarithmic = "logarithmic" in title
-        axes.set_xscale("log" if is_logarithmic else "linear")
-        most = max(values.values())
-        axes.set_xlim(*((1, 2.5 * most) if is_logarithmic else (0, 1.12 * most)))
-        axes.axvline(floor, color=LINE, linewidth=1.5)
-        axes.set_title(panel, loc="left", fontsize=10)
-        axes.xaxis.set_visible(False)
-        axes.tick_params(length=0)
-        axes.set_frame_on(False)
+    figure, axes = pyplot.subplots(layout="constrained", figsize=(7.6, 0.6 + 0.3 * len(values)))
+    axes.set_title(f"{title}; line: a bare socket", fontweight="bold", loc="left", fontsize=10)
+    [floor] = [values.pop(name) for name in list(values) if name.startswith(FLOOR)]
+    names = sorted(values, key=values.get, reverse=True)
+    bars = axes.barh(names, [values[name] for name in names], height=0.75,
+                     color=[OWN_BAR if name.startswith(OWN) else BAR for name in names])
+    axes.bar_label(bars, [number(values[name], decimals) for name in names], padding=4)
+    is_logarithmic = "logarithmic" in title
+    axes.set_xscale("log" if is_logarithmic else "linear")
+    most = max(values.values())
+    axes.set_xlim(*((10, 3 * most) if is_logarithmic else (0, 1.15 * most)))
+    axes.axvline(floor, color=LINE, linewidth=1.5)
+    axes.xaxis.set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_frame_on(False)
     figure.savefig(BENCHES / f"plots/{file}.svg", transparent=True, metadata={"Date": None})
     pyplot.close(figure)
 

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Request, Service};
 use pan123_offline::{Client, Credentials, Error, NewTask, PollPolicy, Progress, Status};
@@ -27,13 +27,9 @@ const IDS_PER_FAULT: u64 = 100;
 const FAULTS: u64 = 32;
 /// The faults from this one on take time, and are rare.
 const FIRST_SLOW: u64 = 27;
-/// The task whose poll makes the service revoke all tokens.
-const REVOKE: u64 = 1_000_000;
 const SECRET: &str = "secret-of-the-soak";
 /// Short, since each stall takes this long, but enough for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// A refused token is replaced once a minute at most.
-const REPLACEMENT_INTERVAL: Duration = Duration::from_secs(61);
 /// Maximum memory in the second half, in percent of that in the first.
 const MAX_GROWTH: u64 = 102;
 
@@ -84,12 +80,9 @@ fn respond(fault: u64, good: Reply) -> (&'static str, Reply) {
 fn seen<T>(result: &Result<T>) -> &'static str {
     match result {
         Ok(_) => "right",
-        Err(Error::Transport(error)) => match error.kind {
-            TransportErrorKind::Closed => "closed",
-            TransportErrorKind::Protocol => "protocol",
-            TransportErrorKind::Timeout => "timeout",
-            _ => "another transport error",
-        },
+        Err(Error::Transport(error)) if error.kind == TransportErrorKind::Closed => "closed",
+        Err(Error::Transport(error)) if error.kind == TransportErrorKind::Protocol => "protocol",
+        Err(Error::Transport(error)) if error.kind == TransportErrorKind::Timeout => "timeout",
         Err(Error::Http(_)) => "http",
         Err(Error::Api(_)) => "api",
         Err(Error::Decode(_)) => "decode",
@@ -98,10 +91,8 @@ fn seen<T>(result: &Result<T>) -> &'static str {
 }
 
 fn main() {
-    let arguments: Vec<_> = std::env::args()
-        .skip(1)
-        .filter(|it| it != "--bench")
-        .collect();
+    let arguments = std::env::args().skip(1).filter(|it| it != "--bench");
+    let arguments: Vec<_> = arguments.collect();
     if arguments == ["serve"] {
         return serve();
     }
@@ -134,7 +125,6 @@ fn main() {
         random: seed,
         calls: 0,
         late: 0,
-        revoked: None,
     };
     // Everything once, before the measurement.
     for fault in 0..FAULTS {
@@ -155,13 +145,11 @@ fn main() {
 
 struct Soak {
     client: Client,
-    /// State of the generator `SplitMix64`.
+    /// State of a linear congruential generator.
     random: u64,
     calls: u64,
     /// Number of good responses that came too late, on a very busy machine.
     late: u64,
-    /// The last time when all tokens were revoked.
-    revoked: Option<Instant>,
 }
 
 impl Soak {
@@ -169,7 +157,12 @@ impl Soak {
     fn run_until(&mut self, end: u64) -> [u64; 3] {
         let mut peak = usage();
         while self.calls < end {
-            self.step();
+            let id = self.id();
+            match self.below(1000) {
+                0 => self.watch(),
+                1..=20 => self.create(id),
+                _ => self.poll(id),
+            }
             if self.calls.is_multiple_of(100) {
                 let now = usage();
                 peak = [0, 1, 2].map(|at| peak[at].max(now[at]));
@@ -178,37 +171,21 @@ impl Soak {
         peak
     }
 
-    fn step(&mut self) {
-        let is_due = |revoked: Instant| revoked.elapsed() > REPLACEMENT_INTERVAL;
-        if self.revoked.is_none_or(is_due) {
-            self.poll(REVOKE);
-            self.revoked = Some(Instant::now());
-        }
-        let (kind, id) = (self.below(1000), self.id());
-        match kind {
-            0 => self.watch(),
-            1..=20 => self.create(id),
-            _ => self.poll(id),
-        }
-    }
-
     fn below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
+        self.random = self
+            .random
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(1);
+        (self.random >> 33) % end
     }
 
-    /// Returns the id of a task, one of 25 with a fault.
+    /// Returns the id of a task: one of 25 has a fault, and seldom one that takes time.
     fn id(&mut self) -> u64 {
         // There is no task 0.
         let n = 1 + self.below(IDS_PER_FAULT - 1);
-        let fault = match self.below(25) {
-            0 => self.below(FAULTS),
-            _ => 0,
-        };
+        let fault = self.below(25 * FAULTS);
         let is_left_out = fault >= FIRST_SLOW && self.below(150) > 0;
-        if is_left_out {
+        if fault >= FAULTS || is_left_out {
             n
         } else {
             fault * IDS_PER_FAULT + n
@@ -233,34 +210,26 @@ impl Soak {
             self.late += 1;
             return;
         }
-        let is_right = match &result {
-            Ok(value) => expected == "right" && *value == good,
-            Err(_) => expected == seen(&result),
-        };
-        assert!(
-            is_right,
-            "call {}, task {id}, {expected}: {result:?}",
-            self.calls
-        );
+        let is_right =
+            expected == seen(&result) && result.as_ref().ok().is_none_or(|it| *it == good);
+        let calls = self.calls;
+        assert!(is_right, "call {calls}, task {id}, {expected}: {result:?}");
     }
 
     /// Follows six tasks with random faults until each has ended once.
     fn watch(&mut self) {
-        let tasks: HashSet<_> = (0..6).map(|_| self.id()).collect();
+        let mut running: HashSet<_> = (0..6).map(|_| self.id()).collect();
         let pause = Duration::from_nanos(1);
         let policy = PollPolicy::new()
             .initial_interval(pause)
             .max_interval(pause)
             .max_consecutive_errors(2)
             .error_window(Duration::ZERO);
-        let mut running = tasks.clone();
-        for update in self.client.watch(tasks).policy(policy) {
+        for update in self.client.watch(running.clone()).policy(policy) {
             self.calls += 1;
             let id = update.task_id;
-            assert!(
-                !update.is_end() || running.remove(&id),
-                "task {id} has ended twice"
-            );
+            let is_new = !update.is_end() || running.remove(&id);
+            assert!(is_new, "task {id} has ended twice");
         }
         assert!(running.is_empty(), "without an end: {running:?}");
     }
@@ -274,18 +243,17 @@ fn progress_of(id: u64) -> Progress {
 
 /// Runs the stand-in until standard input ends.
 fn serve() {
-    let service: &'static Service = Box::leak(Box::new(Service::start().unwrap()));
-    service.credentials("client", SECRET);
+    let service = Service::start().unwrap();
+    service.credentials("client", SECRET).reply_with(reply);
     for id in 0..IDS_PER_FAULT {
         service.task(id, [progress_of(id)]);
     }
-    service.reply_with(|request| reply(service, request));
     println!("{}", service.base_url());
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// Returns the response to a request; `None` for the stand-in's own, which needs a valid token.
-fn reply(service: &Service, request: &Request) -> Option<Reply> {
+fn reply(request: &Request) -> Option<Reply> {
     let body = String::from_utf8_lossy(&request.body);
     let in_url = || body.split_once("example.org/")?.1.split_once(".png");
     let (id, good) = match (request.task_id(), in_url()) {
@@ -296,9 +264,6 @@ fn reply(service: &Service, request: &Request) -> Option<Reply> {
         }
         (None, None) => return None,
     };
-    if id == REVOKE {
-        service.revoke_tokens();
-    }
     let is_plain_poll = request.task_id().is_some() && id < IDS_PER_FAULT;
     (!is_plain_poll).then(|| respond(id / IDS_PER_FAULT, good).1)
 }

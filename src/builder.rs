@@ -216,8 +216,10 @@ impl ClientBuilder {
         };
         let transport = Transport::new(settings, self.configure_agent)?;
         let auth = match login {
-            Login::Token(_, token) => Auth::with_token(token, &transport)?,
-            Login::Credentials(_, credentials) => Auth::with_credentials(credentials, &transport),
+            Login::Token(_, token) => Auth::with_token(token),
+            Login::Credentials(_, credentials) => {
+                Auth::with_credentials(credentials, transport.base_url().to_string())
+            }
         };
         Ok(Client(Arc::new(Session {
             transport,

@@ -11,8 +11,7 @@ use crate::endpoint;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::image::{Image, RawImage};
-use crate::images::Images;
+use crate::images::{Image, Images, RawImage};
 use crate::migrate::Migration;
 use crate::new_task::{CreatedTask, NewTask};
 use crate::session::Session;
@@ -66,7 +65,7 @@ impl Client {
     /// [`Error::Api`], [`Error::Http`], [`Error::Decode`] or [`Error::Transport`]. The code for an unknown task id is not
     /// documented; probably 1.
     pub fn get_process(&self, task_id: u64) -> Result<Progress> {
-        self.0.call(&endpoint::get_process(task_id))
+        self.0.call(endpoint::get_process(task_id))
     }
 
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
@@ -90,7 +89,7 @@ impl Client {
     /// # Errors
     /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for a task that cannot work; nothing was sent.
     pub fn create_task(&self, task: &NewTask) -> Result<u64> {
-        let CreatedTask { task_id } = self.0.call(&endpoint::create_task(task)?)?;
+        let CreatedTask { task_id } = self.0.call(endpoint::create_task(task)?)?;
         Ok(task_id)
     }
 
@@ -138,7 +137,7 @@ impl Client {
     /// Those of [`get_process`](Self::get_process), and [`Error::Config`] for an id that is empty or longer than 256
     /// bytes. An unknown id is probably code 5066.
     pub fn image(&self, file_id: &str) -> Result<Image> {
-        let image: RawImage = self.0.call(&endpoint::image(file_id)?)?;
+        let image: RawImage = self.0.call(endpoint::image(file_id)?)?;
         Ok(image.into())
     }
 

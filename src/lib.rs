@@ -71,7 +71,6 @@ mod endpoint;
 mod envelope;
 mod error;
 mod error_code;
-mod image;
 mod images;
 mod json;
 mod migrate;
@@ -98,8 +97,7 @@ pub use error::{
     TransportErrorKind,
 };
 pub use error_code::ErrorCode;
-pub use image::Image;
-pub use images::Images;
+pub use images::{Image, Images};
 pub use migrate::Migration;
 pub use new_task::NewTask;
 pub use task::{Progress, Status};

@@ -43,24 +43,15 @@ pub(crate) fn variable(name: &'static str) -> Result<Option<String>> {
 /// Returns whether `NO_PROXY` names the host: `*` is every host, a name stands for its subdomains, too, and an entry with
 /// a port for that port only.
 fn is_excepted(host: &str, port: u16, entries: &str) -> bool {
+    let port = format!(":{port}");
     entries.split([',', ' ']).map(str::trim).any(|entry| {
-        if entry == "*" {
-            return true;
-        }
-        let (name, entry_port) = split_port(entry);
-        entry_port.is_none_or(|entry_port| entry_port == port) && is_named(host, name)
+        // The colons of an address without brackets are no port.
+        let name = match entry.parse::<IpAddr>() {
+            Ok(_) => entry,
+            Err(_) => entry.strip_suffix(&port).unwrap_or(entry),
+        };
+        entry == "*" || is_named(host, name)
     })
-}
-
-/// Splits `host:443` and `[2001:db8::1]:443`. The colons of an address without brackets are no port.
-fn split_port(entry: &str) -> (&str, Option<u16>) {
-    if entry.parse::<IpAddr>().is_ok() {
-        return (entry, None);
-    }
-    match entry.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
-        _ => (entry, None),
-    }
 }
 
 fn is_named(host: &str, name: &str) -> bool {
@@ -80,62 +71,51 @@ fn is_named(host: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const HOST: &str = "open-api.123pan.com";
-
-    fn chosen(host: &str, environment: &[(&str, &str)]) -> Option<&'static str> {
-        let lookup = |name| {
-            let found = environment.iter().find(|(key, _)| *key == name);
-            Ok(found.map(|(_, value)| (*value).to_owned()))
-        };
-        from_env(host, 443, lookup).unwrap().map(|(name, _)| name)
-    }
-
     #[test]
     fn variables_are_tried_in_curls_order() {
-        let order = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"];
-        let environment = order.map(|name| (name, "proxy"));
-        for (end, name) in order.into_iter().enumerate() {
-            assert_eq!(chosen(HOST, &environment[..=end]), Some(name));
+        let order = [
+            "http_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+        ];
+        for (end, expected) in order.into_iter().enumerate() {
+            let is_set = |name| Ok(order[..=end].contains(&name).then(|| "proxy".to_owned()));
+            let chosen = from_env("a.example", 443, is_set).unwrap();
+            let chosen = chosen.map_or("http_proxy", |(name, _)| name);
+            assert_eq!(chosen, expected);
         }
-        assert_eq!(
-            chosen(HOST, &[("http_proxy", "p"), ("HTTP_PROXY", "p")]),
-            None
-        );
     }
 
     #[test]
     fn no_proxy_excludes_hosts() {
-        for (host, hosts, proxied) in [
-            (HOST, "*", false),
-            (HOST, "open-api.123pan.com", false),
-            (HOST, "OPEN-API.123pan.com", false),
-            (HOST, "example.org, 123pan.com", false),
-            (HOST, "example.org,.123pan.com", false),
-            (HOST, "*.123pan.com", false),
-            (HOST, "example.org 123pan.com", false),
-            (HOST, "23pan.com", true),
-            (HOST, "api.123pan.com", true),
-            (HOST, "open-api.123pan.com.example.org", true),
-            (HOST, ", ,.", true),
-            (HOST, "", true),
-            (HOST, "open-api.123pan.com:443", false),
-            (HOST, ".123pan.com:443", false),
-            (HOST, "123pan.com:8443", true),
-            (HOST, "123pan.com:https", true),
-            ("10.1.2.3", "10.1.2.3", false),
-            ("10.1.2.3", "10.1.2.3:443", false),
-            ("10.1.2.3", "2.3", true),
-            ("10.1.2.3", ".1.2.3", true),
-            ("2001:db8::1", "2001:db8::1", false),
-            ("2001:db8::1", "[2001:db8::1]", false),
-            ("2001:db8::1", "[2001:DB8:0::1]:443", false),
-            ("2001:db8::1", "[2001:db8::1]:8443", true),
-            ("2001:db8::1", "[2001:db8::2]", true),
-            ("2001:db8::1", "[", true),
+        const HOST: &str = "open-api.123pan.com";
+        for (host, entries, expected) in [
+            (HOST, "*", true),
+            (HOST, "OPEN-API.123pan.com", true),
+            (HOST, "example.org, 123pan.com", true),
+            (HOST, "*.123pan.com", true),
+            (HOST, "example.org 123pan.com", true),
+            (HOST, "23pan.com", false),
+            (HOST, "api.123pan.com", false),
+            (HOST, "open-api.123pan.com.example.org", false),
+            (HOST, ", ,.", false),
+            (HOST, "", false),
+            (HOST, "open-api.123pan.com:443", true),
+            (HOST, "123pan.com:8443", false),
+            (HOST, "123pan.com:https", false),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3", "2.3", false),
+            ("10.1.2.3", ".1.2.3", false),
+            ("2001:db8::1", "2001:db8::1", true),
+            ("2001:db8::1", "2001:db8::1:443", false),
+            ("2001:db8::1", "[2001:DB8:0::1]:443", true),
+            ("2001:db8::1", "[2001:db8::1]:8443", false),
+            ("2001:db8::1", "[2001:db8::2]", false),
         ] {
-            let environment = [("HTTPS_PROXY", "http://proxy:3128"), ("NO_PROXY", hosts)];
-            let is_proxied = chosen(host, &environment).is_some();
-            assert_eq!(is_proxied, proxied, "NO_PROXY={hosts:?} for {host}");
+            let excepted = is_excepted(host, 443, entries);
+            assert_eq!(excepted, expected, "NO_PROXY={entries:?} for {host}");
         }
     }
 }

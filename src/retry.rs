@@ -4,62 +4,33 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// Backoff before the first retry; it doubles with each further one.
+/// Backoff before the first retry; it doubles with each further one, up to 18 hours.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Minimum delay before a retry, even if `Retry-After` is shorter.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Whether a request may be processed twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Idempotency {
-    Idempotent,
-    NotIdempotent,
+/// Returns whether a request may be sent again after this error.
+pub(crate) fn permits_repetition(is_idempotent: bool, error: &Error) -> bool {
+    is_idempotent || !error.may_have_taken_effect()
 }
 
-impl Idempotency {
-    /// Returns whether a request may be sent again after this error.
-    pub(crate) fn permits_repetition(self, error: &Error) -> bool {
-        self == Self::Idempotent || !error.may_have_taken_effect()
-    }
-}
-
-/// The next step after an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// Make another attempt after this delay.
-    After(Duration),
-    /// Return the error.
-    No,
-}
-
-/// Decides whether another attempt is made. `retries` counts those before, and `remaining` is the remaining part of the
-/// call's `timeout`.
+/// Returns the delay before another attempt; `None` if the error ends the call. `retries` counts those before, and
+/// `remaining` is the remaining part of the call's `timeout`.
 pub(crate) fn decide(
     error: &Error,
-    idempotency: Idempotency,
+    is_idempotent: bool,
     retries: u32,
     max_retries: u32,
     remaining: Duration,
-) -> Retry {
-    let is_repeatable = error.is_transient() && idempotency.permits_repetition(error);
+) -> Option<Duration> {
+    let is_repeatable = error.is_transient() && permits_repetition(is_idempotent, error);
     if retries == max_retries || !is_repeatable {
-        return Retry::No;
+        return None;
     }
-    let delay = error
-        .retry_after()
-        .unwrap_or_else(|| backoff(retries))
-        .max(MIN_RETRY_DELAY);
-    if delay < remaining {
-        Retry::After(delay)
-    } else {
-        Retry::No
-    }
-}
-
-/// Returns the delay before the next retry: 0.5 s, 1 s, 2 s and so on, up to 18 hours.
-fn backoff(retries: u32) -> Duration {
-    MIN_BACKOFF * 2_u32.pow(retries.min(17))
+    let backoff = MIN_BACKOFF * 2_u32.pow(retries.min(17));
+    let delay = error.retry_after().unwrap_or(backoff).max(MIN_RETRY_DELAY);
+    Some(delay).filter(|delay| *delay < remaining)
 }
 
 #[cfg(test)]
@@ -68,73 +39,57 @@ mod tests {
     use crate::error::{ApiError, Delivery, HttpError, TransportError, TransportErrorKind};
     use crate::error_code::ErrorCode;
 
-    const fn ms(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
-    }
-
     #[test]
     fn decides_by_error_and_attempts() {
         use Delivery::{MaybeSent, NotSent};
-        use Idempotency::{Idempotent, NotIdempotent};
-        use Retry::No;
         use TransportErrorKind::{Closed, Connect, Tls};
 
-        let after = |milliseconds| Retry::After(ms(milliseconds));
+        const IDEMPOTENT: bool = true;
+        const CREATION: bool = false;
+        const MAX_RETRIES: u32 = 50;
+        let ms = Duration::from_millis;
         let http = |status| Error::Http(HttpError::new(status, b""));
         let limited = |delay| http(429).with_retry_after(Some(ms(delay)));
         let transport =
             |kind, delivery| Error::Transport(TransportError::new(kind, "m", delivery, None));
-        let closed = || transport(Closed, MaybeSent);
-        let closed_unsent = || transport(Closed, NotSent);
-        let connect = || transport(Connect, NotSent);
-        let limited_by_gateway = || {
-            Error::Api(ApiError::new(
-                ErrorCode(429),
-                String::new(),
-                None,
-                Some(502),
-            ))
-        };
-        let rows = [
+        let api = ApiError::new(ErrorCode(429), String::new(), None, Some(502));
+        let limited_by_gateway = || Error::Api(api.clone());
+        for (error, is_idempotent, retries, remaining, expected) in [
             // Transient errors, with backoff.
-            (http(503), Idempotent, 0, 30_000, after(500)),
-            (http(503), Idempotent, 1, 30_000, after(1000)),
-            (http(503), Idempotent, 2, 30_000, No),
-            (http(503), Idempotent, 0, 500, No),
-            (http(503), Idempotent, 0, 0, No),
-            (closed(), Idempotent, 0, 30_000, after(500)),
-            (connect(), Idempotent, 0, 30_000, after(500)),
+            (http(503), IDEMPOTENT, 0, 30_000, Some(500)),
+            (http(503), IDEMPOTENT, 1, 30_000, Some(1000)),
+            (http(503), IDEMPOTENT, 2, 30_000, Some(2000)),
+            (http(503), IDEMPOTENT, 17, 90_000_000, Some(65_536_000)),
+            (http(503), IDEMPOTENT, 49, 90_000_000, Some(65_536_000)),
+            (http(503), IDEMPOTENT, 50, 90_000_000, None),
+            (http(503), IDEMPOTENT, 0, 500, None),
+            (http(503), IDEMPOTENT, 0, 0, None),
+            (
+                transport(Closed, MaybeSent),
+                IDEMPOTENT,
+                0,
+                30_000,
+                Some(500),
+            ),
             // Permanent errors.
-            (http(401), Idempotent, 0, 30_000, No),
-            (http(403), Idempotent, 0, 30_000, No),
-            (http(404), Idempotent, 0, 30_000, No),
-            (transport(Tls, NotSent), Idempotent, 0, 30_000, No),
+            (http(404), IDEMPOTENT, 0, 30_000, None),
+            (transport(Tls, NotSent), IDEMPOTENT, 0, 30_000, None),
             // `Retry-After`.
-            (limited(7000), Idempotent, 1, 30_000, after(7000)),
-            (limited(0), Idempotent, 0, 30_000, after(50)),
-            (limited(30_000), Idempotent, 0, 30_000, No),
-            // Not idempotent: only after an error that cannot have taken effect.
-            (http(429), NotIdempotent, 0, 30_000, after(500)),
-            (http(503), NotIdempotent, 0, 30_000, after(500)),
-            (http(502), NotIdempotent, 0, 30_000, No),
-            (limited_by_gateway(), NotIdempotent, 0, 30_000, No),
-            (limited_by_gateway(), Idempotent, 0, 30_000, after(500)),
-            (connect(), NotIdempotent, 0, 30_000, after(500)),
-            (closed_unsent(), NotIdempotent, 0, 30_000, after(500)),
-            (closed(), NotIdempotent, 0, 30_000, No),
-        ];
-        for (error, idempotency, retries, remaining, expected) in rows {
-            let decided = decide(&error, idempotency, retries, 2, ms(remaining));
-            let case = format!("{error} {idempotency:?} {retries} {remaining}");
-            assert_eq!(decided, expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn backoff_doubles() {
-        let max = 65_536_000;
-        for (retries, expected) in [(0, 500), (1, 1000), (2, 2000), (17, max), (u32::MAX, max)] {
-            assert_eq!(backoff(retries), ms(expected), "{retries}");
+            (limited(7000), IDEMPOTENT, 1, 30_000, Some(7000)),
+            (limited(0), IDEMPOTENT, 0, 30_000, Some(50)),
+            (limited(30_000), IDEMPOTENT, 0, 30_000, None),
+            // A creation: only after an error that cannot have taken effect.
+            (http(503), CREATION, 0, 30_000, Some(500)),
+            (http(502), CREATION, 0, 30_000, None),
+            (limited_by_gateway(), CREATION, 0, 30_000, None),
+            (limited_by_gateway(), IDEMPOTENT, 0, 30_000, Some(500)),
+            (transport(Connect, NotSent), CREATION, 0, 30_000, Some(500)),
+            (transport(Closed, NotSent), CREATION, 0, 30_000, Some(500)),
+            (transport(Closed, MaybeSent), CREATION, 0, 30_000, None),
+        ] {
+            let decided = decide(&error, is_idempotent, retries, MAX_RETRIES, ms(remaining));
+            let case = format!("{error} {is_idempotent} {retries} {remaining}");
+            assert_eq!(decided, expected.map(ms), "{case}");
         }
     }
 }

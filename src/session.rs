@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::auth::{Auth, Token, decode_response};
+use crate::auth::{Auth, Token};
 use crate::credentials::AccessToken;
-use crate::endpoint::Call;
 use crate::error::{Error, Result, TransportErrorKind};
-use crate::retry::{self, Idempotency, Retry};
+use crate::retry;
 use crate::throttle::Throttle;
-use crate::transport::{Connection, Request, Transport};
+use crate::transport::{Request, Transport};
 
 /// Max number of replacement tokens that an attempt tries: one from the cache file, and one that is new.
 const MAX_TOKEN_REPLACEMENTS: u32 = 2;
@@ -30,67 +29,49 @@ pub(crate) struct Session {
 
 impl Session {
     /// Makes a call, and retries transient errors within the timeout.
-    pub(crate) fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T> {
-        let mut connection = connection_of(call);
-        self.retry(call.idempotency, |deadline| {
-            self.attempt_over(&mut connection, call, deadline)
+    pub(crate) fn call<T: DeserializeOwned>(&self, mut request: Request) -> Result<T> {
+        self.retry(request.is_idempotent, |deadline| {
+            self.attempt(&mut request, deadline)
         })
     }
 
     /// Returns the current access token, and requests one if there is none.
     pub(crate) fn access_token(&self) -> Result<AccessToken> {
         // Also during a pause, for which only requests wait.
-        if let Some(token) = self.auth.current() {
-            return Ok(token.access_token().clone());
-        }
-        self.retry(Idempotency::Idempotent, |deadline| {
-            let token = self.token(deadline)?;
-            Ok(token.access_token().clone())
-        })
+        let token = match self.auth.current() {
+            Some(token) => token,
+            None => self.retry(true, |deadline| self.token(deadline))?,
+        };
+        Ok(token.access_token.clone())
     }
 
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
-        self.retry(Idempotency::Idempotent, |deadline| {
-            let token = self.auth.request_token(&self.transport, deadline)?;
-            Ok(token.access_token().clone())
-        })
+        let request = |deadline| self.auth.token(true, &self.transport, deadline);
+        Ok(self.retry(true, request)?.access_token.clone())
     }
 
     /// Returns the current token, and requests one if there is none.
     pub(crate) fn token(&self, deadline: Instant) -> Result<Arc<Token>> {
-        self.auth.token(&self.transport, deadline)
+        self.auth.token(false, &self.transport, deadline)
     }
 
     /// Makes one attempt: sends a request with the current token, and decodes its response.
     ///
-    /// If the server has closed the pooled connection, an idempotent request is sent again over a new one. If the token
-    /// is refused, it is replaced, and the request is sent again: at most twice.
-    pub(crate) fn attempt<T: DeserializeOwned>(&self, call: &Call, deadline: Instant) -> Result<T> {
-        self.attempt_over(&mut connection_of(call), call, deadline)
-    }
-
-    /// Makes an attempt, and leaves the connection that the next one should have.
-    fn attempt_over<T: DeserializeOwned>(
+    /// If the server has closed the pooled connection, an idempotent request is sent again over one of its own, which its
+    /// next attempt has, too. If the token is refused, it is replaced, and the request is sent again: at most twice.
+    pub(crate) fn attempt<T: DeserializeOwned>(
         &self,
-        connection: &mut Connection,
-        call: &Call,
+        request: &mut Request,
         deadline: Instant,
     ) -> Result<T> {
-        let request = Request {
-            path: &call.path,
-            body: call.body.as_deref(),
-            max_response_len: call.max_response_len,
-        };
         let mut token = self.token(deadline)?;
         let mut replacements = 0;
         loop {
-            let error = match self.send(request, &token, deadline, *connection) {
+            let error = match self.send(request, &token, deadline) {
                 Ok(data) => return Ok(data),
-                Err(error) if call.idempotency == Idempotency::NotIdempotent => {
-                    error.mark_maybe_created()
-                }
-                Err(error) => error,
+                Err(error) if request.is_idempotent => error,
+                Err(error) => error.mark_maybe_created(),
             };
             let is_late = Instant::now() >= deadline;
             // A response with both 401 and 403 is a ban, after which no token is requested.
@@ -99,7 +80,7 @@ impl Session {
                 if is_late || replacements == MAX_TOKEN_REPLACEMENTS {
                     return Err(error);
                 }
-                if !call.idempotency.permits_repetition(&error) {
+                if !retry::permits_repetition(request.is_idempotent, &error) {
                     // The next request has the other token, so this error does not end a migration.
                     return Err(match replaced {
                         Ok(_) => error.mark_token_replaceable(Duration::ZERO),
@@ -108,8 +89,8 @@ impl Session {
                 }
                 token = replaced?;
                 replacements += 1;
-            } else if is_closed(&error) && *connection == Connection::Pooled && !is_late {
-                *connection = Connection::Own;
+            } else if is_closed(&error) && !request.own_connection && !is_late {
+                request.own_connection = true;
             } else {
                 return Err(error);
             }
@@ -120,29 +101,24 @@ impl Session {
     /// Sends one request, and decodes its response. A pause that the response demands is recorded.
     fn send<T: DeserializeOwned>(
         &self,
-        request: Request<'_>,
+        request: &Request,
         token: &Token,
         deadline: Instant,
-        connection: Connection,
     ) -> Result<T> {
         self.throttle.record(Instant::now());
-        let response = self
-            .transport
-            .send(token.template(), request, deadline, connection)?;
-        let result = decode_response(&response, token.access_token().secret());
+        let secret = Some(token.access_token.secret());
+        let result = self.transport.send(request, secret, deadline);
         // The service answers with another error of its own only after it has accepted the token.
         let is_accepted = match &result {
             Ok(_) => true,
-            Err(error @ Error::Api(_)) => {
-                !(error.is_unauthorized() || error.is_banned() || error.is_transient())
+            Err(error) => {
+                self.throttle.observe(error, Instant::now());
+                matches!(error, Error::Api(_))
+                    && !(error.is_unauthorized() || error.is_banned() || error.is_transient())
             }
-            Err(_) => false,
         };
         if is_accepted {
             token.mark_accepted();
-        }
-        if let Err(error) = &result {
-            self.throttle.observe(error, Instant::now());
         }
         result
     }
@@ -150,7 +126,7 @@ impl Session {
     /// Repeats attempts until one succeeds, an error is permanent, or the retries or the time are used up.
     fn retry<T>(
         &self,
-        idempotency: Idempotency,
+        is_idempotent: bool,
         mut attempt: impl FnMut(Instant) -> Result<T>,
     ) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
@@ -162,9 +138,10 @@ impl Session {
                 Err(error) => error,
             };
             let remaining = deadline.saturating_duration_since(Instant::now());
-            match retry::decide(&error, idempotency, retries, self.max_retries, remaining) {
-                Retry::After(delay) => thread::sleep(delay),
-                Retry::No => return Err(error),
+            let max_retries = self.max_retries;
+            match retry::decide(&error, is_idempotent, retries, max_retries, remaining) {
+                Some(delay) => thread::sleep(delay),
+                None => return Err(error),
             }
             retries += 1;
         }
@@ -190,20 +167,15 @@ impl Session {
     fn wait_for_pause(&self, deadline: Instant) -> Result<()> {
         loop {
             let now = Instant::now();
-            let pause = self.throttle.pause(now);
-            match pause.as_ref().and_then(Error::retry_after) {
+            let Some(error) = self.throttle.pause(now) else {
+                return Ok(());
+            };
+            match error.retry_after() {
                 None => return Ok(()),
-                Some(delay) if deadline - now > delay => thread::sleep(delay),
-                Some(_) => return pause.map_or(Ok(()), Err),
+                Some(delay) if now + delay >= deadline => return Err(error),
+                Some(delay) => thread::sleep(delay),
             }
         }
-    }
-}
-
-fn connection_of(call: &Call) -> Connection {
-    match call.idempotency {
-        Idempotency::Idempotent => Connection::Pooled,
-        Idempotency::NotIdempotent => Connection::Own,
     }
 }
 

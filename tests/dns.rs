@@ -17,16 +17,15 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 
+use std::any::type_name;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use front::full_listener;
 use name_server::NameServer;
-use namespace::in_namespaces;
 use pan123_offline::testing::Service;
 use pan123_offline::{Client, ClientBuilder, Error, NewTask, TransportErrorKind, ureq};
 use proxy::Proxy;
@@ -36,6 +35,7 @@ use tls::{Identity, TlsFront};
 const HOST: &str = "open-api.test";
 const BASE_URL: &str = "https://open-api.test";
 const PROXY_HOST: &str = "proxy.test";
+const URL: &str = "https://example.org/cat.png";
 
 const FIRST: &str = "127.0.0.2";
 const SECOND: &str = "127.0.0.3";
@@ -99,6 +99,14 @@ fn addresses(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
+/// Runs the body of the test that calls this in namespaces of its own, with a name server that has these addresses.
+#[track_caller]
+fn in_namespaces<F: FnOnce(NameServer, Site)>(texts: &[&str], test: F) {
+    if namespace::is_inside(type_name::<F>()) {
+        test(start_name_server(texts), Site::new());
+    }
+}
+
 fn start_name_server(texts: &[&str]) -> NameServer {
     let name_server = NameServer::start(SocketAddr::from(([127, 0, 0, 1], 53))).unwrap();
     name_server.set_addresses(addresses(texts));
@@ -120,62 +128,22 @@ fn transport_kind(error: &Error) -> TransportErrorKind {
 
 // ---- Number of lookups
 
+/// A task is always created over a new connection.
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
-fn thousand_calls_make_one_lookup() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+fn a_thousand_calls_and_new_connections_share_one_lookup() {
+    in_namespaces(&[FIRST], |name_server, site| {
         let front = site.listen(FIRST);
         let client = site.client();
         for _ in 0..1000 {
             assert_succeeds(&client);
         }
-        assert_eq!(name_server.queries(), [HOST; QUERIES]);
-        assert_eq!(
-            (front.connections(), site.service.request_count()),
-            (1, 1000)
-        );
-    });
-}
-
-/// A task is always created over a new connection.
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn new_connections_within_a_minute_share_one_lookup() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let front = site.listen(FIRST);
-        let client = site.client();
+        assert_eq!(front.connections(), 1);
         for _ in 0..10 {
-            client
-                .create_task(&NewTask::new("https://example.org/cat.png"))
-                .unwrap();
+            client.create_task(&NewTask::new(URL)).unwrap();
         }
-        assert_succeeds(&client.clone());
-        assert_eq!(name_server.query_count(), QUERIES);
-        assert!(
-            front.connections() >= 10,
-            "{} connections",
-            front.connections()
-        );
-    });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn two_threads_on_a_cold_client_share_one_lookup() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let front = site.listen(FIRST);
-        name_server.set_delay(Duration::from_millis(500));
-        let client = site.client();
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| assert_succeeds(&client));
-            }
-        });
-        assert_eq!(name_server.query_count(), QUERIES);
-        assert_eq!(front.connections(), 2);
+        assert_eq!(front.connections(), 11);
+        assert_eq!(name_server.queries(), [HOST; QUERIES]);
     });
 }
 
@@ -183,8 +151,7 @@ fn two_threads_on_a_cold_client_share_one_lookup() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn open_connection_needs_no_name_server() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |name_server, site| {
         let front = site.listen(FIRST);
         let client = site.client();
         assert_succeeds(&client);
@@ -208,8 +175,7 @@ fn open_connection_needs_no_name_server() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn proxy_name_alone_is_looked_up() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&["127.0.0.1"]), Site::new());
+    in_namespaces(&["127.0.0.1"], |name_server, site| {
         let front = site.listen(FIRST);
         let proxy = Proxy::to(&format!("{HOST}:443"), https(FIRST));
         let client = site.builder_through(proxy.address()).build().unwrap();
@@ -217,9 +183,7 @@ fn proxy_name_alone_is_looked_up() {
             assert_succeeds(&client);
         }
         assert_eq!(front.connections(), 1);
-        client
-            .create_task(&NewTask::new("https://example.org/cat.png"))
-            .unwrap();
+        client.create_task(&NewTask::new(URL)).unwrap();
         assert_eq!(front.connections(), 2);
         assert_eq!(name_server.queries(), [PROXY_HOST; QUERIES]);
     });
@@ -230,8 +194,7 @@ fn proxy_name_alone_is_looked_up() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn finds_service_at_its_new_address() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |name_server, site| {
         let old = site.listen(FIRST);
         let with_retries = site.builder().retries(2).build().unwrap();
         let without_retries = site.client();
@@ -258,8 +221,7 @@ fn finds_service_at_its_new_address() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn tries_each_address() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&["::1", FIRST]), Site::new());
+    in_namespaces(&["::1", FIRST], |name_server, site| {
         let ipv4 = site.listen(FIRST);
         assert_succeeds(&site.client());
         assert_eq!(ipv4.connections(), 1, "::1 refuses");
@@ -284,8 +246,7 @@ fn tries_each_address() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn tries_next_address_after_one_that_drops_packets() {
-    in_namespaces(|| {
-        let (_name_server, site) = (start_name_server(&["::1", FIRST]), Site::new());
+    in_namespaces(&["::1", FIRST], |_name_server, site| {
         let _full = full_listener(https("::1"));
         let front = site.listen(FIRST);
         let client = site
@@ -304,8 +265,7 @@ fn tries_next_address_after_one_that_drops_packets() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn new_connection_uses_last_known_addresses_without_name_server() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |name_server, site| {
         let front = site.listen(FIRST);
         let client = site.client();
         assert_succeeds(&client);
@@ -321,8 +281,7 @@ fn new_connection_uses_last_known_addresses_without_name_server() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn new_connection_uses_last_known_addresses_with_silent_name_server() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |name_server, site| {
         let front = site.listen(FIRST);
         let client = site
             .builder()
@@ -348,108 +307,37 @@ fn new_connection_uses_last_known_addresses_with_silent_name_server() {
 
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
-fn silent_name_server_ends_call_in_time() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+fn a_failed_lookup_is_an_error_of_dns_and_is_not_cached() {
+    in_namespaces(&[], |name_server, site| {
         let _front = site.listen(FIRST);
-        name_server.set_silent(true);
-        let client = site
-            .builder()
-            .retries(2)
-            .timeout(Duration::from_secs(1))
-            .build()
-            .unwrap();
-        let ends_in_time = || {
-            let started = Instant::now();
-            let error = client.get_process(TASK).unwrap_err();
-            let elapsed = started.elapsed();
-            assert!(elapsed < MAX_ELAPSED, "{elapsed:?}");
-            let kind = transport_kind(&error);
-            assert!(
-                matches!(kind, TransportErrorKind::Dns | TransportErrorKind::Timeout),
-                "{error:?}"
-            );
-            assert!(
-                error.is_transient() && !error.may_have_taken_effect(),
-                "{error:?}"
-            );
-            assert!(error.to_string().contains(HOST), "{error}");
-        };
-
-        let before = thread_count();
-        let ended = AtomicBool::new(false);
-        let max = thread::scope(|scope| {
-            let callers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..5).for_each(|_| ends_in_time())))
-                .collect();
-            let ended = &ended;
-            let max = scope.spawn(move || {
-                let count = || {
-                    thread::sleep(Duration::from_millis(5));
-                    thread_count()
-                };
-                std::iter::repeat_with(count)
-                    .take_while(|_| !ended.load(Ordering::SeqCst))
-                    .max()
-                    .unwrap()
-            });
-            let results: Vec<_> = callers
-                .into_iter()
-                .map(thread::ScopedJoinHandle::join)
-                .collect();
-            ended.store(true, Ordering::SeqCst);
-            assert!(results.iter().all(Result::is_ok));
-            max.join().unwrap()
-        });
-        // Four callers, the thread that counts, and one lookup.
-        assert_eq!(max - before, 4 + 1 + 1);
-        assert_eq!(site.service.request_count(), 0);
-
-        name_server.set_silent(false);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while client.get_process(TASK).is_err() {
-            assert!(
-                Instant::now() < deadline,
-                "calls fail although the name server responds again"
-            );
-        }
-    });
-}
-
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn reports_name_that_does_not_exist() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
-        let error = site
+        let missing = site
             .builder_for("https://open-api.missing")
             .build()
-            .unwrap()
-            .get_process(TASK)
-            .unwrap_err();
+            .unwrap();
+        let error = missing.get_process(TASK).unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
-        assert!(
-            error.is_transient() && !error.may_have_taken_effect(),
-            "{error:?}"
-        );
-        assert_eq!(
-            error.to_string(),
-            "cannot look up open-api.missing; check its name and the network"
-        );
-        assert!(
-            all_texts(&error).contains("Name or service not known"),
-            "{}",
-            all_texts(&error)
-        );
+        assert!(error.is_transient() && !error.may_have_taken_effect());
+        let text = "cannot look up open-api.missing; check its name and the network";
+        assert_eq!(error.to_string(), text);
+        let texts = all_texts(&error);
+        assert!(texts.contains("Name or service not known"), "{texts}");
         assert_eq!(name_server.queries(), ["open-api.missing"; QUERIES]);
+
+        let client = site.client();
+        for lookups in 2..=3 {
+            let error = client.get_process(TASK).unwrap_err();
+            assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
+            assert_eq!(name_server.query_count(), lookups * QUERIES);
+        }
+        name_server.set_addresses(addresses(&[FIRST]));
+        assert_succeeds(&client);
     });
 }
 
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn failed_lookup_of_the_proxy_names_the_proxy() {
-    in_namespaces(|| {
-        let name_server = start_name_server(&[FIRST]);
+    in_namespaces(&[FIRST], |name_server, _| {
         let proxy = ureq::Proxy::new("http://proxy.missing:3128").unwrap();
         let client = support::builder(BASE_URL)
             .configure_agent(|agent| agent.proxy(Some(proxy)))
@@ -473,29 +361,7 @@ fn failed_lookup_of_the_proxy_names_the_proxy() {
     });
 }
 
-#[test]
-#[ignore = "needs root and network namespaces; run by .ci/run"]
-fn failed_lookup_is_not_cached() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[]), Site::new());
-        let _front = site.listen(FIRST);
-        let client = site.client();
-        for lookups in 1..=2 {
-            let error = client.get_process(TASK).unwrap_err();
-            assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
-            assert_eq!(name_server.query_count(), lookups * QUERIES);
-        }
-        name_server.set_addresses(addresses(&[FIRST]));
-        assert_succeeds(&client);
-    });
-}
-
 // ---- Threads
-
-/// Number of threads of this process.
-fn thread_count() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
-}
 
 /// Id of a new thread. In a separate process namespace, threads have consecutive ids.
 fn new_thread_id() -> u32 {
@@ -514,7 +380,7 @@ fn count_started_threads(call: impl FnOnce()) -> u32 {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn only_a_lookup_starts_a_thread() {
-    in_namespaces(|| {
+    in_namespaces(&[], |_, _| {
         let port = start_single_threaded_service();
         let by_name = support::builder(format!("http://localhost:{port}"))
             .build()
@@ -585,7 +451,7 @@ const MAX_ELAPSED: Duration = Duration::from_secs(4);
 
 /// Runs a call that hangs in this phase, and checks that the timeout ends the call.
 #[track_caller]
-fn assert_bounded(phase: &str, builder: ClientBuilder) {
+fn assert_bounded(phase: &str, builder: ClientBuilder) -> Client {
     let client = builder.timeout(TIMEOUT).retries(2).build().unwrap();
     let started = Instant::now();
     let error = client.get_process(TASK).unwrap_err();
@@ -601,18 +467,32 @@ fn assert_bounded(phase: &str, builder: ClientBuilder) {
         error.is_transient() && !error.may_have_taken_effect(),
         "{phase}: {error:?}"
     );
+    client
 }
 
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn timeout_bounds_lookup() {
-    in_namespaces(|| {
-        let (name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |name_server, site| {
+        let _front = site.listen(FIRST);
         name_server.set_silent(true);
-        assert_bounded("lookup", site.builder());
+        let client = thread::scope(|scope| {
+            let calls = [(); 4].map(|()| scope.spawn(|| assert_bounded("lookup", site.builder())));
+            calls
+                .map(|call| call.join().unwrap())
+                .into_iter()
+                .last()
+                .unwrap()
+        });
         name_server.set_silent(false);
         name_server.set_delay(Duration::from_millis(1500));
         assert_bounded("slow lookup", site.builder());
+        assert_eq!(site.service.request_count(), 0);
+        name_server.set_delay(Duration::ZERO);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while client.get_process(TASK).is_err() {
+            assert!(Instant::now() < deadline, "no call succeeds afterwards");
+        }
     });
 }
 
@@ -620,8 +500,7 @@ fn timeout_bounds_lookup() {
 #[test]
 #[ignore = "needs root and network namespaces; run by .ci/run"]
 fn timeout_bounds_wait_for_proxy() {
-    in_namespaces(|| {
-        let (_name_server, site) = (start_name_server(&[FIRST]), Site::new());
+    in_namespaces(&[FIRST], |_name_server, site| {
         let silent = TcpListener::bind((FIRST, 0)).unwrap();
         let proxy = silent.local_addr().unwrap();
         assert_bounded("silent proxy", site.builder_through(proxy));

@@ -292,7 +292,7 @@ TOKEN REMOTE SOCKS => `https_proxy`: only http and https proxies are supported, 
 TOKEN REMOTE SOCKS no_proxy=.example.invalid => api.example.invalid 30s
 TOKEN REMOTE SOCKS PAN123_TEST_MODE=own => api.example.invalid 7s
 TOKEN REMOTE https_proxy= all_proxy=:// => `all_proxy`: it is not the URL of a proxy
-TOKEN PAN123_BASE_URL=https://127.0.0.1:1 SOCKS => 127.0.0.1 30s";
+TOKEN PAN123_BASE_URL=https://127.0.0.1:1 https_proxy=:// => 127.0.0.1 30s";
 
 /// Expands the abbreviations of [`ENVIRONMENTS`]. The domain of REMOTE is reserved and does not exist.
 fn variable(text: &str) -> (&str, &OsStr) {

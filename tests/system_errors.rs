@@ -15,8 +15,11 @@ const BASE_URL: &str = "PAN123_TEST_BASE_URL";
 /// Set for the process under strace: the index of the case.
 const CASE: &str = "PAN123_TEST_CASE";
 
-/// An error in strace's syntax, and the check of calls to this base URL.
-const CASES: [(&str, fn(&str)); 11] = [
+/// Checks the calls to a base URL.
+type Check = fn(&str);
+
+/// An error in strace's syntax, and the check of the calls that it meets.
+const CASES: [(&str, Check); 11] = [
     ("socket:error=EMFILE", fails_to_connect),
     ("socket:error=ENOBUFS", fails_to_connect),
     ("socket:error=ENOMEM", fails_to_connect),

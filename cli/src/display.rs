@@ -27,6 +27,7 @@ const PACE_WIDTH: usize = 50;
 /// Bars on a terminal.
 pub(crate) struct Bars {
     multi: MultiProgress,
+    top: ProgressBar,
     /// The bars of tasks, by the rows of the state; `None` if there are too many.
     rows: Option<HashMap<i64, ProgressBar>>,
     total: ProgressBar,
@@ -44,15 +45,18 @@ impl Bars {
             return None;
         }
         let (height, width) = term.size();
-        let fits = tasks <= MAX_ROWS && tasks + 3 <= usize::from(height);
+        let fits = tasks <= MAX_ROWS && tasks + 4 <= usize::from(height);
         let width = Some(usize::from(width)).filter(|width| *width >= MIN_WIDTH);
         let width = width.unwrap_or_default();
         let multi = MultiProgress::new();
-        let line = |taken| ProgressBar::new(100).with_style(style("", taken, "cyan", width));
-        let total = multi.add(line(PACE_WIDTH));
-        let counts = multi.add(line(usize::MAX));
+        let line = |template: &str| multi.add(ProgressBar::new(100).with_style(style(template)));
+        // After the terminal has written `^C` below the bars, the line at the top cannot be removed.
+        let top = line(" ");
+        let total = line(&(bar("cyan", PACE_WIDTH, width) + "{wide_msg}"));
+        let counts = line("{wide_msg}");
         Some(Self {
             multi,
+            top,
             rows: fits.then(HashMap::new),
             total,
             counts,
@@ -93,8 +97,8 @@ impl Bars {
             _ => "yellow",
         };
         let percent = image.percent.unwrap_or_default();
-        let prefix = format!("{{prefix:{width}!}}  ");
-        let style = style(&prefix, width + 2 + STATUS_WIDTH, color, self.width);
+        let bar = bar(color, width + 2 + STATUS_WIDTH, self.width);
+        let style = style(&format!("{{prefix:{width}!}}  {bar}{{wide_msg}}"));
         let row = rows.entry(image.id).or_insert_with(|| {
             let row = ProgressBar::new(100).with_prefix(label(image));
             self.multi
@@ -113,6 +117,7 @@ impl Bars {
             Some(pause) => (total, format!("{}; {counts}", pause.text())),
             None => (format!("{total}  {}", stats.pace()), counts),
         };
+        self.top.tick();
         self.total.set_position(stats.percent());
         self.total.set_message(total);
         self.counts.set_message(counts);
@@ -127,19 +132,23 @@ impl Bars {
     pub(crate) fn close(self) {
         self.counts.finish_and_clear();
         self.total.finish_and_clear();
+        self.top.finish_and_clear();
         for row in self.rows.into_iter().flatten() {
             row.1.abandon();
         }
     }
 }
 
-/// Returns the style of a line with a message at its end, and a bar where other text leaves room for it.
-fn style(before: &str, taken: usize, color: &str, width: usize) -> ProgressStyle {
-    let bar = match width.saturating_sub(taken).saturating_sub(2) {
+/// Returns the part of a template that is the bar, as wide as the other columns of the line leave room.
+fn bar(color: &str, other: usize, width: usize) -> String {
+    match width.saturating_sub(other + 2) {
         0 => String::new(),
         room => format!("{{bar:{}.{color}}}  ", room.min(BAR_WIDTH)),
-    };
-    let style = ProgressStyle::with_template(&format!("{before}{bar}{{wide_msg}}"));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     match is_unicode() {
         true => style.progress_chars("━╸─"),

@@ -86,6 +86,13 @@ pub(crate) struct Image {
     pub(crate) moderation: Option<i64>,
 }
 
+impl Image {
+    /// Reports whether the service's moderation has rejected it.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.moderation > Some(100)
+    }
+}
+
 /// The number of images in each state. Their sum is the number of distinct entries of the list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
@@ -146,25 +153,5 @@ impl Counts {
             true => "nothing".to_owned(),
             false => parts.join(", "),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_add_up_after_each_change() {
-        let mut counts = Counts::default();
-        assert_eq!(counts.text(), "nothing");
-        counts.add(State::New, 3);
-        counts.add(State::Invalid, 1);
-        let states = [State::New, State::Creating, State::Open, State::Failed];
-        for change in states.windows(2) {
-            counts.shift(change[0], change[1]);
-            assert_eq!(counts.total(), 4);
-        }
-        assert_eq!(counts.text(), "2 new, 1 failed, 1 invalid");
-        assert_eq!(counts.ended(), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! The key by which image URLs are compared, the spelling that is sent, and the endings of images.
 
-use url::Url;
+use url::{Position, Url};
 
 /// The endings of image files that the service takes.
 pub(crate) const IMAGE_ENDINGS: [&str; 9] = [
@@ -25,13 +25,10 @@ impl ImageUrl {
     /// Returns key and spelling of a parsed URL.
     pub(crate) fn of(mut url: Url) -> Self {
         url.set_fragment(None);
+        let path = normalize(url.path());
+        let (before, after) = (&url[..Position::BeforePath], &url[Position::AfterPath..]);
+        let key = format!("{before}{path}{after}");
         let sent = String::from(url);
-        // No part before the path and no path holds a `?`.
-        let (address, query) = sent.split_at(sent.find('?').unwrap_or(sent.len()));
-        let path_start = address.find("://").map_or(0, |at| at + 3);
-        let path_start = path_start + address[path_start..].find('/').unwrap_or(0);
-        let (host, path) = address.split_at(path_start);
-        let key = format!("{host}{}{query}", normalize(path));
         Self { key, sent }
     }
 }
@@ -56,24 +53,16 @@ fn normalize(path: &str) -> String {
     let mut parts = path.split('%');
     let mut normal = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let byte = part
-            .get(..2)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte {
-            // `from_str_radix` takes a sign.
-            Some(byte) if !part.starts_with('+') => {
-                match byte {
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                        normal.push(byte.into());
-                    }
-                    _ => normal += &format!("%{byte:02X}"),
-                }
+        let digits = part.get(..2).unwrap_or_default();
+        // `from_str_radix` takes a sign.
+        let byte = u8::from_str_radix(digits, 16).ok();
+        match byte.filter(|_| !digits.starts_with('+')) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                normal.push(byte.into());
                 normal += &part[2..];
             }
-            _ => {
-                normal.push('%');
-                normal += part;
-            }
+            Some(byte) => normal += &format!("%{byte:02X}{}", &part[2..]),
+            None => normal += &format!("%{part}"),
         }
     }
     normal

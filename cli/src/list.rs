@@ -27,7 +27,7 @@ const REFUSED_ENDINGS: [&str; 5] = ["heic", "heif", "avif", "pdf", "html"];
 pub(crate) struct List {
     /// The place where the list comes from.
     pub(crate) name: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 /// A valid line.

@@ -120,15 +120,14 @@ impl Outcome {
             self.code = Some(envelope.code);
             self.trace_id = envelope.trace_id;
         }
-        let start = Cursor::new(start);
-        let body = Body::builder();
-        let body = match read {
-            Ok(_) => body.reader(start.chain(reader)),
+        let rest: Box<dyn Read + Send + Sync> = match read {
+            Ok(_) => Box::new(reader),
             Err(error) => {
                 self.error = Some(without_prefix(&error.to_string()).to_owned());
-                body.reader(start.chain(Failing(Some(error))))
+                Box::new(Failing(Some(error)))
             }
         };
+        let body = Body::builder().reader(Cursor::new(start).chain(rest));
         Response::from_parts(parts, body)
     }
 
@@ -140,37 +139,37 @@ impl Outcome {
     /// Returns the time for which the service wants no request.
     fn pause(&self) -> Option<Duration> {
         let is_limited = self.has(ErrorCode::RATE_LIMITED);
+        let is_error = is_limited || self.status >= Some(400);
+        let given = self.retry_after.filter(|delay| *delay <= MAX_RETRY_AFTER);
         let default = is_limited.then_some(DEFAULT_RETRY_AFTER);
-        let is_error = is_limited || self.status.is_some_and(|status| status >= 400);
-        let given = self.retry_after.filter(|_| is_error);
-        given.filter(|delay| *delay <= MAX_RETRY_AFTER).or(default)
+        given.filter(|_| is_error).or(default)
     }
 
     /// Returns the error, unless it concerns a single task only.
     fn service_error(&self) -> Option<String> {
-        match (self.status, &self.error) {
-            (_, Some(error)) => Some(error.clone()),
-            _ if self.has(ErrorCode::RATE_LIMITED) => Some("rate limited".to_owned()),
-            _ if self.has(ErrorCode::UNAUTHORIZED) => {
-                Some("the access token was refused".to_owned())
-            }
-            (Some(status @ 500..), _) => Some(format!("HTTP {status}")),
-            (Some(200..300), _) if self.code.is_none() => Some("no valid response".to_owned()),
-            _ => None,
-        }
+        let text = match self.status {
+            _ if self.error.is_some() => return self.error.clone(),
+            _ if self.has(ErrorCode::RATE_LIMITED) => "rate limited",
+            _ if self.has(ErrorCode::UNAUTHORIZED) => "the access token was refused",
+            Some(status @ 500..) => return Some(format!("HTTP {status}")),
+            Some(200..300) if self.code.is_none() => "no valid response",
+            _ => return None,
+        };
+        Some(text.to_owned())
     }
 
     /// Returns the part of a line of `--verbose` that comes after the request.
     fn text(&self) -> String {
-        let mut parts = Vec::new();
-        parts.extend(self.status.map(|status| format!("HTTP {status}")));
-        parts.extend(self.code.map(|code| format!("code {}", code.0)));
         let retry_after = self.retry_after.map(|delay| delay.as_secs());
-        parts.extend(retry_after.map(|delay| format!("retry after {delay} s")));
-        let trace_id = self.trace_id.as_deref();
-        parts.extend(trace_id.map(|id| format!("trace id {}", id.escape_debug())));
-        parts.extend(self.error.clone());
-        parts.join(", ")
+        let trace_id = self.trace_id.as_deref().map(str::escape_debug);
+        let parts = [
+            self.status.map(|status| format!("HTTP {status}")),
+            self.code.map(|code| format!("code {}", code.0)),
+            retry_after.map(|delay| format!("retry after {delay} s")),
+            trace_id.map(|id| format!("trace id {id}")),
+            self.error.clone(),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -152,10 +152,10 @@ impl Store {
     fn count(&self, condition: &str) -> Result<Counts, StoreError> {
         let sql = format!("SELECT state, count(*) FROM image WHERE {condition} GROUP BY state");
         let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query([])?;
         let mut counts = Counts::default();
-        while let Some(row) = rows.next()? {
-            counts.add(row.get(0)?, row.get::<_, i64>(1)? as u64);
+        for row in statement.query_map([], |row| <(State, u32)>::try_from(row))? {
+            let (state, count) = row?;
+            counts.add(state, count.into());
         }
         Ok(counts)
     }
@@ -173,9 +173,12 @@ impl Store {
 
     /// Returns the ids of the tasks that have not ended.
     pub(crate) fn open_tasks(&self) -> Result<Vec<u64>, StoreError> {
-        let ids =
-            self.numbers("task_id FROM image WHERE state = 'open' ORDER BY line IS NULL, line")?;
-        Ok(ids.into_iter().map(|id| id as u64).collect())
+        let sql = "task_id FROM image WHERE state = 'open' ORDER BY line IS NULL, line";
+        Ok(self
+            .numbers(sql)?
+            .into_iter()
+            .map(i64::cast_unsigned)
+            .collect())
     }
 
     fn numbers(&self, what: &str) -> Result<Vec<i64>, StoreError> {

@@ -10,14 +10,15 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{error, fmt};
+use std::{error, fmt, thread};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use crate::credentials::AccessToken;
 use crate::json::JsonObject;
 
-/// Maximum length of a file that is read.
+/// Maximum number of bytes that are read of a file.
 const MAX_FILE_LEN: u64 = 64 * 1024;
 
 /// The interval between two attempts to lock.
@@ -33,12 +34,8 @@ pub struct TokenCacheError {
 
 impl fmt::Display for TokenCacheError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the token cache {} {}",
-            self.path.display(),
-            self.message
-        )
+        let path = self.path.display();
+        write!(f, "the token cache {path} {}", self.message)
     }
 }
 
@@ -57,7 +54,7 @@ pub(super) struct TokenCache {
 }
 
 /// The content of the file.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Entry {
     base_url: String,
     client_id: String,
@@ -78,12 +75,9 @@ impl TokenCache {
             return Err(self.error(message, None));
         }
         let mut text = Vec::new();
-        file.take(MAX_FILE_LEN + 1)
+        file.take(MAX_FILE_LEN)
             .read_to_end(&mut text)
             .map_err(failed)?;
-        if text.len() as u64 > MAX_FILE_LEN {
-            return Ok(None);
-        }
         let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
             return Ok(None);
         };
@@ -91,21 +85,16 @@ impl TokenCache {
         Ok(is_own.then(|| AccessToken::from(entry.access_token)))
     }
 
-    /// Replaces the file as a whole, by one of mode 0600.
+    /// Replaces the file as a whole, by one of mode 0600. A link is replaced, not followed.
     pub(super) fn write(&self, token: &AccessToken) -> Result<(), TokenCacheError> {
         let failed = |error| self.error("cannot be written", Some(error));
-        let entry = Entry {
-            base_url: self.base_url.clone(),
-            client_id: self.client_id.clone(),
-            access_token: token.secret().to_owned(),
-        };
-        let text = serde_json::to_vec(&entry).map_err(|error| failed(error.into()))?;
-        // A rename would also replace a device or a pipe. A link is replaced, not followed.
-        if fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| !found.is_file() && !found.is_symlink())
-        {
-            return Err(failed(irregular()));
-        }
+        // The rename would also replace a device or a pipe.
+        reject_irregular(&self.path).map_err(failed)?;
+        let entry = json!({
+            "base_url": self.base_url,
+            "client_id": self.client_id,
+            "access_token": token.secret(),
+        });
         // A name that no other writer uses, also in a container in which each process has the same id.
         let random = RandomState::new().hash_one(&self.path);
         let temporary = self.sibling(&format!(".{random:016x}.tmp"));
@@ -113,7 +102,7 @@ impl TokenCache {
             .open(&temporary)
             .map_err(failed)?;
         let written = file
-            .write_all(&text)
+            .write_all(entry.to_string().as_bytes())
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&temporary, &self.path));
         written.map_err(|error| {
@@ -128,23 +117,20 @@ impl TokenCache {
         let failed = |error| self.error("cannot be locked", Some(error));
         let path = self.sibling(".lock");
         if path.is_symlink() {
-            let reason = "its lock file is a link";
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+            return Err(failed(invalid("its lock file is a link")));
         }
         let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
             .map_err(failed)?;
-        let remaining = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        let wait_until = Instant::now() + remaining(deadline) / 8 * 7;
+        let begin = Instant::now();
+        let wait_until = begin + deadline.saturating_duration_since(begin) / 8 * 7;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) if remaining(wait_until).is_zero() => {
+                Err(TryLockError::WouldBlock) if Instant::now() >= wait_until => {
                     return Err(self.error("is locked by another process", None));
                 }
-                Err(TryLockError::WouldBlock) => {
-                    std::thread::sleep(remaining(wait_until).min(LOCK_POLL_INTERVAL));
-                }
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_POLL_INTERVAL),
             }
         }
     }
@@ -167,14 +153,19 @@ impl TokenCache {
 
 /// Opens a regular file, or one that does not exist yet. To open a pipe could block for ever.
 fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    reject_irregular(path)?;
+    options.open(path)
+}
+
+fn reject_irregular(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(irregular()),
-        _ => options.open(path),
+        Ok(found) if !found.is_file() => Err(invalid("it is not a regular file")),
+        _ => Ok(()),
     }
 }
 
-fn irregular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
 /// Makes a new file readable and writable by its owner only. Windows has no file modes: there the folder decides.
@@ -185,16 +176,120 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// Returns whether only its owner can read or write a file.
-#[cfg(unix)]
 fn is_private(file: &File) -> io::Result<bool> {
-    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata()?);
-    Ok(mode & 0o066 == 0)
-}
-
-#[cfg(not(unix))]
-fn is_private(_: &File) -> io::Result<bool> {
-    Ok(true)
+    let metadata = file.metadata()?;
+    #[cfg(unix)]
+    let others = std::os::unix::fs::MetadataExt::mode(&metadata) & 0o066;
+    #[cfg(not(unix))]
+    let (others, _) = (0, metadata);
+    Ok(others == 0)
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    /// A cache in a new folder, which is removed at its end.
+    struct Folder(PathBuf, TokenCache);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("pan123-offline-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir(&folder).unwrap();
+            let cache = TokenCache {
+                path: folder.join("token"),
+                base_url: "https://service".into(),
+                client_id: "id".into(),
+            };
+            Self(folder, cache)
+        }
+
+        fn names(&self) -> Vec<std::ffi::OsString> {
+            let entries = fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// A temporary file that a killed process has left stays, too.
+    #[test]
+    fn reads_the_written_token_and_removes_no_other_file() {
+        let folder = Folder::new("round-trip");
+        let cache = &folder.1;
+        let other = "token.0123456789abcdef.tmp";
+        File::create(folder.0.join(other)).unwrap();
+        assert!(cache.read().unwrap().is_none());
+        for token in ["old", "new"].map(AccessToken::from) {
+            cache.write(&token).unwrap();
+            assert_eq!(cache.read().unwrap(), Some(token));
+        }
+        assert_eq!(folder.names(), ["token", other]);
+    }
+
+    /// An eighth of the caller's time is left for the request.
+    #[test]
+    fn waits_for_a_lock_for_seven_eighths_of_the_time() {
+        let Folder(_, cache) = &Folder::new("locked");
+        let _lock = cache.lock(Instant::now()).unwrap();
+        let started = Instant::now();
+        let deadline = started + Duration::from_millis(800);
+        let error = cache.lock(deadline).unwrap_err();
+        assert!(started.elapsed() >= Duration::from_millis(700));
+        assert!(error.to_string().ends_with("is locked by another process"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_cache_and_lock() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = Folder::new("mode");
+        let cache = &folder.1;
+        let _lock = cache.lock(Instant::now()).unwrap();
+        for (mode, is_used) in [(0o640, false), (0o602, false), (0o700, true)] {
+            cache.write(&"old".into()).unwrap();
+            for path in [cache.path.clone(), cache.sibling(".lock")] {
+                let written = fs::metadata(path).unwrap().permissions().mode();
+                assert_eq!(written & 0o777, 0o600);
+            }
+            fs::set_permissions(&cache.path, fs::Permissions::from_mode(mode)).unwrap();
+            let read = cache.read().map_err(|error| error.to_string());
+            assert_eq!(read.is_ok_and(|token| token.is_some()), is_used, "{mode:o}");
+        }
+    }
+
+    /// A link is replaced. Opening a pipe would block until another process writes to it; a rename would replace it.
+    #[cfg(unix)]
+    #[test]
+    fn follows_no_link_and_leaves_a_pipe_alone() {
+        let folder = Folder::new("links");
+        let cache = &folder.1;
+        let target = folder.0.join("target");
+        std::os::unix::fs::symlink(&target, cache.sibling(".lock")).unwrap();
+        assert!(cache.lock(Instant::now()).is_err() && !target.exists());
+        fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &cache.path).unwrap();
+        cache.write(&"new".into()).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(cache.read().unwrap(), Some("new".into()));
+
+        fs::remove_file(&cache.path).unwrap();
+        let mut mkfifo = std::process::Command::new("mkfifo");
+        assert!(mkfifo.arg(&cache.path).status().unwrap().success());
+        let irregular = "it is not a regular file";
+        for error in [cache.read().err(), cache.write(&"new".into()).err()] {
+            let cause = error.unwrap().source.unwrap();
+            assert_eq!(cause.to_string(), irregular);
+        }
+        assert_eq!(folder.names(), ["target", "token", "token.lock"]);
+    }
+}

@@ -3,21 +3,21 @@
 //! There is no timer: a token is used until the service refuses it.
 
 mod cache;
-mod limiter;
-mod request;
 mod state;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde::Deserialize;
+
 use self::cache::TokenCache;
 pub use self::cache::TokenCacheError;
-pub(crate) use self::request::decode_response;
-use self::request::request_token;
+use self::state::State;
 pub(crate) use self::state::Token;
-use self::state::{Reason, State};
 use crate::credentials::{AccessToken, Credentials};
-use crate::error::{Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::endpoint;
+use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::Transport;
 
 /// The tokens of a client.
@@ -37,19 +37,16 @@ struct Login {
 }
 
 impl Auth {
-    pub(crate) fn with_token(token: AccessToken, transport: &Transport) -> Result<Self> {
-        let mut state = State::default();
-        state.set_current(Token::new(token, transport)?);
-        Ok(Self {
-            state: Mutex::new(state),
-            ..Self::default()
-        })
+    pub(crate) fn with_token(token: AccessToken) -> Self {
+        let auth = Self::default();
+        auth.lock().set_current(token);
+        auth
     }
 
-    pub(crate) fn with_credentials(credentials: Credentials, transport: &Transport) -> Self {
+    pub(crate) fn with_credentials(credentials: Credentials, base_url: String) -> Self {
         let cache = credentials.cache_file.as_ref().map(|path| TokenCache {
             path: path.to_owned(),
-            base_url: transport.base_url().to_string(),
+            base_url,
             client_id: credentials.client_id.clone(),
         });
         Self {
@@ -72,12 +69,6 @@ impl Auth {
         self.lock().cache_error.clone()
     }
 
-    /// Returns the current token, and requests one if there is none. An error is one of a request that was not sent.
-    pub(crate) fn token(&self, transport: &Transport, deadline: Instant) -> Result<Arc<Token>> {
-        self.obtain(self.lock(), transport, deadline)
-            .map_err(Error::mark_not_sent)
-    }
-
     /// Returns a token in place of one that the service has refused with `error`.
     ///
     /// # Errors
@@ -95,81 +86,43 @@ impl Auth {
         if self.login.is_none() {
             return Err(error.clone());
         }
-        let mut state = self.lock();
-        state.refuse(refused.access_token(), refused.is_accepted(), error);
-        self.obtain(state, transport, deadline)
+        self.lock().refuse(refused, error);
+        self.token(false, transport, deadline)
     }
 
-    /// Requests a new token, whether or not there is one, and keeps it. The once-a-minute limit does not apply; the pause
-    /// after a failure does.
-    pub(crate) fn request_token(
+    /// Returns the current token unless a new one is wanted. Otherwise waits for the thread that requests one, and
+    /// requests one if there is none then. The error is one of a request that was not sent.
+    ///
+    /// A new one needs not wait for the minute between two replacements, but for the pause after a failure.
+    pub(crate) fn token(
         &self,
+        is_new_wanted: bool,
         transport: &Transport,
         deadline: Instant,
     ) -> Result<Arc<Token>> {
         let mut state = self.lock();
-        if state.is_refreshing {
-            state = self.wait_for_refresh(state, deadline)?;
-        }
-        self.refresh(state, Reason::Asked, transport, deadline)
-    }
-
-    /// Returns the current token, waits for the thread that requests one, or requests one.
-    fn obtain(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        transport: &Transport,
-        deadline: Instant,
-    ) -> Result<Arc<Token>> {
-        loop {
-            if let Some(token) = &state.current {
-                return Ok(Arc::clone(token));
+        if state.is_refreshing && (is_new_wanted || state.current.is_none()) {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let (locked, waited) = self
+                .refreshed
+                .wait_timeout_while(state, remaining, |state| state.is_refreshing)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = locked;
+            if waited.timed_out() {
+                return Err(wait_timed_out());
             }
-            if !state.is_refreshing {
-                return self.refresh(state, Reason::NoToken, transport, deadline);
-            }
-            state = self.wait_for_refresh(state, deadline)?;
             // The other thread may have had less time, so its timeout is not an error of this thread.
-            match &state.failure {
-                Some(failure) if state.current.is_none() && !failure.is_timeout() => {
-                    return Err(failure.clone());
-                }
-                _ => {}
+            if state.current.is_none()
+                && let Some(error) = &state.error
+                && error.is_of_token_request()
+                && !error.is_timeout()
+            {
+                return Err(error.clone());
             }
         }
-    }
-
-    fn wait_for_refresh<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        deadline: Instant,
-    ) -> Result<MutexGuard<'a, State>> {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let (state, waited) = self
-            .refreshed
-            .wait_timeout_while(state, remaining, |state| state.is_refreshing)
-            .unwrap_or_else(PoisonError::into_inner);
-        if !waited.timed_out() {
-            return Ok(state);
+        if !is_new_wanted && let Some(token) = &state.current {
+            return Ok(Arc::clone(token));
         }
-        let message =
-            "timed out waiting for the token that another thread requests; raise `timeout`";
-        Err(Error::Transport(TransportError::new(
-            TransportErrorKind::Timeout,
-            message,
-            Delivery::NotSent,
-            None,
-        )))
-    }
-
-    /// Takes a token from the cache, or requests one, while other threads wait.
-    fn refresh(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        reason: Reason,
-        transport: &Transport,
-        deadline: Instant,
-    ) -> Result<Arc<Token>> {
         let Some(login) = &self.login else {
             let reason = "they are missing, and a token can be requested with them only";
             return Err(Error::config("credentials", reason));
@@ -178,22 +131,20 @@ impl Auth {
         state.cache_error = None;
         drop(state);
         let _refreshing = Refreshing(self);
-        let token = self.find_token(login, reason, transport, deadline)?;
-        let token = Token::new(token, transport)?;
-        self.lock().set_current(Arc::clone(&token));
-        Ok(token)
+        let token = self.find_token(login, is_new_wanted, transport, deadline)?;
+        Ok(self.lock().set_current(token))
     }
 
-    /// Returns a token of the cache, or a new one.
+    /// Returns a token of the cache unless a new one is wanted, or requests one.
     fn find_token(
         &self,
         Login { credentials, cache }: &Login,
-        reason: Reason,
+        is_new_wanted: bool,
         transport: &Transport,
         deadline: Instant,
     ) -> Result<AccessToken> {
         let cached_token = || {
-            let cache = cache.as_ref().filter(|_| reason == Reason::NoToken)?;
+            let cache = cache.as_ref().filter(|_| !is_new_wanted)?;
             let token = self.keep_cache_error(cache.read())??;
             self.lock().is_usable(&token).then_some(token)
         };
@@ -201,7 +152,8 @@ impl Auth {
         if let Some(token) = cached_token() {
             return Ok(token);
         }
-        if let Some(error) = self.lock().blocking_error(reason, Instant::now()) {
+        let blocking_error = self.lock().blocking_error(is_new_wanted, Instant::now());
+        if let Some(error) = blocking_error {
             return Err(error);
         }
         let lock = cache.as_ref().map(|cache| cache.lock(deadline));
@@ -210,7 +162,6 @@ impl Auth {
         if let Some(token) = cached_token() {
             return Ok(token);
         }
-        self.lock().failure = None;
         let issued = request_token(credentials, transport, deadline);
         let token = self.lock().record_request(issued, Instant::now())?;
         // Without the lock, too: the file is replaced as a whole.
@@ -235,4 +186,40 @@ impl Drop for Refreshing<'_> {
         self.0.lock().is_refreshing = false;
         self.0.refreshed.notify_all();
     }
+}
+
+fn wait_timed_out() -> Error {
+    let message = "timed out waiting for the token that another thread requests; raise `timeout`";
+    Error::Transport(TransportError::new(
+        TransportErrorKind::Timeout,
+        message,
+        Delivery::NotSent,
+        None,
+    ))
+}
+
+/// The expiry time is ignored: a token is used until the service refuses it with 401.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IssuedToken {
+    access_token: String,
+}
+
+/// Requests a token, once. Its errors show neither the secret nor a token.
+fn request_token(
+    credentials: &Credentials,
+    transport: &Transport,
+    deadline: Instant,
+) -> Result<AccessToken> {
+    let request = endpoint::access_token(credentials);
+    let IssuedToken { access_token } = transport
+        .send(&request, None, deadline)
+        .map_err(|error| redact_secret(error, &credentials.client_secret))
+        .map_err(redact_new_token)?;
+    let token = AccessToken::from(access_token);
+    token.validate().map_err(|reason| {
+        let reason = format!("its `accessToken` cannot be used: {reason}");
+        Error::Decode(DecodeError::new(reason, b"", None))
+    })?;
+    Ok(token)
 }

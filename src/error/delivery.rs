@@ -20,8 +20,8 @@ impl Delivery {
 
     pub(super) fn advice(self) -> &'static str {
         match self {
-            Self::NotSent | Self::TokenRequest | Self::MaybeSent => "",
             Self::MaybeCreated => "; the task may exist, check before you create it again",
+            _ => "",
         }
     }
 }
@@ -52,10 +52,9 @@ impl Error {
 
     /// Marks the error as one of a request that was not sent.
     pub(crate) fn mark_not_sent(self) -> Self {
-        if self.delivery().may_be_sent() {
-            self.with_delivery(Delivery::NotSent)
-        } else {
-            self
+        match self.delivery() {
+            Delivery::TokenRequest => self,
+            _ => self.with_delivery(Delivery::NotSent),
         }
     }
 
@@ -71,10 +70,9 @@ impl Error {
 
     /// Marks the error of a request that creates a task, if the task may exist now.
     pub(crate) fn mark_maybe_created(self) -> Self {
-        if self.may_have_taken_effect() {
-            self.with_delivery(Delivery::MaybeCreated)
-        } else {
-            self
+        match self.may_have_taken_effect() {
+            true => self.with_delivery(Delivery::MaybeCreated),
+            false => self,
         }
     }
 }

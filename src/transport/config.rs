@@ -6,20 +6,18 @@ use ureq::config::{AutoHeaderValue, Config, ConfigBuilder};
 use ureq::typestate::AgentScope;
 use ureq::{Agent, Proxy, ProxyProtocol};
 
-use super::base_url::{BaseUrl, MAX_URL_LEN, has_valid_port};
+use super::base_url::{BaseUrl, has_valid_host_and_port};
 use crate::error::{Error, Result};
 
 /// The argument of [`ClientBuilder::configure_agent`](crate::ClientBuilder::configure_agent).
 pub(crate) type AgentConfig = ConfigBuilder<AgentScope>;
 
-/// Maximum length of a response header, one byte less than ureq's buffer: so ureq can tell a header that does not fit
-/// from a connection that ended.
-const MAX_RESPONSE_HEADER_LEN: usize = INPUT_BUFFER_LEN - 1;
-const INPUT_BUFFER_LEN: usize = 8 * 1024;
+/// Maximum length of a response header.
+const MAX_RESPONSE_HEADER_LEN: usize = 8 * 1024;
 
-/// Length of ureq's output buffer, into which the request line and each header must fit. The base URL may be the longest
-/// part; a token and the user agent are shorter.
-const OUTPUT_BUFFER_LEN: usize = MAX_URL_LEN + 1024;
+/// Length of ureq's buffers for input and output. The longest response header fits, and each header and the first line
+/// of a request.
+const BUFFER_LEN: usize = 2 * MAX_RESPONSE_HEADER_LEN;
 
 /// Maximum idle time of a pooled connection: enough for a poll every 30 s, and below 60 s, a gateway's common timeout.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
@@ -35,6 +33,13 @@ pub(crate) struct TransportSettings {
     pub(crate) connect_timeout: Duration,
     /// The proxy from the environment, with the name of its variable.
     pub(crate) proxy: Option<(&'static str, String)>,
+}
+
+impl TransportSettings {
+    /// Returns the time limit for connecting: at most 15/16 of the timeout, so that it elapses before the whole timeout.
+    pub(super) fn connect_timeout(&self, timeout: Duration) -> Duration {
+        self.connect_timeout.min(timeout - timeout / 16)
+    }
 }
 
 /// Returns the agent's configuration: defaults first, then the user's settings, then what cannot be changed.
@@ -62,10 +67,7 @@ pub(super) fn agent_config(
     }
     let config = config
         .timeout_global(Some(settings.timeout))
-        .timeout_connect(Some(connect_timeout(
-            settings.connect_timeout,
-            settings.timeout,
-        )))
+        .timeout_connect(Some(settings.connect_timeout(settings.timeout)))
         .timeout_per_call(None)
         .timeout_resolve(None)
         .timeout_send_request(None)
@@ -82,15 +84,14 @@ pub(super) fn agent_config(
         .accept(AutoHeaderValue::None)
         .accept_encoding(AutoHeaderValue::None)
         .max_response_header_size(MAX_RESPONSE_HEADER_LEN)
-        .input_buffer_size(INPUT_BUFFER_LEN)
-        .output_buffer_size(OUTPUT_BUFFER_LEN)
+        .input_buffer_size(BUFFER_LEN)
+        .output_buffer_size(BUFFER_LEN)
         .build();
     if let Some(proxy) = config.proxy() {
-        let from_env = settings
-            .proxy
-            .as_ref()
-            .filter(|_| config.proxy() == env_proxy.as_ref());
-        let setting = from_env.map_or("configure_agent", |(variable, _)| variable);
+        let setting = match settings.proxy {
+            Some((variable, _)) if env_proxy.as_ref() == Some(proxy) => variable,
+            _ => "configure_agent",
+        };
         validate_proxy(setting, proxy)?;
     }
     if settings.base_url.is_https() {
@@ -105,30 +106,19 @@ pub(super) fn agent_config(
     Ok(config)
 }
 
-/// Returns the time limit for connecting: at most 15/16 of the timeout, so that it elapses before the whole timeout.
-pub(super) fn connect_timeout(connect_timeout: Duration, timeout: Duration) -> Duration {
-    connect_timeout.min(timeout - timeout / 16)
-}
-
 fn validate_proxy(setting: &'static str, proxy: &Proxy) -> Result<()> {
-    if !proxy.uri().authority().is_some_and(has_valid_port) || proxy.host().is_empty() {
-        return Err(Error::config(
-            setting,
-            "its proxy has no valid host and port",
-        ));
-    }
-    match proxy.protocol() {
-        ProxyProtocol::Http => Ok(()),
-        ProxyProtocol::Https if cfg!(any(feature = "rustls", feature = "native-tls")) => Ok(()),
-        ProxyProtocol::Https => Err(Error::config(
-            setting,
-            "an https proxy needs TLS, and this build has none",
-        )),
-        _ => Err(Error::config(
-            setting,
-            "only http and https proxies are supported, not SOCKS",
-        )),
-    }
+    let has_tls = cfg!(any(feature = "rustls", feature = "native-tls"));
+    let authority = proxy.uri().authority();
+    let reason = match proxy.protocol() {
+        _ if !authority.is_some_and(has_valid_host_and_port) => {
+            "its proxy has no valid host and port"
+        }
+        ProxyProtocol::Http => return Ok(()),
+        ProxyProtocol::Https if has_tls => return Ok(()),
+        ProxyProtocol::Https => "an https proxy needs TLS, and this build has none",
+        _ => "only http and https proxies are supported, not SOCKS",
+    };
+    Err(Error::config(setting, reason))
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -137,21 +127,19 @@ mod tls {
 
     use crate::error::{Error, Result};
 
+    const RUSTLS: bool = cfg!(feature = "rustls");
+    const VERIFIER: bool = cfg!(feature = "platform-verifier");
+
     /// rustls if it is compiled in, with Mozilla's root certificates unless `platform-verifier` is on.
     pub(super) fn default_config() -> TlsConfig {
-        let rustls = cfg!(feature = "rustls");
-        let webpki_roots = rustls && !cfg!(feature = "platform-verifier");
+        let (provider, roots) = match (RUSTLS, VERIFIER) {
+            (true, false) => (TlsProvider::Rustls, RootCerts::WebPki),
+            (true, true) => (TlsProvider::Rustls, RootCerts::PlatformVerifier),
+            (false, _) => (TlsProvider::NativeTls, RootCerts::PlatformVerifier),
+        };
         TlsConfig::builder()
-            .provider(if rustls {
-                TlsProvider::Rustls
-            } else {
-                TlsProvider::NativeTls
-            })
-            .root_certs(if webpki_roots {
-                RootCerts::WebPki
-            } else {
-                RootCerts::PlatformVerifier
-            })
+            .provider(provider)
+            .root_certs(roots)
             .build()
     }
 
@@ -159,15 +147,13 @@ mod tls {
     /// panic at the first request.
     pub(super) fn validate(config: &TlsConfig) -> Result<()> {
         let missing = match (config.provider(), config.root_certs()) {
-            (TlsProvider::Rustls, _) if !cfg!(feature = "rustls") => {
+            (TlsProvider::Rustls, _) if !RUSTLS => {
                 "the TLS provider rustls needs the feature `rustls`"
             }
             (TlsProvider::NativeTls, _) if !cfg!(feature = "native-tls") => {
                 "the TLS provider native-tls needs the feature `native-tls`"
             }
-            (TlsProvider::Rustls, RootCerts::PlatformVerifier)
-                if !cfg!(feature = "platform-verifier") =>
-            {
+            (TlsProvider::Rustls, RootCerts::PlatformVerifier) if !VERIFIER => {
                 "the platform's verifier needs the feature `platform-verifier`"
             }
             (TlsProvider::NativeTls, RootCerts::WebPki) => {
@@ -176,23 +162,5 @@ mod tls {
             _ => return Ok(()),
         };
         Err(Error::config("configure_agent", missing))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connect_timeout_is_at_most_15_16_of_the_timeout() {
-        for (limit, timeout, expected) in [
-            (10_000, 30_000, 10_000),
-            (30_000, 30_000, 28_125),
-            (256, 16, 15),
-            (5, 0, 0),
-        ] {
-            let [limit, timeout, expected] = [limit, timeout, expected].map(Duration::from_millis);
-            assert_eq!(connect_timeout(limit, timeout), expected);
-        }
     }
 }

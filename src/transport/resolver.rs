@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{error, fmt, io, thread};
 
@@ -21,28 +21,18 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 /// The capacity of [`ResolvedSocketAddrs`].
 const MAX_ADDRESSES: usize = 16;
 
-/// Resolves names for one client and its clones.
+/// Resolves names for one client and its clones: those of the service and a proxy, and others that a middleware requests.
 #[derive(Debug, Clone, Default)]
-pub(super) struct CachingResolver(Arc<Cache>);
+pub(super) struct CachingResolver(Arc<Mutex<HashMap<String, Name>>>);
 
-#[derive(Debug, Default)]
-struct Cache {
-    /// The names of the service and a proxy, and others that a middleware requests.
-    names: Mutex<HashMap<String, Name>>,
-    /// Signalled when a lookup has ended.
-    lookup_ended: Condvar,
-}
-
-#[derive(Debug, Default)]
+/// A name that was looked up with success.
+#[derive(Debug)]
 struct Name {
-    /// The addresses of the last successful lookup, without ports.
+    /// Its addresses, without ports.
     addresses: Vec<SocketAddr>,
     /// The end of the last lookup; `None` if the next request needs another one.
     looked_up: Option<Instant>,
-    last_used: Option<Instant>,
-    is_lookup_running: bool,
-    /// Error of the last lookup.
-    error: Option<Arc<io::Error>>,
+    last_used: Instant,
 }
 
 impl Resolver for CachingResolver {
@@ -90,84 +80,54 @@ impl CachingResolver {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Name>> {
-        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the known addresses of a name, or waits for a lookup. `max_idle_age` is that of a pooled connection; zero
-    /// if the request has a connection of its own.
+    /// Returns the known addresses of a name, or looks it up. `max_idle_age` is that of a pooled connection; zero if the
+    /// request has a connection of its own.
     fn addresses(
         &self,
         host: &str,
         max_idle_age: Duration,
         timeout: Duration,
     ) -> Result<Vec<SocketAddr>, Error> {
-        let mut names = self.lock();
-        let name = names.entry(host.to_owned()).or_default();
-        if name.is_valid(max_idle_age) {
-            return Ok(name.used());
-        }
-        // With known addresses, the lookup gets half of the time, and connecting gets the rest.
-        let parts = if name.addresses.is_empty() { 1 } else { 2 };
-        if !name.is_lookup_running {
-            name.error = self.start_lookup(host).err().map(Arc::new);
-            name.is_lookup_running = name.error.is_none();
-        }
-        let is_running = |names: &mut HashMap<_, Name>| names[host].is_lookup_running;
-        let Cache { lookup_ended, .. } = &*self.0;
-        let (mut names, _) = lookup_ended
-            .wait_timeout_while(names, timeout / parts, is_running)
-            .unwrap_or_else(PoisonError::into_inner);
-        let name = names.entry(host.to_owned()).or_default();
-        if name.addresses.is_empty() {
-            return Err(name.lookup_error(host));
-        }
-        // Known addresses stay in use after a failed lookup.
-        name.looked_up = Some(Instant::now());
-        Ok(name.used())
-    }
-
-    /// Starts a thread, because the system's resolver has no timeout: it tries for 10 s and more.
-    fn start_lookup(&self, host: &str) -> io::Result<()> {
-        let (resolver, host) = (self.clone(), host.to_owned());
-        let thread = thread::Builder::new().name("pan123-dns".to_owned());
-        let look_up = move || {
-            let result = (host.as_str(), 0).to_socket_addrs();
-            let mut names = resolver.lock();
-            let name = names.entry(host).or_default();
-            name.is_lookup_running = false;
-            match result {
-                Ok(addresses) => {
-                    name.addresses = addresses.collect();
-                    name.looked_up = Some(Instant::now());
-                }
-                Err(error) => name.error = Some(Arc::new(error)),
-            }
-            resolver.0.lookup_ended.notify_all();
+        let known = self.lock().get_mut(host).map(|name| {
+            let is_valid = name.looked_up.is_some_and(|time| {
+                time.elapsed() < MAX_AGE || name.last_used.elapsed() < max_idle_age
+            });
+            name.last_used = Instant::now();
+            (is_valid, name.addresses.clone())
+        });
+        let addresses = match known {
+            Some((true, addresses)) => return Ok(addresses),
+            // The lookup gets half of the time, and connecting gets the rest. If it fails, known addresses stay in use.
+            Some((false, addresses)) => look_up(host, timeout / 2).unwrap_or(addresses),
+            None => look_up(host, timeout).map_err(|cause| {
+                let host = host.to_owned();
+                Error::Io(io::Error::new(cause.kind(), LookupError { host, cause }))
+            })?,
         };
-        thread.spawn(look_up).map(drop)
+        let now = Instant::now();
+        let name = Name {
+            addresses: addresses.clone(),
+            looked_up: Some(now),
+            last_used: now,
+        };
+        self.lock().insert(host.to_owned(), name);
+        Ok(addresses)
     }
 }
 
-impl Name {
-    /// Returns whether the addresses may be used without a lookup.
-    fn is_valid(&self, max_idle_age: Duration) -> bool {
-        let is_within =
-            |time: Option<Instant>, max_age| time.is_some_and(|time| time.elapsed() < max_age);
-        self.looked_up.is_some()
-            && (is_within(self.looked_up, MAX_AGE) || is_within(self.last_used, max_idle_age))
-    }
-
-    fn used(&mut self) -> Vec<SocketAddr> {
-        self.last_used = Some(Instant::now());
-        self.addresses.clone()
-    }
-
-    /// Returns the error of the last lookup, or that it has not ended in time.
-    fn lookup_error(&self, host: &str) -> Error {
-        let timed_out = || Arc::new(io::ErrorKind::TimedOut.into());
-        let cause = self.error.clone().unwrap_or_else(timed_out);
-        let host = host.to_owned();
-        Error::Io(io::Error::new(cause.kind(), LookupError { host, cause }))
+/// Looks a name up on a thread, because the system's resolver has no timeout: it tries for 10 s and more.
+fn look_up(host: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let host = host.to_owned();
+    thread::Builder::new()
+        .name("pan123-dns".to_owned())
+        .spawn(move || sender.send((host.as_str(), 0).to_socket_addrs()))?;
+    match receiver.recv_timeout(timeout) {
+        Ok(result) => Ok(result?.collect()),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -175,7 +135,7 @@ impl Name {
 #[derive(Debug)]
 pub(super) struct LookupError {
     pub(super) host: String,
-    cause: Arc<io::Error>,
+    cause: io::Error,
 }
 
 impl fmt::Display for LookupError {

@@ -31,12 +31,12 @@ impl Requests for Arc<Session> {
     }
 
     fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress> {
-        self.attempt(&endpoint::get_process(task_id), deadline)
+        self.attempt(&mut endpoint::get_process(task_id), deadline)
     }
 
     fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64> {
-        let call = endpoint::create_task(task)?;
-        let CreatedTask { task_id } = self.attempt(&call, deadline)?;
+        let mut request = endpoint::create_task(task)?;
+        let CreatedTask { task_id } = self.attempt(&mut request, deadline)?;
         Ok(task_id)
     }
 

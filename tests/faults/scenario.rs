@@ -231,7 +231,8 @@ pub(crate) fn accept_tls(
 ) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
     let connection = ServerConnection::new(Arc::clone(&identity.config)).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
-    tls.read(&mut [0; 4096])?;
+    let len = tls.read(&mut [0; 4096])?;
+    assert_ne!(len, 0, "the client has closed");
     Ok(tls)
 }
 

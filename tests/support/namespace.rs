@@ -5,7 +5,6 @@
     reason = "no program that includes this file uses all of it"
 )]
 
-use std::any::type_name;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -29,15 +28,14 @@ const SETUP: &str = "
     exec \"$@\"
 ";
 
-/// Runs `test`, the body of the test function that calls this, in another process: the same
-/// program, inside the namespaces. Panics if they cannot be created.
+/// Returns whether this process is inside. If not, runs the test whose closure has this type in such a process. Panics if
+/// the namespaces cannot be created.
 #[track_caller]
-pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
+pub(crate) fn is_inside(closure: &'static str) -> bool {
     if env::var_os(INSIDE).is_some() {
-        test();
-        return;
+        return true;
     }
-    let name = test_name(type_name::<F>());
+    let name = test_name(closure);
     let output = command(MAX_SECONDS, &env::current_exe().unwrap())
         .args([
             "--exact",
@@ -61,6 +59,7 @@ pub(crate) fn in_namespaces<F: FnOnce()>(test: F) {
         "{name} failed in its namespaces, {}:\n{stdout}\n{stderr}",
         output.status
     );
+    false
 }
 
 /// A command that runs a program inside the namespaces, and ends it after `max_seconds`.

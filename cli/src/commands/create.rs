@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use pan123_offline::PollPolicy;
 
+use super::migrate::tell;
 use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
 use crate::args::{Common, Create};
 use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, usage};
-use crate::list::{List, Remark, excerpt};
-use crate::output::{Event, Form, Output};
+use crate::list::List;
+use crate::output::{Form, Output};
 use crate::settings::ResolvedSettings;
 use crate::store::Store;
 
@@ -34,17 +35,10 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     }
     let settings = ResolvedSettings::resolve(common)?;
     let (client, observer) = client(common, &settings, 0)?;
-    let mut output = Output::new(common, Form::Urls, urls.len(), false);
-    let tell = |remark: &Remark<'_>| {
-        let (text, reason) = (excerpt(remark.text), remark.reason);
-        // A message is no result, so that its output cannot fail.
-        let _ = match remark.is_invalid {
-            true => output.show(&Event::Error(&format!("{text}: {reason}"))),
-            false => output.show(&Event::Note(&format!("{text}: warning: {reason}"))),
-        };
-    };
+    let list = List::of_arguments(&urls);
     let mut store = Store::in_memory()?;
-    store.sync(&List::of_arguments(&urls), &[], tell)?;
+    store.sync(&list, &[], |remark| tell(&list, remark, common.quiet))?;
+    let output = Output::new(common, Form::Urls, urls.len(), false);
     let mut policy = PollPolicy::new();
     if !args.wait {
         policy = policy.max_consecutive_errors(MAX_ATTEMPTS);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, BufWriter, Write};
 
-use pan123_offline::{Client, ErrorCode};
+use pan123_offline::{Client, Error, ErrorCode};
 
 use super::migrate::claim;
 use super::{client, counted, warn_of_cache};
@@ -27,182 +27,169 @@ const MAX_RETRIES: u32 = 5;
 const NO_NAME: &str = "it was sent without a name, since its URL does not tell the kind of image, \
     so its file cannot be told from others";
 
-/// The state, and what is known besides.
-struct Search {
-    store: Store,
-    /// Ids of the files that serve an image.
-    owned: HashSet<String>,
-    /// Why an image has no link, by its row in the state.
-    reasons: HashMap<i64, String>,
-}
+/// The folders that were listed, and whether each exists. `None` is that of tasks that name none.
+type Listed = HashMap<Option<String>, bool>;
 
 /// Looks for the links that are not known, and prints all that are.
 pub(super) fn links(common: &Common, args: &Links) -> Result<ExitStatus, Failure> {
     let path = state_path(&args.state.list, args.state.state.as_deref());
-    let store = Store::open(&path)?;
-    let mut folders: BTreeMap<_, Vec<Image>> = BTreeMap::new();
-    let (mut owned, mut reasons) = (HashSet::new(), HashMap::new());
+    let mut store = Store::open(&path)?;
+    let mut folders: BTreeMap<Option<String>, Vec<Image>> = BTreeMap::new();
+    // Ids of the files that serve an image.
+    let mut owned = HashSet::new();
     store.for_each(&[State::Succeeded], |image| {
         if image.link.is_some() && !args.refresh {
             owned.extend(image.file_id);
-        } else if image.file_name.is_none() {
-            reasons.insert(image.id, NO_NAME.to_owned());
-        } else {
+        } else if image.file_name.is_some() {
             let folder = image.directory.clone();
             folders.entry(folder).or_default().push(image);
         }
         Ok::<_, StoreError>(())
     })?;
-    let mut search = Search {
-        store,
-        owned,
-        reasons,
-    };
-    let mut status = ExitStatus::Succeeded;
+    let (mut status, mut listed) = (ExitStatus::Succeeded, Listed::new());
     if !folders.is_empty() {
         let settings = ResolvedSettings::resolve(common)?;
-        claim(&search.store, &settings, &path)?;
+        claim(&store, &settings, &path)?;
         let (client, _) = client(common, &settings, MAX_RETRIES)?;
-        for (folder, images) in &folders {
-            let folder = folder.as_deref();
-            match search.look_up(&client, folder, images) {
+        for (folder, images) in folders {
+            match look_up(&client, &mut store, folder.as_deref(), &images, &mut owned) {
+                Ok(exists) => _ = listed.insert(folder, exists),
                 Err(Failure::Service(error)) => {
-                    let name = printable(folder.unwrap_or(DEFAULT_FOLDER));
+                    let name = printable(folder.as_deref().unwrap_or(DEFAULT_FOLDER));
                     eprint_line(&format!("the folder {name}: {}", explain(&error)));
                     status = status.max(ExitStatus::of(&error));
                     // After another error no folder would be found.
-                    let (code, unknown) = (error.code(), ErrorCode::FILE_NOT_FOUND);
-                    if code != Some(ErrorCode::INTERNAL) && code != Some(unknown) {
+                    let folder_errors = [ErrorCode::INTERNAL, ErrorCode::FILE_NOT_FOUND];
+                    if !error
+                        .code()
+                        .is_some_and(|code| folder_errors.contains(&code))
+                    {
                         break;
                     }
                 }
-                result => result?,
+                Err(failure) => return Err(failure),
             }
         }
         warn_of_cache(&client);
     }
-    Ok(status.max(search.print(common)?))
+    Ok(status.max(print(common, &store, &listed)?))
 }
 
-impl Search {
-    /// Lists a folder, and enters the files of these images into the state.
-    fn look_up(
-        &mut self,
-        client: &Client,
-        folder: Option<&str>,
-        images: &[Image],
-    ) -> Result<(), Failure> {
-        let id = match folder {
-            Some(id) => Some(id.to_owned()),
-            None => client
-                .images("")
-                .find(|file| {
-                    let is_other = |file: &pan123_offline::Image| {
-                        !file.is_directory || file.name != DEFAULT_FOLDER
-                    };
-                    !file.as_ref().is_ok_and(is_other)
-                })
-                .transpose()?
-                .map(|file| file.file_id),
-        };
-        let names = images.iter().map(|image| (&*image.key, sent_name(image)));
-        let mut matches = Matches::new(names, &mut self.owned);
-        let mut files = id.as_deref().map(|id| client.images(id).peekable());
-        while files.as_mut().is_some_and(|files| files.peek().is_some()) {
-            let mut found = Vec::new();
-            for file in files.iter_mut().flatten().take(PAGE_LEN) {
-                let file = file?;
-                let time = file.created_at.as_str().max(&file.updated_at);
-                if file.is_directory {
-                    continue;
-                }
-                let Some(place) = matches.take(&file.file_id, &file.name, time) else {
-                    continue;
-                };
-                let image = &images[place];
-                let link = safe_link(file.link()).filter(|_| !file.is_rejected());
-                let reason = match (file.is_rejected(), &link) {
-                    (true, _) => Some("the service's moderation has rejected it"),
-                    (_, None) => Some("its link is no http or https URL without a password"),
-                    _ => None,
-                };
-                self.reasons.remove(&image.id);
-                self.reasons
-                    .extend(reason.map(|reason| (image.id, reason.to_owned())));
+/// Lists a folder, and enters the files of these images into the state, page by page. Returns whether the folder exists.
+fn look_up(
+    client: &Client,
+    store: &mut Store,
+    folder: Option<&str>,
+    images: &[Image],
+    owned: &mut HashSet<String>,
+) -> Result<bool, Failure> {
+    let id = match folder {
+        Some(id) => Some(id.to_owned()),
+        None => default_folder(client)?,
+    };
+    let names = images.iter();
+    let names = names.filter_map(|image| Some((&*image.key, image.file_name.as_deref()?)));
+    let mut matches = Matches::new(names, owned);
+    let mut files = id.as_deref().map(|id| client.images(id).peekable());
+    while files.as_mut().is_some_and(|files| files.peek().is_some()) {
+        let mut found = Vec::new();
+        for file in files.iter_mut().flatten().take(PAGE_LEN) {
+            let file = file?;
+            let time = file.created_at.as_str().max(&file.updated_at);
+            if file.is_directory {
+                continue;
+            }
+            if let Some(place) = matches.take(&file.file_id, &file.name, time) {
                 found.push(Image {
-                    link,
+                    link: safe_link(file.link()).filter(|_| !file.is_rejected()),
                     size: i64::try_from(file.size).ok(),
                     moderation: Some(file.status),
                     file_id: Some(file.file_id),
-                    ..image.clone()
+                    ..images[place].clone()
                 });
             }
-            self.store.set_files(&found)?;
         }
-        let folder = printable(folder.unwrap_or(DEFAULT_FOLDER));
-        let missing = images.iter().enumerate();
-        let mut gone = Vec::new();
-        for (_, image) in missing.filter(|(place, _)| !matches.has_file(*place)) {
-            let name = printable(sent_name(image));
-            let reason = match &id {
-                Some(_) => format!(
-                    "no file {name} is in the folder {folder}: an image with the same bytes may \
-                     have taken its place, or it was renamed, moved or deleted"
-                ),
-                None => format!("there is no folder {folder}"),
-            };
-            self.reasons.insert(image.id, reason);
-            gone.push(Image {
-                file_id: None,
-                link: None,
-                size: None,
-                moderation: None,
-                ..image.clone()
-            });
-        }
-        Ok(self.store.set_files(&gone)?)
+        store.set_files(&found)?;
     }
-
-    /// Prints the known links in the order of the list, and why others are missing.
-    fn print(&self, common: &Common) -> Result<ExitStatus, Failure> {
-        let mut out = BufWriter::new(io::stdout().lock());
-        let (mut known, mut missing) = (0, 0);
-        self.store.for_each(&[State::Succeeded], |image| {
-            let url = printable(&image.given);
-            let Some(link) = &image.link else {
-                missing += 1;
-                if let Some(reason) = self.reasons.get(&image.id) {
-                    eprint_line(&format!("{url}: {reason}"));
-                }
-                return Ok(());
-            };
-            known += 1;
-            let line = match common.json {
-                true => records::link_json(&image),
-                false => format!("{url}\t{link}\n"),
-            };
-            out.write_all(line.as_bytes()).map_err(Failure::from)
-        })?;
-        out.flush()?;
-        if !common.quiet {
-            let mut counts = self.store.counts();
-            counts.succeeded = 0;
-            let mut summary = counted(known, "link");
-            if missing > 0 {
-                summary += &format!("; {} without one", counted(missing, "image"));
-            }
-            if counts.total() > 0 {
-                summary += &format!("; not arrived: {}", counts.text());
-            }
-            eprint_line(&summary);
-        }
-        Ok(match missing {
-            0 => ExitStatus::Succeeded,
-            _ => ExitStatus::TaskFailed,
-        })
-    }
+    let gone = images.iter().enumerate();
+    let gone = gone.filter(|(place, _)| !matches.has_file(*place));
+    let gone = gone.map(|(_, image)| Image {
+        file_id: None,
+        link: None,
+        size: None,
+        moderation: None,
+        ..image.clone()
+    });
+    store.set_files(&gone.collect::<Vec<_>>())?;
+    Ok(id.is_some())
 }
 
-fn sent_name(image: &Image) -> &str {
-    image.file_name.as_deref().unwrap_or_default()
+/// Returns the id of the service's folder for offline downloads, if that exists.
+fn default_folder(client: &Client) -> Result<Option<String>, Error> {
+    for file in client.images("") {
+        let file = file?;
+        if file.is_directory && file.name == DEFAULT_FOLDER {
+            return Ok(Some(file.file_id));
+        }
+    }
+    Ok(None)
+}
+
+/// Prints the known links in the order of the list, and why others are missing.
+fn print(common: &Common, store: &Store, listed: &Listed) -> Result<ExitStatus, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut known, mut missing) = (0, 0);
+    store.for_each(&[State::Succeeded], |image| {
+        let url = printable(&image.given);
+        let Some(link) = &image.link else {
+            missing += 1;
+            if let Some(reason) = reason(&image, listed) {
+                eprint_line(&format!("{url}: {reason}"));
+            }
+            return Ok(());
+        };
+        known += 1;
+        let line = match common.json {
+            true => records::link_json(&image),
+            false => format!("{url}\t{link}\n"),
+        };
+        out.write_all(line.as_bytes()).map_err(Failure::from)
+    })?;
+    out.flush()?;
+    if !common.quiet {
+        let mut counts = store.counts();
+        counts.succeeded = 0;
+        let mut summary = counted(known, "link");
+        if missing > 0 {
+            summary += &format!("; {} without one", counted(missing, "image"));
+        }
+        if counts.total() > 0 {
+            summary += &format!("; not arrived: {}", counts.text());
+        }
+        eprint_line(&summary);
+    }
+    Ok(match missing {
+        0 => ExitStatus::Succeeded,
+        _ => ExitStatus::TaskFailed,
+    })
+}
+
+/// Returns why an image has no link. The error of a folder was told.
+fn reason(image: &Image, listed: &Listed) -> Option<String> {
+    let folder = printable(image.directory.as_deref().unwrap_or(DEFAULT_FOLDER));
+    let Some(name) = &image.file_name else {
+        return Some(NO_NAME.to_owned());
+    };
+    Some(match listed.get(&image.directory)? {
+        _ if image.is_rejected() => "the service's moderation has rejected it".to_owned(),
+        _ if image.file_id.is_some() => {
+            "its link is no http or https URL without a password".to_owned()
+        }
+        true => format!(
+            "no file {} is in the folder {folder}: an image with the same bytes may have taken \
+             its place, or it was renamed, moved or deleted",
+            printable(name)
+        ),
+        false => format!("there is no folder {folder}"),
+    })
 }

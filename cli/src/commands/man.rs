@@ -20,7 +20,10 @@ pub(super) fn page(command: Option<&str>) -> Result<Vec<u8>, Failure> {
     })?;
     // The page's own one names each option of all commands.
     let synopsis = definition.render_usage().to_string();
-    let definition = definition.override_usage(synopsis.trim_start_matches("Usage: ").to_owned());
+    let definition = definition
+        .override_usage(synopsis.trim_start_matches("Usage: ").to_owned())
+        // Otherwise the page has no text about them.
+        .mut_args(|option| option.hide_short_help(false));
     let man = Man::new(definition)
         .source(concat!("pan123-offline ", env!("CARGO_PKG_VERSION")))
         .manual("User Commands");

@@ -26,7 +26,6 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     engine::check(&args.new_task)?;
     let path = state_path(&args.list, args.state.as_deref());
     let list = List::read(&args.list, args.state.is_some())?;
-    let name = &list.name;
     let recreate = [
         (args.retry_failed, State::Failed),
         (args.retry_failed, State::Refused),
@@ -36,9 +35,10 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     let recreate: Vec<_> = recreate.map(|(_, state)| state).collect();
     if args.strict {
         let (mut copy, _) = Store::copy_of(&path)?;
-        copy.sync(&list, &recreate, |remark| tell(name, remark, true))?;
+        copy.sync(&list, &recreate, |remark| tell(&list, remark, true))?;
         if copy.counts().invalid > 0 {
             let count = copy.counts().invalid;
+            let name = &list.name;
             return Err(usage(format!(
                 "invalid lines of {name}: {count}; with --strict nothing is done"
             )));
@@ -61,7 +61,7 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
         claim(&store, settings, &path)?;
     }
     let service = settings.map_or("no login".to_owned(), |settings| settings.service());
-    let duplicates = store.sync(&list, &recreate, |remark| tell(name, remark, common.quiet))?;
+    let duplicates = store.sync(&list, &recreate, |remark| tell(&list, remark, common.quiet))?;
     let (counts, to_follow) = (store.counts(), store.open_tasks()?.len());
     let start = format!(
         "{service}{}; state {} ({}); {}",
@@ -100,13 +100,14 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
 }
 
 /// Prints what a user should know about a line.
-fn tell(name: &str, remark: &Remark<'_>, is_quiet: bool) {
+pub(super) fn tell(list: &List, remark: &Remark<'_>, is_quiet: bool) {
     let kind = match remark.is_invalid {
         true => "invalid",
         false if is_quiet => return,
         false => "warning",
     };
     let (line, text, reason) = (remark.line, excerpt(remark.text), remark.reason);
+    let name = &list.name;
     eprint_line(&format!("line {line} of {name}: {kind}: {text}: {reason}"));
 }
 

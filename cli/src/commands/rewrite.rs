@@ -171,7 +171,7 @@ pub(super) fn read_new_links(path: &Path) -> Result<NewLinks, Failure> {
             (Some(None), _) => NewLink::Missing("its new link is no http or https URL"),
             (None, State::New | State::Creating) => NewLink::Missing("not migrated yet"),
             (None, State::Open) => NewLink::Missing("still being migrated"),
-            (None, State::Succeeded) if image.moderation > Some(100) => {
+            (None, State::Succeeded) if image.is_rejected() => {
                 NewLink::Missing("rejected by the service's moderation")
             }
             (None, State::Succeeded) => NewLink::Missing("no new link yet"),

@@ -188,22 +188,22 @@ impl Run {
         let Some(mut image) = self.current.take() else {
             return Ok(());
         };
-        let verdict = after_creation(error);
-        let is_new = verdict.state == State::New;
+        let (state, stops_creating) = after_creation(error);
+        let is_new = state == State::New;
         self.store.change(&mut image, |image| {
-            image.state = verdict.state;
+            image.state = state;
             image.reason = (!is_new).then(|| explain(error));
         })?;
-        if !is_new {
-            self.failures += 1;
-            self.show_change(&image, None, None)?;
-        }
-        if verdict.stops_creating {
+        if stops_creating {
             self.stops_creating = true;
             self.raise(error);
             self.stopped_by.get_or_insert_with(|| error.clone());
         }
-        Ok(())
+        if is_new {
+            return Ok(());
+        }
+        self.failures += 1;
+        self.show(&image, None, None)
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
@@ -221,8 +221,20 @@ impl Run {
         for image in self.store.images_of(update.task_id)? {
             match &update.result {
                 Ok(progress) => self.progress(image, *progress)?,
-                Err(Error::WaitTimeout { cause, .. }) => {
-                    self.not_ended(&image, cause.as_deref())?
+                // Each task was polled once.
+                Err(Error::WaitTimeout {
+                    cause: Some(error), ..
+                }) => {
+                    self.raise(error);
+                    self.show(&image, None, Some(error))?;
+                }
+                Err(Error::WaitTimeout { .. }) if image.percent.is_some() => {}
+                Err(Error::WaitTimeout { task_id, .. }) => {
+                    self.status = self.status.max(ExitStatus::RequestFailed);
+                    let pause = self.observer.pause().map(|pause| pause.text());
+                    let reason = pause.as_deref().unwrap_or("no time was left");
+                    let text = format!("{task_id}: not polled: {reason}");
+                    self.output.show(&Event::Error(&text))?;
                 }
                 Err(error) => self.not_polled(image, error)?,
             }
@@ -244,24 +256,7 @@ impl Run {
             }
         })?;
         self.failures += usize::from(image.state == State::Failed);
-        self.show_change(&image, Some(progress), None)
-    }
-
-    /// Tells why a task was not polled before a timeout of zero.
-    fn not_ended(&mut self, image: &Image, cause: Option<&Error>) -> Result<(), Failure> {
-        if let Some(error) = cause {
-            self.raise(error);
-            return self.show_change(image, None, Some(error));
-        }
-        if image.percent.is_some() {
-            return Ok(());
-        }
-        self.status = self.status.max(ExitStatus::RequestFailed);
-        let pause = self.observer.pause();
-        let reason = pause.map_or("no time was left".to_owned(), |pause| pause.text());
-        let task_id = image.task_id.unwrap_or_default();
-        let text = format!("{task_id}: not polled: {reason}");
-        Ok(self.output.show(&Event::Error(&text))?)
+        self.show(&image, Some(progress), None)
     }
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
@@ -277,20 +272,20 @@ impl Run {
                 true => format!("{FORGOTTEN}: {}", describe(error)),
                 false => explain(error),
             });
-            if has_failed {
-                image.state = State::Failed;
-            } else if is_task {
-                image.state = State::Unknown;
-            }
+            image.state = match is_task {
+                true => State::Unknown,
+                false if has_failed => State::Failed,
+                false => State::Open,
+            };
         })?;
         if has_failed {
-            return self.show_change(&image, None, None);
+            return self.show(&image, None, None);
         }
         self.raise(error);
-        self.show_change(&image, None, Some(error))
+        self.show(&image, None, Some(error))
     }
 
-    fn show_change(
+    fn show(
         &mut self,
         image: &Image,
         progress: Option<Progress>,

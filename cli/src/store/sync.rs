@@ -6,12 +6,12 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{CUT_OFF, Store, StoreError};
 use crate::image::State;
-use crate::list::{List, Parsed, Remark, parse};
+use crate::list::{List, Remark, parse};
+use crate::names::hash;
 use crate::task_ids::Task;
 
-/// The images without a name, in the order in which they came into the state.
-const IN_ORDER: &str = "SELECT id, line, given FROM image WHERE state <> 'invalid' AND name IS NULL \
-    AND id <= (SELECT max(id) FROM image) ORDER BY id";
+/// The key of the list that was entered last.
+const LIST: &str = "list";
 
 /// Enters a line. An image that has a task, or may have one, keeps its state.
 const ENTER: &str = "INSERT INTO image (url, line, given, name, state, reason) \
@@ -34,12 +34,29 @@ impl Store {
         &mut self,
         list: &List,
         recreate: &[State],
-        tell: impl FnMut(&Remark<'_>),
+        mut tell: impl FnMut(&Remark<'_>),
     ) -> Result<u64, StoreError> {
+        // A list that is as it was needs no parsing. Other versions may have other rules.
+        let version = format!("{} {}", env!("CARGO_PKG_VERSION"), hash(&list.text));
+        let is_known = self.meta(LIST)?.as_deref() == Some(&version);
+        if is_known {
+            self.for_each(&[State::Invalid], |image| {
+                tell(&Remark {
+                    line: image.line.unwrap_or_default(),
+                    text: &image.given,
+                    reason: image.reason.as_deref().unwrap_or_default(),
+                    is_invalid: true,
+                });
+                Ok::<_, StoreError>(())
+            })?;
+        }
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
-        let (seen, duplicates) = enter(&transaction, list, tell)?;
-        forget_others(&transaction, &seen)?;
+        if !is_known {
+            enter(&transaction, list, tell)?;
+            let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+            transaction.execute(sql, [LIST, &version])?;
+        }
         transaction.execute(
             "UPDATE image SET state = 'unknown', reason = ?1, changed_at = unixepoch() \
              WHERE state = 'creating'",
@@ -54,7 +71,8 @@ impl Store {
         }
         transaction.commit()?;
         self.recount()?;
-        Ok(duplicates)
+        let lines = list.lines().count() as u64;
+        Ok(lines.saturating_sub(self.counts.total()))
     }
 
     /// Enters tasks to follow. A task that is given twice is followed once.
@@ -72,65 +90,39 @@ impl Store {
     }
 }
 
-/// Enters the lines. Returns the rows of their images, and the number of lines that repeat one.
+/// Enters the lines. Of those that have one URL, the first counts.
 fn enter(
     transaction: &Transaction<'_>,
     list: &List,
     mut tell: impl FnMut(&Remark<'_>),
-) -> Result<(HashSet<i64>, u64), StoreError> {
-    let mut in_order = transaction.prepare(IN_ORDER)?;
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let mut in_order = in_order.query_map([], read)?.peekable();
-    let mut set_line = transaction.prepare("UPDATE image SET line = ?2 WHERE id = ?1")?;
+) -> Result<(), StoreError> {
     let mut is_sent = transaction.prepare(SENT)?;
     let mut find = transaction
         .prepare("SELECT id, name, state NOT IN ('new', 'invalid') FROM image WHERE url = ?1")?;
     let mut insert = transaction.prepare(ENTER)?;
-    let (mut seen, mut duplicates) = (HashSet::new(), 0);
-    // The key of each name.
+    // The rows of the lines, and the key of each name.
+    let mut seen = HashSet::new();
     let mut names: HashMap<&str, String> = HashMap::new();
     for (line, text) in list.lines() {
-        // Most lines are where they were, and need no parsing.
-        let is_next = |row: &rusqlite::Result<(i64, Option<u32>, String)>| {
-            row.as_ref().map_or(true, |(_, _, given)| given == text)
-        };
-        if let Some((id, known_line, _)) = in_order.next_if(is_next).transpose()? {
-            if !seen.insert(id) {
-                duplicates += 1;
-            } else if known_line != Some(line) {
-                set_line.execute(params![id, line])?;
-            }
-            continue;
-        }
         let mut parsed = parse(text);
-        if let Ok(Parsed {
-            url,
-            name: Some(name),
-            ..
-        }) = &parsed
+        if let Ok(line) = &parsed
+            && let Some(name) = line.name
         {
-            let first = names.entry(name).or_insert_with(|| url.key.clone());
-            let is_given = *first != url.key;
-            if is_given {
+            let key = &line.url.key;
+            if names.entry(name).or_insert_with(|| key.clone()) != key {
                 parsed = Err("its name is given to another URL, too".to_owned());
-            } else if is_sent.exists(params![name, url.key])? {
+            } else if is_sent.exists(params![name, key])? {
                 parsed = Err("its name was sent for another image".to_owned());
             }
         }
         let (key, given, name, state, reason) = match &parsed {
-            Ok(Parsed {
-                url, given, name, ..
-            }) => (&*url.key, *given, *name, State::New, None),
+            Ok(line) => (&*line.url.key, line.given, line.name, State::New, None),
             Err(reason) => (text, text, None, State::Invalid, Some(&**reason)),
         };
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let known: Option<(i64, Option<String>, bool)> = find.query_row([key], read).optional()?;
-        let (mut is_duplicate, mut remark) = (false, None);
+        let known = find.query_row([key], |row| <(i64, Option<String>, bool)>::try_from(row));
+        let known = known.optional()?;
+        let (mut is_duplicate, mut remark) = (false, reason);
         if let Some((id, known_name, has_task)) = &known {
-            while in_order
-                .next_if(|row| row.as_ref().is_ok_and(|row| row.0 <= *id))
-                .is_some()
-            {}
             is_duplicate = !seen.insert(*id);
             if name.is_some() && known_name.as_deref() != name {
                 remark = match (is_duplicate, has_task) {
@@ -140,8 +132,8 @@ fn enter(
                 };
             }
         }
-        let warning = parsed.as_ref().ok().and_then(|parsed| parsed.warning);
-        if let Some(reason) = reason.or(remark).or(warning) {
+        let warning = parsed.as_ref().ok().and_then(|line| line.warning);
+        if let Some(reason) = remark.or(warning) {
             let is_invalid = parsed.is_err();
             tell(&Remark {
                 line,
@@ -150,16 +142,14 @@ fn enter(
                 is_invalid,
             });
         }
-        if is_duplicate {
-            duplicates += 1;
-            continue;
+        if !is_duplicate {
+            insert.execute(params![key, line, given, name, state, reason])?;
         }
-        insert.execute(params![key, line, given, name, state, reason])?;
         if known.is_none() {
             seen.insert(transaction.last_insert_rowid());
         }
     }
-    Ok((seen, duplicates))
+    forget_others(transaction, &seen)
 }
 
 /// Takes the images that are no longer in the list out of it.

@@ -3,19 +3,20 @@ use std::path::PathBuf;
 use super::*;
 use crate::list::{List, Remark};
 
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
+/// A folder that is removed at the end, and a path in it.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("urls.txt.db");
+    (folder, path)
 }
 
-fn state(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join("urls.txt.db")
-}
-
-/// Enters a list. Returns the number of duplicate lines.
-fn sync(store: &mut Store, lines: &[&str]) -> u64 {
-    let lines = lines.iter().map(|line| (*line).to_owned());
-    let list = List::of_arguments(&lines.collect::<Vec<_>>());
-    store.sync(&list, &[], |_| ()).unwrap()
+/// Enters a list. Returns the number of duplicate lines, and what is told.
+fn sync(store: &mut Store, lines: &[&str]) -> (u64, Vec<String>) {
+    let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let mut told = Vec::new();
+    let tell = |remark: &Remark<'_>| told.push(remark.reason.to_owned());
+    let duplicates = store.sync(&List::of_arguments(&lines), &[], tell);
+    (duplicates.unwrap(), told)
 }
 
 /// Line, key and state of each image.
@@ -46,28 +47,8 @@ const B: &str = "https://e.org/b.png";
 const C: &str = "https://e.org/c.png";
 
 #[test]
-fn counts_are_those_of_the_list_as_it_is() {
-    let mut store = Store::in_memory().unwrap();
-    sync(&mut store, &[A, B, C, "https://e.org/x.png,x.png"]);
-    set(&mut store, State::Open, u64::MAX);
-    assert_eq!(store.counts().text(), "2 new, 1 open, 1 invalid");
-    // A corrected line, a new order, and images that have left.
-    sync(&mut store, &["https://e.org/x.png", C]);
-    assert_eq!(store.counts().text(), "2 new");
-    assert_eq!(store.counts_left().unwrap().text(), "1 open");
-    assert_eq!(store.open_tasks().unwrap(), [u64::MAX]);
-    let lines: Vec<_> = images(&store).iter().map(|image| image.0).collect();
-    assert_eq!(lines, [Some(1), Some(2), None]);
-    // It comes back.
-    sync(&mut store, &[A]);
-    assert_eq!(store.counts().text(), "1 open");
-    assert_eq!(store.images_of(u64::MAX).unwrap().len(), 1);
-}
-
-#[test]
 fn a_creation_under_way_is_new_beside_the_run_and_unknown_after_its_end() {
-    let folder = folder();
-    let path = state(&folder);
+    let (folder, path) = folder();
     let (mut store, _) = Store::open_for_run(&path).unwrap();
     sync(&mut store, &[A, B]);
     set(&mut store, State::Creating, 1);
@@ -89,8 +70,7 @@ fn a_creation_under_way_is_new_beside_the_run_and_unknown_after_its_end() {
 
 #[test]
 fn other_files_are_rejected_and_stay_as_they_are() {
-    let folder = folder();
-    let path = state(&folder);
+    let (_folder, path) = folder();
     let of_other_program = || {
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (a)").unwrap();
@@ -134,8 +114,7 @@ fn other_files_are_rejected_and_stay_as_they_are() {
 /// A kill, or a full disk, may leave such a file.
 #[test]
 fn a_file_without_tables_is_a_new_state() {
-    let folder = folder();
-    let path = state(&folder);
+    let (_folder, path) = folder();
     for writes in [false, true] {
         fs::write(&path, "").unwrap();
         if writes {
@@ -151,7 +130,6 @@ fn a_file_without_tables_is_a_new_state() {
     }
 }
 
-/// Lines are compared with the images in their order first, and looked up where that fails.
 #[test]
 fn lines_may_move_repeat_appear_and_go() {
     const D: &str = "https://e.org/d.png";
@@ -173,9 +151,13 @@ fn lines_may_move_repeat_appear_and_go() {
             sync(&mut store, after);
             let synced = images(&store);
             let mut fresh = Store::in_memory().unwrap();
-            let duplicates = sync(&mut fresh, after);
+            let (duplicates, _) = sync(&mut fresh, after);
             assert_eq!(synced, images(&fresh), "{before:?} {after:?}");
-            assert_eq!(sync(&mut store, after), duplicates, "{before:?} {after:?}");
+            assert_eq!(
+                sync(&mut store, after).0,
+                duplicates,
+                "{before:?} {after:?}"
+            );
         }
     }
 }
@@ -185,21 +167,21 @@ fn lines_may_move_repeat_appear_and_go() {
 fn names_that_cannot_be_sent_are_told() {
     const NAMED: &str = "https://e.org/a.png\tx.png";
     for (lines, expected) in [
-        (&[NAMED, NAMED][..], None),
-        (&["https://e.org/a.png\ty.png"], Some("comes too late")),
+        (&[NAMED, NAMED][..], ""),
+        (&["https://e.org/a.png\ty.png"], "its name comes too late"),
         (
-            &["https://e.org/b.png\tx.png"],
-            Some("was sent for another image"),
+            &["https://e.org/c.png\tx.png"],
+            "was sent for another image",
         ),
         (
             &["https://e.org/b.png\ty.png", "https://e.org/c.png\ty.png"],
-            Some("to another URL, too"),
+            "to another URL, too",
         ),
         (
             &[B, "https://e.org/b.png#b\ty.png"],
-            Some("another line has the URL"),
+            "another line has the URL",
         ),
-        (&["https://e.org/b.png\ty.png", B], None),
+        (&["https://e.org/b.png\ty.png", B], ""),
     ] {
         let mut store = Store::in_memory().unwrap();
         sync(&mut store, &[NAMED, B]);
@@ -209,15 +191,9 @@ fn names_that_cannot_be_sent_are_told() {
             image.file_name = image.name.clone();
         };
         store.change(&mut image, change).unwrap();
-        let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
-        let mut told = Vec::new();
-        let tell = |remark: &Remark<'_>| told.push(remark.reason.to_owned());
-        store.sync(&List::of_arguments(&lines), &[], tell).unwrap();
-        let is_as_expected = match (&told[..], expected) {
-            ([reason], Some(part)) => reason.contains(part),
-            (told, expected) => told.is_empty() && expected.is_none(),
-        };
-        assert!(is_as_expected, "{lines:?}: {told:?}");
+        let (_, told) = sync(&mut store, lines);
+        assert_eq!(told.len(), usize::from(!expected.is_empty()), "{lines:?}");
+        assert!(told.concat().contains(expected), "{lines:?}: {told:?}");
     }
 }
 

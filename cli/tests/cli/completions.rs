@@ -88,3 +88,13 @@ fn rejects_an_unknown_shell() {
     let run = Tool::new().run("completions csh");
     run.is_rejected("possible values: bash");
 }
+
+#[test]
+fn manual_pages_describe_each_option() {
+    for command in ["man", "man wait"] {
+        let page = Tool::new().run(command);
+        assert!(page.ends(0).stdout.contains("\nKeep the token of "));
+    }
+    let run = Tool::new().run("man nosuch");
+    run.ends(2).has_message("there is no command `nosuch`");
+}

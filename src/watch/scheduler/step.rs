@@ -31,9 +31,7 @@ impl<R: Requests, I> Scheduler<R, I> {
         let ready = self
             .slot
             .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
-        let deadline = self.deadline();
-        let first = self.tasks.keys().next().map(|(due, _)| *due);
-        let poll = first.map(|due| deadline.map_or(due, |deadline| due.min(deadline)));
+        let poll = self.tasks.keys().next().map(|(due, _)| *due);
         let (action, due) = match (poll, self.creation_due(now)) {
             (None, None) => return None,
             (Some(poll), None) => (Action::Poll, poll),
@@ -48,7 +46,7 @@ impl<R: Requests, I> Scheduler<R, I> {
             }
         };
         let time = due.max(ready).max(now);
-        let end = deadline.map(|deadline| deadline.max(now));
+        let end = self.deadline().map(|deadline| deadline.max(now));
         let (action, time) = match (action, end) {
             (Action::Poll, _) if self.is_last_poll_made(now) => (Action::TimeOut, now),
             (Action::Poll, Some(end)) if ready > end => (Action::TimeOut, end),

@@ -14,8 +14,7 @@ fn asks_the_input_before_the_gap() {
 
 #[test]
 fn timeout_ends_a_wait_for_the_next_creation() {
-    let fake = Fake::new(GAP, |_| Ok(running(1)));
-    let following = Run::of(fake, [], 2).gap(Duration::MAX);
+    let following = Run::of([], 2, |_| Ok(running(1))).gap(Duration::MAX);
     let failing = || Run::migration(1, [retry_after(http(503), 600)]);
     let delayed = "0: delayed 0 by 600000; 10000: not created 0";
     for (run, expected) in [
@@ -29,11 +28,8 @@ fn timeout_ends_a_wait_for_the_next_creation() {
     ] {
         let mut run = run.timeout(10 * SECOND);
         assert_eq!(run.events(), expected);
-        assert_eq!(
-            run.times()[0],
-            (0, 10_000),
-            "no request gets more time than remains"
-        );
+        // No request gets more time than remains.
+        assert_eq!(run.times()[0], (0, 10_000));
     }
 }
 
@@ -44,7 +40,6 @@ fn token_request_of_a_creation_is_bounded_by_the_timeout() {
     run.requests.durations.borrow_mut().push_back(60 * SECOND);
     let expected = "1000: delayed 0 by 1000; 1000: not created 0";
     assert_eq!(run.events(), expected);
-    assert!(run.times().is_empty());
 }
 
 #[test]
@@ -77,59 +72,69 @@ fn gives_up_a_task_after_its_errors() {
 #[test]
 fn task_that_may_exist_is_not_created_again_and_the_next_one_waits() {
     let errors = || [http(502), transport(TransportErrorKind::Closed)];
-    // With nothing to poll for 20 s, then twice as long.
+    // With nothing to poll for 20 s, then twice as long; after a success 20 s again.
+    let mut run = Run::migration(5, errors()).create_only();
+    run.requests
+        .creations
+        .borrow_mut()
+        .extend([Ok(1), Err(http(502))]);
     let expected = "0: not created 0, may exist; 20000: not created 1, may exist; \
-        60000: created 2 as 1";
-    assert_eq!(Run::migration(3, errors()).create_only().events(), expected);
+        60000: created 2 as 1; 61000: not created 3, may exist; 81000: created 4 as 1";
+    assert_eq!(run.events(), expected);
 
-    // Otherwise until a poll has succeeded, whether it shows a change or not. Task 101 is polled at 0.2 s, and after 1 s,
-    // 1.5 s and 2.25 s.
-    let mut results = vec![Err(http(502)); 3];
+    // Otherwise until a poll has succeeded, whether it shows a change or not.
+    let mut results = vec![Err(http(502)); 7];
     results.extend([Ok(running(1)), Ok(running(1))]);
     let mut results = results.into_iter();
-    let fake = Fake::new(GAP, move |_| results.next().unwrap_or(Ok(done())));
-    fake.creations.borrow_mut().extend(errors().map(Err));
-    let expected = "0: not created 0, may exist; 4950: 101 1 %; 5150: not created 1, may exist; \
-        6150: created 2 as 1; 6350: 1[2] done; 7450: 101 done";
-    assert_eq!(Run::of(fake, [101], 3).events(), expected);
+    let mut run = Run::of([101], 3, move |_| results.next().unwrap_or(Ok(done())));
+    run.requests
+        .creations
+        .borrow_mut()
+        .extend(errors().map(Err));
+    let expected = "0: not created 0, may exist; 32371: 101 1 %; 32571: not created 1, may exist; \
+        33571: created 2 as 1; 33771: 1[2] done; 34871: 101 done";
+    assert_eq!(run.events(), expected);
 }
 
 /// The task that was taken before it is not created.
 #[test]
 fn ban_of_a_poll_ends_the_creations() {
-    let fake = Fake::new(GAP, |_| Err(api(403)));
-    let expected = "0: created 0 as 1; 200: 1[0] ended; 200: not created 1";
-    assert_eq!(Run::of(fake, [], 3).events(), expected);
+    let mut run = Run::of([], 3, |_| Err(api(403)));
+    assert_eq!(
+        run.events(),
+        "0: created 0 as 1; 200: 1[0] ended; 200: not created 1"
+    );
 }
 
 #[test]
 fn task_id_that_is_returned_twice_ends_once() {
-    let fake = Fake::new(GAP, |_| Ok(done()));
-    fake.creations.borrow_mut().extend([Ok(7), Ok(7), Ok(7)]);
+    let mut run = Run::of([7, 8], 3, |_| Ok(done()));
+    run.requests
+        .creations
+        .borrow_mut()
+        .extend([Ok(7), Ok(7), Ok(7)]);
     let expected = "0: created 0 as 7; 200: 7[0] done; 400: 8 done; 1000: created 1 as 7; \
         2000: created 2 as 7";
-    assert_eq!(Run::of(fake, [7, 8], 3).events(), expected);
+    assert_eq!(run.events(), expected);
 }
 
 /// Tasks that change at each poll are due all the time.
 #[test]
 fn polls_and_creations_take_turns() {
     let mut percent = 0;
-    let fake = Fake::new(GAP, move |_| {
+    let run = Run::of(101..104, 10, move |_| {
         percent = (percent + 1) % 100;
         Ok(running(percent))
     });
-    let mut run = Run::of(fake, 101..104, 10).gap(Duration::ZERO);
+    let mut run = run.gap(Duration::ZERO);
     run.policy = PollPolicy::new().initial_interval(Duration::ZERO);
-    while run.taken < 10 {
-        run.step(None);
-    }
-    for pair in run.requests.received.borrow().windows(2) {
-        assert_eq!(pair[1].at, pair[0].at + GAP, "{pair:?}");
-        assert_ne!(
-            pair[0].task_id.is_some(),
-            pair[1].task_id.is_some(),
-            "{pair:?}"
+    for number in 0..10 {
+        let time = number * 400;
+        assert_eq!(run.step(None), format!("{time}: creating {number}"));
+        assert!(
+            run.step(None)
+                .starts_with(&format!("{time}: created {number}"))
         );
+        assert!(run.step(None).starts_with(&format!("{}: ", time + 200)));
     }
 }

@@ -14,19 +14,6 @@ use crate::watch::requests::Requests;
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const GAP: Duration = Duration::from_millis(200);
 
-/// A request as the service received it.
-#[derive(Debug)]
-pub(super) struct Received {
-    /// The polled task; `None` for a creation.
-    pub(super) task_id: Option<u64>,
-    pub(super) at: Duration,
-    /// Time until the deadline.
-    pub(super) timeout: Duration,
-    /// Time of the response, and its error.
-    pub(super) end: Duration,
-    pub(super) error: Option<Error>,
-}
-
 pub(super) struct Fake {
     pub(super) start: Instant,
     pub(super) elapsed: Cell<Duration>,
@@ -36,7 +23,8 @@ pub(super) struct Fake {
     pub(super) direct_call: Cell<Option<Duration>>,
     /// Durations of the first requests. The others take no time.
     pub(super) durations: RefCell<VecDeque<Duration>>,
-    pub(super) received: RefCell<Vec<Received>>,
+    /// Times of polls and creations, and their time limits, in milliseconds.
+    pub(super) times: RefCell<Vec<(u128, u128)>>,
     on_poll: RefCell<Box<dyn FnMut(u64) -> Result<Progress>>>,
     /// Results of the first creations. Then tasks 1, 2 and so on are created.
     pub(super) creations: RefCell<VecDeque<Result<u64>>>,
@@ -46,18 +34,15 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    pub(super) fn new(
-        gap: Duration,
-        on_poll: impl FnMut(u64) -> Result<Progress> + 'static,
-    ) -> Self {
+    pub(super) fn new(on_poll: impl FnMut(u64) -> Result<Progress> + 'static) -> Self {
         Self {
             start: Instant::now(),
             elapsed: Cell::default(),
             sleeps: Cell::default(),
-            throttle: Throttle::new(gap),
+            throttle: Throttle::new(GAP),
             direct_call: Cell::default(),
             durations: RefCell::default(),
-            received: RefCell::default(),
+            times: RefCell::default(),
             on_poll: RefCell::new(Box::new(on_poll)),
             creations: RefCell::default(),
             created: Cell::default(),
@@ -87,20 +72,15 @@ impl Fake {
         }
     }
 
-    fn receive<T>(&self, task_id: Option<u64>, deadline: Instant, result: Result<T>) -> Result<T> {
+    fn receive<T>(&self, deadline: Instant, result: Result<T>) -> Result<T> {
         let (now, at) = (self.now(), self.elapsed.get());
+        let times = (at.as_millis(), (deadline - now).as_millis());
+        self.times.borrow_mut().push(times);
         self.throttle.record(now);
         let result = self.respond(deadline, result);
         if let Err(error) = &result {
             self.throttle.observe(error, self.now());
         }
-        self.received.borrow_mut().push(Received {
-            task_id,
-            at,
-            timeout: deadline - now,
-            end: self.elapsed.get(),
-            error: result.as_ref().err().cloned(),
-        });
         result
     }
 }
@@ -117,7 +97,7 @@ impl Requests for Fake {
 
     fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress> {
         let result = (self.on_poll.borrow_mut())(task_id);
-        self.receive(Some(task_id), deadline, result)
+        self.receive(deadline, result)
     }
 
     fn create(&self, _: &NewTask, deadline: Instant) -> Result<u64> {
@@ -125,7 +105,7 @@ impl Requests for Fake {
             self.created.set(self.created.get() + 1);
             Ok(self.created.get())
         });
-        self.receive(None, deadline, result)
+        self.receive(deadline, result)
     }
 
     /// The client's time limit of a request.

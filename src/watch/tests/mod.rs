@@ -3,10 +3,9 @@
 mod creations;
 mod fake;
 mod polls;
-mod random;
 mod timeouts;
 
-use self::fake::{Fake, GAP, Received, SECOND, transport};
+use self::fake::{Fake, GAP, SECOND, transport};
 use super::requests::Requests;
 use super::*;
 use crate::TransportErrorKind;
@@ -15,27 +14,23 @@ use crate::envelope::{MAX_BODY_LEN, decode};
 type Run = Scheduler<Fake, std::vec::IntoIter<NewTask>>;
 
 impl Run {
-    fn of(fake: Fake, task_ids: impl IntoIterator<Item = u64>, new_tasks: usize) -> Self {
-        let url = |number| NewTask::new(format!("https://a.example/{number}.png"));
-        let input: Vec<_> = (0..new_tasks).map(url).collect();
-        let mut run = Self::new(fake, Some(input.into_iter()));
-        run.also_watch(task_ids);
-        run
-    }
-
-    /// A watch of these tasks.
-    fn watch<P>(task_ids: impl IntoIterator<Item = u64>, on_poll: P) -> Self
+    /// Follows tasks and creates others. The service responds to polls with this function.
+    fn of<P>(task_ids: impl IntoIterator<Item = u64>, new_tasks: usize, on_poll: P) -> Self
     where
         P: FnMut(u64) -> Result<Progress> + 'static,
     {
-        Self::of(Fake::new(GAP, on_poll), task_ids, 0)
+        let url = |number| NewTask::new(format!("https://a.example/{number}.png"));
+        let input: Vec<_> = (0..new_tasks).map(url).collect();
+        let mut run = Self::new(Fake::new(on_poll), Some(input.into_iter()));
+        run.also_watch(task_ids);
+        run
     }
 
     /// A watch of task 1. Its results come at once, in this order; the last one repeats.
     fn one(results: impl IntoIterator<Item = Result<Progress>>) -> Self {
         let mut results: Vec<_> = results.into_iter().collect();
         results.reverse();
-        Self::watch([1], move |_| match &results[..] {
+        Self::of([1], 0, move |_| match &results[..] {
             [last] => last.clone(),
             _ => results.pop().unwrap(),
         })
@@ -43,11 +38,11 @@ impl Run {
 
     /// A migration of this number of tasks, which are created after these errors and succeed at the first poll.
     fn migration(new_tasks: usize, errors: impl IntoIterator<Item = Error>) -> Self {
-        let fake = Fake::new(GAP, |_| Ok(done()));
-        fake.creations
-            .borrow_mut()
-            .extend(errors.into_iter().map(Err));
-        Self::of(fake, [], new_tasks)
+        let run = Self::of([], new_tasks, |_| Ok(done()));
+        let mut creations = run.requests.creations.borrow_mut();
+        creations.extend(errors.into_iter().map(Err));
+        drop(creations);
+        run
     }
 
     fn timeout(mut self, timeout: Duration) -> Self {
@@ -72,11 +67,20 @@ impl Run {
         self
     }
 
+    /// Another call receives this error.
+    fn observe(&self, error: Error) {
+        self.requests.throttle.observe(&error, self.requests.now());
+    }
+
     /// The next event, or the error, after its time in milliseconds.
     fn step(&mut self, timeout: Option<Duration>) -> String {
         let next = self.next(timeout);
         let text = next.map_or_else(|error| format!("{error:?}"), text);
         format!("{}: {text}", self.requests.elapsed.get().as_millis())
+    }
+
+    fn times(&self) -> Vec<(u128, u128)> {
+        self.requests.times.borrow().clone()
     }
 
     /// The remaining events, without announcements.
@@ -91,13 +95,6 @@ impl Run {
                 events.push(event);
             }
         }
-    }
-
-    /// The times of all requests, and their time limits, in milliseconds.
-    fn times(&self) -> Vec<(u128, u128)> {
-        let received = self.requests.received.borrow();
-        let time = |request: &Received| (request.at.as_millis(), request.timeout.as_millis());
-        received.iter().map(time).collect()
     }
 }
 

@@ -20,7 +20,7 @@ fn makes_a_last_poll_at_the_deadline() {
 /// The caller's loop takes longer than the timeout.
 #[test]
 fn makes_one_last_poll_after_the_deadline() {
-    let mut run = Run::watch([1, 2], |_| Ok(running(1))).timeout(SECOND);
+    let mut run = Run::of([1, 2], 0, |_| Ok(running(1))).timeout(SECOND);
     run.step(None);
     run.step(None);
     run.requests.sleep(9 * SECOND);
@@ -55,7 +55,7 @@ fn zero_timeout_polls_each_task_once() {
         (Ok(running(4)), polled),
         (Err(retry_after(http(429), 9)), paused),
     ] {
-        let run = Run::watch([1, 2], move |_| result.clone());
+        let run = Run::of([1, 2], 0, move |_| result.clone());
         let mut run = run.timeout(Duration::ZERO);
         assert_eq!(run.events(), expected);
         assert_eq!(run.times()[0], (0, 30_000), "the client's own time limit");

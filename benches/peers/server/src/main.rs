@@ -5,7 +5,6 @@
 //! from which it reads commands:
 //!
 //! * `counts` prints the number of connections and that of DNS queries;
-//! * `request` prints the header of the last connection's first request;
 //! * `delay MILLISECONDS` makes the name server wait before it responds.
 
 #[path = "../../../../tests/support/name_server.rs"]
@@ -13,8 +12,8 @@ mod name_server;
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -28,7 +27,6 @@ const HOST: &str = "open-api.test";
 const BODY: &str = r#"{"code":0,"message":"ok","data":{"process":100,"status":2},"x-traceID":"t"}"#;
 
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
-static REQUEST: Mutex<String> = Mutex::new(String::new());
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -55,7 +53,6 @@ fn main() {
                 let queries = name_server.as_ref().map_or(0, NameServer::query_count);
                 println!("{} {queries}", CONNECTIONS.load(Ordering::SeqCst));
             }
-            "request" => print!("{}", REQUEST.lock().unwrap()),
             command => {
                 let milliseconds = command.strip_prefix("delay ").unwrap().parse().unwrap();
                 name_server
@@ -90,7 +87,7 @@ fn respond_to_all(mut stream: impl Read + Write) -> io::Result<()> {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
         BODY.len()
     );
-    let (mut request, mut filled, mut is_first) = ([0; 4096], 0, true);
+    let (mut request, mut filled) = ([0; 4096], 0);
     loop {
         match stream.read(&mut request[filled..])? {
             0 => return Ok(()),
@@ -98,10 +95,6 @@ fn respond_to_all(mut stream: impl Read + Write) -> io::Result<()> {
         }
         if !request[..filled].ends_with(b"\r\n\r\n") {
             continue;
-        }
-        if is_first {
-            *REQUEST.lock().unwrap() = String::from_utf8_lossy(&request[..filled]).into_owned();
-            is_first = false;
         }
         stream.write_all(response.as_bytes())?;
         stream.flush()?;

@@ -1,4 +1,4 @@
-use call::{Envelope, JSON, PLATFORM, Target, USER_AGENT};
+use call::{Envelope, Target};
 use curl::easy::{Easy, List};
 
 fn main() {
@@ -24,15 +24,11 @@ fn main() {
 /// One handle for all calls: it keeps the connection, and its headers are set once.
 fn handle(target: &Target) -> Easy {
     let mut headers = List::new();
-    headers
-        .append(&format!("Authorization: Bearer {}", call::token()))
-        .unwrap();
-    headers.append(&format!("Platform: {PLATFORM}")).unwrap();
-    headers.append(&format!("Content-Type: {JSON}")).unwrap();
-    headers.append(&format!("Accept: {JSON}")).unwrap();
+    for (name, value) in call::headers() {
+        headers.append(&format!("{name}: {value}")).unwrap();
+    }
     let mut handle = Easy::new();
     handle.http_headers(headers).unwrap();
-    handle.useragent(USER_AGENT).unwrap();
     if let Some(path) = &target.certificate {
         handle.cainfo(path).unwrap();
     }

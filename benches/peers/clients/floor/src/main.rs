@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use call::{Envelope, JSON, PLATFORM, TASK, Target, USER_AGENT};
+use call::{Envelope, TASK, Target};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -21,7 +21,7 @@ fn main() {
             Some(pem) => Box::new(secured(socket, address, &pem)),
             None => Box::new(socket),
         };
-        let headers = headers(&target, &call::token());
+        let headers = headers(&target);
         let (mut request, mut response) = (Vec::with_capacity(2048), [0; 4096]);
         move || {
             request.clear();
@@ -40,12 +40,10 @@ fn main() {
     });
 }
 
-fn headers(target: &Target, token: &str) -> String {
+fn headers(target: &Target) -> String {
     let (_, host) = target.base.split_once("://").unwrap();
-    format!(
-        "Host: {host}\r\nAuthorization: Bearer {token}\r\nPlatform: {PLATFORM}\r\nContent-Type: {JSON}\r\n\
-         Accept: {JSON}\r\nUser-Agent: {USER_AGENT}\r\n\r\n"
-    )
+    let lines = call::headers().map(|(name, value)| format!("{name}: {value}\r\n"));
+    format!("Host: {host}\r\n{}\r\n", lines.concat())
 }
 
 /// Reads until the body is complete.

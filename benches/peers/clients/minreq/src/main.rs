@@ -1,15 +1,15 @@
-use call::{Envelope, JSON, PLATFORM, USER_AGENT};
+use call::Envelope;
 
 fn main() {
     call::run(|target| {
-        let token = call::token();
+        let headers = call::headers();
         move || {
-            minreq::get(target.url())
-                .with_header("Authorization", format!("Bearer {token}"))
-                .with_header("Platform", PLATFORM)
-                .with_header("Content-Type", JSON)
-                .with_header("Accept", JSON)
-                .with_header("User-Agent", USER_AGENT)
+            let request = headers
+                .iter()
+                .fold(minreq::get(target.url()), |request, (name, value)| {
+                    request.with_header(*name, value)
+                });
+            request
                 .send()
                 .unwrap()
                 .json::<Envelope>()

@@ -1,4 +1,4 @@
-use call::{Envelope, JSON, PLATFORM, Target, USER_AGENT};
+use call::{Envelope, Target};
 use reqwest::Certificate;
 use reqwest::blocking::Client;
 
@@ -9,14 +9,14 @@ fn main() {
         .unwrap();
 
     call::run(|target| {
-        let (client, token) = (client(&target), call::token());
+        let (client, headers) = (client(&target), call::headers());
         move || {
-            client
-                .get(target.url())
-                .bearer_auth(&token)
-                .header("Platform", PLATFORM)
-                .header("Content-Type", JSON)
-                .header("Accept", JSON)
+            let request = headers
+                .iter()
+                .fold(client.get(target.url()), |request, (name, value)| {
+                    request.header(*name, value)
+                });
+            request
                 .send()
                 .unwrap()
                 .json::<Envelope>()
@@ -27,7 +27,7 @@ fn main() {
 }
 
 fn client(target: &Target) -> Client {
-    let mut builder = Client::builder().user_agent(USER_AGENT);
+    let mut builder = Client::builder();
     if let Some(pem) = target.pem() {
         builder = builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]);
     }

@@ -1,19 +1,18 @@
-use call::{Envelope, JSON, PLATFORM, Target, USER_AGENT};
+use call::{Envelope, Target};
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 fn main() {
     call::run(|target| {
-        let (agent, token) = (agent(&target), call::token());
+        let (agent, headers) = (agent(&target), call::headers());
         move || {
-            agent
-                .get(target.url())
-                .header("Authorization", format!("Bearer {token}"))
-                .header("Platform", PLATFORM)
-                .header("Content-Type", JSON)
-                .header("Accept", JSON)
-                .call()
-                .unwrap()
+            let request = headers
+                .iter()
+                .fold(agent.get(target.url()), |request, (name, value)| {
+                    request.header(*name, value)
+                });
+            let mut response = request.call().unwrap();
+            response
                 .body_mut()
                 .read_json::<Envelope>()
                 .unwrap()
@@ -23,7 +22,7 @@ fn main() {
 }
 
 fn agent(target: &Target) -> Agent {
-    let mut config = Agent::config_builder().user_agent(USER_AGENT);
+    let mut config = Agent::config_builder();
     if let Some(pem) = target.pem() {
         let root = Certificate::from_pem(&pem).unwrap();
         config = config.tls_config(
