@@ -39,7 +39,7 @@ fn respond(fault: u64, good: Reply) -> (&'static str, Reply) {
     let length = |good: Reply, value: &str| good.header("Content-Length", value);
     match fault {
         1 => ("right", good.close_after()),
-        2 => ("right", good.announce_close()),
+        2 => ("right", good.header("Connection", "close")),
         3 => ("right", good.chunked()),
         4 => ("right", good.until_close()),
         5 => ("right", good.delay(Duration::from_millis(5))),
@@ -66,7 +66,9 @@ fn respond(fault: u64, good: Reply) -> (&'static str, Reply) {
         25 => ("http", good.status(404).body("<html>Not Found</html>")),
         26 => (
             "http",
-            good.status(502).body("Bad Gateway").announce_close(),
+            good.status(502)
+                .body("Bad Gateway")
+                .header("Connection", "close"),
         ),
         27 => ("right", good.drip(Duration::from_micros(10))),
         28 => ("timeout", good.drip(Duration::from_millis(100))),

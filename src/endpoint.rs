@@ -10,11 +10,6 @@ use crate::error::{Error, Result};
 use crate::new_task::NewTask;
 use crate::transport::Request;
 
-const ACCESS_TOKEN_PATH: &str = "/api/v1/access_token";
-const CREATE_PATH: &str = "/api/v1/oss/offline/download";
-const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
-const LIST_PATH: &str = "/api/v1/oss/file/list";
-
 /// Maximum length of a file id in bytes. Ids of the service have some 50.
 const MAX_FILE_ID_LEN: usize = 256;
 
@@ -48,7 +43,7 @@ pub(crate) fn access_token(credentials: &Credentials) -> Request {
     Request {
         is_idempotent: false,
         own_connection: true,
-        ..post(ACCESS_TOKEN_PATH, &body)
+        ..post("/api/v1/access_token", &body)
     }
 }
 
@@ -65,7 +60,7 @@ pub(crate) fn create_task(task: &NewTask) -> Result<Request> {
         body: Some(task.to_body()?),
         is_idempotent: false,
         own_connection: true,
-        ..get(CREATE_PATH.to_owned())
+        ..get("/api/v1/oss/offline/download".to_owned())
     })
 }
 
@@ -75,7 +70,7 @@ pub(crate) fn image(file_id: &str) -> Result<Request> {
         let reason = format!("it must have 1 to {MAX_FILE_ID_LEN} bytes");
         return Err(Error::config("file_id", reason));
     }
-    let mut path = format!("{DETAIL_PATH}?fileID=");
+    let mut path = "/api/v1/oss/file/detail?fileID=".to_owned();
     for byte in file_id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             path.push(char::from(byte));
@@ -95,6 +90,6 @@ pub(crate) fn page(directory_id: &str, last_file_id: &str) -> Request {
     }
     Request {
         max_response_len: MAX_PAGE_LEN,
-        ..post(LIST_PATH, &body)
+        ..post("/api/v1/oss/file/list", &body)
     }
 }

@@ -89,7 +89,10 @@ impl Session {
                 }
                 token = replaced?;
                 replacements += 1;
-            } else if is_closed(&error) && !request.own_connection && !is_late {
+            } else if matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed)
+                && !request.own_connection
+                && !is_late
+            {
                 request.own_connection = true;
             } else {
                 return Err(error);
@@ -177,11 +180,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Returns whether the connection ended before the response was complete, as a pooled one does that the server has closed.
-fn is_closed(error: &Error) -> bool {
-    matches!(error, Error::Transport(e) if e.kind == TransportErrorKind::Closed)
 }
 
 impl fmt::Debug for Session {

@@ -236,11 +236,16 @@ mod tests {
     #[test]
     fn pauses_after_retry_after_of_any_error_and_after_429() {
         let (_, at) = throttle();
+        // It may be a success, but the request that it pauses is not sent.
+        let success = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
+        let success = Error::Api(success).with_retry_after(Some(ms(5000)));
+        assert!(success.may_have_taken_effect());
         for (error, expected) in [
             (http(429, None), 1000),
             (http(429, Some(ms(60_000))), 60_000),
             (http(503, Some(ms(7000))), 7000),
             (http(404, Some(ms(7000))), 7000),
+            (success, 5000),
             (http(503, None), 0),
         ] {
             let throttle = Throttle::new(Duration::ZERO);
@@ -248,21 +253,14 @@ mod tests {
             // A shorter pause does not end a longer one.
             throttle.observe(&http(429, Some(ms(0))), at(10));
             assert_eq!(throttle.ready_at(at(10)), at(10 + expected), "{error}");
-            assert_eq!(throttle.pause(at(10)).is_some(), expected > 0);
             assert!(throttle.pause(at(10 + expected)).is_none());
+            let pause = throttle.pause(at(110));
+            assert_eq!(pause.is_some(), expected > 0);
+            if let Some(pause) = pause {
+                assert!(!pause.may_have_taken_effect());
+                let remaining = error.retry_after().map(|delay| delay - ms(100));
+                assert_eq!(pause.retry_after(), remaining);
+            }
         }
-    }
-
-    /// HTTP 429 with code 0 may be a success, but the request that it pauses is not sent.
-    #[test]
-    fn error_of_a_pause_is_of_an_unsent_request_and_has_the_remaining_time() {
-        let (throttle, at) = throttle();
-        let error = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
-        let error = Error::Api(error).with_retry_after(Some(ms(5000)));
-        assert!(error.may_have_taken_effect());
-        throttle.observe(&error, at(1000));
-        let pause = throttle.pause(at(2000)).unwrap();
-        assert!(!pause.may_have_taken_effect());
-        assert_eq!(pause.retry_after(), Some(ms(4000)));
     }
 }

@@ -23,7 +23,7 @@ use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::observer::Observer;
-use crate::output::{Event, Form, Output};
+use crate::output::{Form, Output};
 use crate::signals::{self, Signal};
 use crate::stats::round_up;
 use crate::store::Store;
@@ -93,7 +93,7 @@ pub(crate) fn run(
     let closed = run.close();
     followed.and(retracted).and(closed)?;
     match run.stop {
-        Some(Stop::Signal(signal)) => Err(Failure::Interrupted(signal)),
+        Some(Stop::Signal(signal)) => Err(Failure::Silent(signal.exit_code())),
         _ => Ok(run.exit_status()),
     }
 }
@@ -118,7 +118,7 @@ fn follow(
     messages: &Receiver<Message>,
 ) -> Result<(), Failure> {
     if let Some(start) = run.plan.start.take() {
-        run.output.show(&Event::Note(&start))?;
+        run.output.note(&start);
     }
     let open = run.store.open_tasks()?;
     // An earlier run may have been told of a pause.

@@ -98,9 +98,9 @@ impl TokenCache {
         // A name that no other writer uses, also in a container in which each process has the same id.
         let random = RandomState::new().hash_one(&self.path);
         let temporary = self.sibling(&format!(".{random:016x}.tmp"));
-        let mut file = private(OpenOptions::new().write(true).create_new(true))
-            .open(&temporary)
-            .map_err(failed)?;
+        let options = &mut OpenOptions::new();
+        let mut file =
+            open_regular(&temporary, options.write(true).create_new(true)).map_err(failed)?;
         let written = file
             .write_all(entry.to_string().as_bytes())
             .and_then(|()| file.sync_all())
@@ -119,8 +119,8 @@ impl TokenCache {
         if path.is_symlink() {
             return Err(failed(invalid("its lock file is a link")));
         }
-        let file = open_regular(&path, private(OpenOptions::new().write(true).create(true)))
-            .map_err(failed)?;
+        let file =
+            open_regular(&path, OpenOptions::new().write(true).create(true)).map_err(failed)?;
         let begin = Instant::now();
         let wait_until = begin + deadline.saturating_duration_since(begin) / 8 * 7;
         loop {
@@ -151,9 +151,13 @@ impl TokenCache {
     }
 }
 
-/// Opens a regular file, or one that does not exist yet. To open a pipe could block for ever.
-fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
+/// Opens a regular file, or creates one that only its owner can read and write. Windows has no file modes: there the
+/// folder decides.
+fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // To open a pipe could block for ever.
     reject_irregular(path)?;
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options.open(path)
 }
 
@@ -166,13 +170,6 @@ fn reject_irregular(path: &Path) -> io::Result<()> {
 
 fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, reason)
-}
-
-/// Makes a new file readable and writable by its owner only. Windows has no file modes: there the folder decides.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
 }
 
 /// Returns whether only its owner can read or write a file.

@@ -33,9 +33,7 @@ impl Error {
             | Self::Http(HttpError { delivery, .. })
             | Self::Decode(DecodeError { delivery, .. })
             | Self::Api(ApiError { delivery, .. }) => *delivery,
-            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {
-                Delivery::NotSent
-            }
+            _ => Delivery::NotSent,
         }
     }
 
@@ -45,7 +43,7 @@ impl Error {
             | Self::Http(HttpError { delivery, .. })
             | Self::Decode(DecodeError { delivery, .. })
             | Self::Api(ApiError { delivery, .. }) => *delivery = new,
-            Self::Config(_) | Self::TaskFailed { .. } | Self::WaitTimeout { .. } => {}
+            _ => {}
         }
         self
     }

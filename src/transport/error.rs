@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ureq::Timeout;
 
 use super::resolver::LookupError;
-use crate::error::{Delivery, Error, TransportError, TransportErrorKind as Kind};
+use crate::error::{Delivery, TransportError, TransportErrorKind as Kind};
 
 /// The kind of an error, whether a request without a body may have been sent before it, and its text.
 type Class = (Kind, bool, &'static str);
@@ -33,7 +33,11 @@ const OTHER: &str = "the request to HOST failed";
 
 /// Converts the error of a request that has no response. `body_taken` tells whether ureq began to send the body; a
 /// request without a body has `None`, and the error's kind decides whether it may have been sent.
-pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option<bool>) -> Error {
+pub(super) fn transport_error(
+    error: ureq::Error,
+    host: &str,
+    body_taken: Option<bool>,
+) -> TransportError {
     let (kind, may_be_sent, text) = classify(&error);
     // With an io::Error as the source a caller can ask for its kind.
     let source: Arc<dyn std::error::Error + Send + Sync> = match error {
@@ -45,12 +49,7 @@ pub(super) fn transport_error(error: ureq::Error, host: &str, body_taken: Option
         false => Delivery::NotSent,
     };
     let message = text.replace("HOST", host);
-    Error::Transport(TransportError::new(kind, message, delivery, Some(source)))
-}
-
-/// Returns whether the next connection needs a new DNS lookup: connecting or TLS failed, or a timeout elapsed.
-pub(super) fn needs_new_lookup(error: &ureq::Error) -> bool {
-    matches!(classify(error).0, Kind::Connect | Kind::Tls | Kind::Timeout)
+    TransportError::new(kind, message, delivery, Some(source))
 }
 
 /// Returns the error of the DNS lookup, if that failed.
@@ -193,6 +192,7 @@ mod tests {
         for (body_taken, may_be_sent) in [(None, true), (Some(false), false), (Some(true), true)] {
             let error = ureq::Error::Io(Io::ConnectionReset.into());
             let error = transport_error(error, "a.example", body_taken);
+            let error = crate::error::Error::Transport(error);
             assert_eq!(error.may_have_taken_effect(), may_be_sent);
             assert_eq!(error.to_string(), CLOSED.replace("HOST", "a.example"));
             let source = std::error::Error::source(&error).unwrap();

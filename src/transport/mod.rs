@@ -20,10 +20,10 @@ use ureq::{Agent, SendBody};
 pub(crate) use self::base_url::BaseUrl;
 use self::config::agent_config;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
-use self::error::{body_error, lookup_error, needs_new_lookup, transport_error};
+use self::error::{body_error, lookup_error, transport_error};
 use self::resolver::CachingResolver;
 use crate::envelope;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TransportErrorKind as Kind};
 use crate::redact::redact_secret;
 
 /// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
@@ -199,9 +199,6 @@ impl Transport {
     }
 
     fn error(&self, error: ureq::Error, body_taken: Option<bool>) -> Error {
-        if needs_new_lookup(&error) {
-            self.resolver.expire();
-        }
         let service = self.base_url().authority();
         let host = match (lookup_error(&error), self.agent.config().proxy()) {
             (Some(lookup), Some(proxy)) if lookup.host == proxy.host() => {
@@ -217,7 +214,11 @@ impl Transport {
             }
             (None, None) => service.to_owned(),
         };
-        transport_error(error, &host, body_taken)
+        let error = transport_error(error, &host, body_taken);
+        if matches!(error.kind, Kind::Connect | Kind::Tls | Kind::Timeout) {
+            self.resolver.expire();
+        }
+        Error::Transport(error)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::throttle::{Slot, later};
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 
 /// A followed task.
+#[derive(Default)]
 struct Task {
     id: u64,
     /// The interval before the last poll.
@@ -96,9 +97,7 @@ impl<R: Requests, I> Scheduler<R, I> {
     fn add_new(&mut self, id: u64) {
         let task = Task {
             id,
-            interval: Duration::ZERO,
-            progress: None,
-            errors: None,
+            ..Task::default()
         };
         self.insert(task, self.requests.now());
     }
