@@ -216,7 +216,7 @@ impl ClientBuilder {
         };
         let transport = Transport::new(settings, self.configure_agent)?;
         let auth = match login {
-            Login::Token(_, token) => Auth::with_token(token),
+            Login::Token(_, token) => Auth::with_token(token)?,
             Login::Credentials(_, credentials) => {
                 Auth::with_credentials(credentials, transport.base_url().to_string())
             }

@@ -42,13 +42,13 @@ impl Session {
             Some(token) => token,
             None => self.retry(true, |deadline| self.token(deadline))?,
         };
-        Ok(token.access_token.clone())
+        Ok(token.bearer.token.clone())
     }
 
     /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
         let request = |deadline| self.auth.token(true, &self.transport, deadline);
-        Ok(self.retry(true, request)?.access_token.clone())
+        Ok(self.retry(true, request)?.bearer.token.clone())
     }
 
     /// Returns the current token, and requests one if there is none.
@@ -109,8 +109,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<T> {
         self.throttle.record(Instant::now());
-        let secret = Some((token.access_token.secret(), &token.authorization));
-        let result = self.transport.send(request, secret, deadline);
+        let result = self.transport.send(request, Some(&token.bearer), deadline);
         // The service answers with another error of its own only after it has accepted the token.
         let is_accepted = match &result {
             Ok(_) => true,

@@ -18,7 +18,7 @@ use crate::credentials::{AccessToken, Credentials};
 use crate::endpoint;
 use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
 use crate::redact::{redact_new_token, redact_secret};
-use crate::transport::Transport;
+use crate::transport::{Bearer, Transport};
 
 /// The tokens of a client.
 #[derive(Debug, Default)]
@@ -37,10 +37,10 @@ struct Login {
 }
 
 impl Auth {
-    pub(crate) fn with_token(token: AccessToken) -> Self {
+    pub(crate) fn with_token(token: AccessToken) -> Result<Self> {
         let auth = Self::default();
-        auth.lock().set_current(token);
-        auth
+        auth.lock().set_current(Bearer::new(token)?);
+        Ok(auth)
     }
 
     pub(crate) fn with_credentials(credentials: Credentials, base_url: String) -> Self {
@@ -132,7 +132,8 @@ impl Auth {
         drop(state);
         let _refreshing = Refreshing(self);
         let token = self.find_token(login, is_new_wanted, transport, deadline)?;
-        Ok(self.lock().set_current(token))
+        let bearer = Bearer::new(token)?;
+        Ok(self.lock().set_current(bearer))
     }
 
     /// Returns a token of the cache unless a new one is wanted, or requests one.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::cache::TokenCacheError;
 use crate::credentials::AccessToken;
 use crate::error::{DecodeError, Error, Result};
-use crate::transport::Authorization;
+use crate::transport::Bearer;
 
 /// Minimum time between two replacements of a token: clients that request tokens in a loop have been banned.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(60);
@@ -25,8 +25,7 @@ const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 /// A token, and whether the service has accepted it.
 #[derive(Debug)]
 pub(crate) struct Token {
-    pub(crate) access_token: AccessToken,
-    pub(crate) authorization: Authorization,
+    pub(crate) bearer: Bearer,
     accepted: AtomicBool,
 }
 
@@ -64,11 +63,11 @@ pub(super) struct State {
 impl State {
     /// Records that the service has refused a token. One that was replaced already leaves the current one alone.
     pub(super) fn refuse(&mut self, token: &Token, error: &Error) {
-        let refused = &token.access_token;
+        let refused = &token.bearer.token;
         if !self.refused.contains(refused) {
             self.refused.push(refused.clone());
         }
-        let is_refused = |current: &mut Arc<Token>| current.access_token == *refused;
+        let is_refused = |current: &mut Arc<Token>| current.bearer.token == *refused;
         if self.current.take_if(is_refused).is_none() {
             return;
         }
@@ -102,10 +101,9 @@ impl State {
     }
 
     /// Makes a token the current one, and returns it.
-    pub(super) fn set_current(&mut self, access_token: AccessToken) -> Arc<Token> {
+    pub(super) fn set_current(&mut self, bearer: Bearer) -> Arc<Token> {
         let token = Arc::new(Token {
-            access_token,
-            authorization: Authorization::default(),
+            bearer,
             accepted: AtomicBool::new(false),
         });
         self.current = Some(Arc::clone(&token));
@@ -184,7 +182,7 @@ mod tests {
             for (text, now) in [("first", start), ("second", start + seconds(10))] {
                 assert!(state.blocking_error(false, now).is_none());
                 let issued = state.record_request(Ok(text.into()), now).unwrap();
-                let token = state.set_current(issued);
+                let token = state.set_current(Bearer::new(issued).unwrap());
                 token.accepted.store(was_accepted, Ordering::Relaxed);
                 state.refuse(&token, &refusal);
             }

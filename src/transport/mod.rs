@@ -7,7 +7,6 @@ mod resolver;
 
 use std::fmt;
 use std::io::Read;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -23,6 +22,7 @@ use self::config::agent_config;
 pub(crate) use self::config::{AgentConfig, TransportSettings};
 use self::error::{body_error, lookup_error, transport_error};
 use self::resolver::CachingResolver;
+use crate::credentials::AccessToken;
 use crate::envelope;
 use crate::error::{Error, Result, TransportErrorKind as Kind};
 use crate::redact::redact_secret;
@@ -44,8 +44,7 @@ pub(crate) struct Transport {
     headers: HeaderMap,
 }
 
-/// A request: a POST if it has a body, a GET otherwise.
-#[derive(Debug)]
+/// A request: a POST if it has a body, a GET otherwise. Its body may contain a secret.
 pub(crate) struct Request {
     /// The endpoint's path and query.
     pub(crate) path: String,
@@ -57,19 +56,19 @@ pub(crate) struct Request {
     pub(crate) max_response_len: usize,
 }
 
-/// The value of the header `Authorization`, which is made once for each token.
-#[derive(Debug, Default)]
-pub(crate) struct Authorization(OnceLock<HeaderValue>);
+/// A token with the header that carries it, which is made once.
+#[derive(Debug)]
+pub(crate) struct Bearer {
+    pub(crate) token: AccessToken,
+    header: HeaderValue,
+}
 
-impl Authorization {
-    fn value(&self, token: &str) -> Result<HeaderValue> {
-        if let Some(value) = self.0.get() {
-            return Ok(value.clone());
-        }
-        let mut value = HeaderValue::try_from(["Bearer ", token].concat())
+impl Bearer {
+    pub(crate) fn new(token: AccessToken) -> Result<Self> {
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.secret()))
             .map_err(|e| cannot_be_sent("access_token", &e))?;
-        value.set_sensitive(true);
-        Ok(self.0.get_or_init(|| value).clone())
+        header.set_sensitive(true);
+        Ok(Self { token, header })
     }
 }
 
@@ -118,13 +117,13 @@ impl Transport {
     pub(crate) fn send<T: DeserializeOwned>(
         &self,
         request: &Request,
-        token: Option<(&str, &Authorization)>,
+        token: Option<&Bearer>,
         deadline: Instant,
     ) -> Result<T> {
         let (status, retry_after, body) = self.exchange(request, token, deadline)?;
         let decoded = envelope::decode(status, &body, request.max_response_len);
         decoded.map_err(|error| {
-            let secret = token.map_or("", |(secret, _)| secret);
+            let secret = token.map_or("", |bearer| bearer.token.secret());
             redact_secret(error, secret).with_retry_after(retry_after)
         })
     }
@@ -134,7 +133,7 @@ impl Transport {
     fn exchange(
         &self,
         request: &Request,
-        token: Option<(&str, &Authorization)>,
+        token: Option<&Bearer>,
         deadline: Instant,
     ) -> Result<(u16, Option<Duration>, Vec<u8>)> {
         let message = self.configure(self.message(request, token)?, request, deadline);
@@ -167,21 +166,15 @@ impl Transport {
         Ok((status.as_u16(), retry_after(response.headers()), body))
     }
 
-    fn message(
-        &self,
-        request: &Request,
-        token: Option<(&str, &Authorization)>,
-    ) -> Result<http::Request<()>> {
+    fn message(&self, request: &Request, token: Option<&Bearer>) -> Result<http::Request<()>> {
         let mut message = http::Request::new(());
         *message.uri_mut() = self.base_url().join(&request.path)?;
         let headers = message.headers_mut();
         *headers = self.headers.clone();
         match token {
-            None => drop(headers.remove(AUTHORIZATION)),
-            Some((token, authorization)) => {
-                headers.insert(AUTHORIZATION, authorization.value(token)?);
-            }
-        }
+            None => headers.remove(AUTHORIZATION),
+            Some(bearer) => headers.insert(AUTHORIZATION, bearer.header.clone()),
+        };
         if let Some(body) = &request.body {
             headers.insert(CONTENT_LENGTH, body.len().into());
             *message.method_mut() = Method::POST;
