@@ -139,21 +139,20 @@ class Server:
         return done.stderr
 
     def time(self, peer, calls):
-        """Returns wall time and CPU time of a call in µs, and the peak memory in KiB."""
-        (wall, cpu, peak), (short_wall, short_cpu, _) = (
-            timed(self.command(peer, number, self.https), self.environment())
-            for number in (calls + calls // 10, calls // 10))
-        return (wall - short_wall) / calls * 1e6, (cpu - short_cpu) / calls * 1e6, peak
+        """Returns wall time and CPU time of a call in µs."""
+        long, short = (timed(self.command(peer, number, self.https), self.environment())
+                       for number in (calls + calls // 10, calls // 10))
+        return [(a - b) / calls * 1e6 for a, b in zip(long, short)]
 
 
 def timed(command, environment):
-    """Runs a command. Returns wall time and CPU time in seconds, and the peak memory in KiB."""
+    """Runs a command. Returns wall time and CPU time in seconds."""
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment)
     _, code, usage = os.wait4(process.pid, 0)
     if code != 0:
         sys.exit(f"failed: {command}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime
 
 
 # ---- Measurements. Each returns figures: {name of the figure: {program: value}}.
@@ -221,8 +220,9 @@ def by_name_inside(quick):
             reports = [[server.time(peer, timed_calls[peer]) for peer in PEERS]
                        for _ in range(rounds)]
             for peer, samples in zip(PEERS, zip(*reports)):
-                names = [f"by_name_{delay}ms_{it}" for it in ("wall_us", "cpu_us", "peak_kib")]
-                add(figures, peer, **dict(zip(names, map(median, zip(*samples)))))
+                wall, cpu = map(median, zip(*samples))
+                add(figures, peer, **{f"by_name_{delay}ms_wall_us": wall,
+                                      f"by_name_{delay}ms_cpu_us": cpu})
     return figures
 
 
@@ -239,25 +239,18 @@ def builds(quick):
         packages = {line.removesuffix(" (*)") for line in tree.splitlines()}
         below = [it for it in packages if it.split()[0] not in ("call", f"call-{peer}", peer)]
         add(figures, name, packages=len(below))
+        folder = TARGET / "clean"
+        command = cargo("build", *options, "--offline", "--target-dir", str(folder),
+                        "--config", "profile.release.strip=true")
         for profile, extra in [("dev", []), ("release", ["--release"])]:
-            runs = [clean_build(peer, [*options, *extra]) for _ in range(1 if quick else 3)]
-            cpu, wall, size = (median(values) for values in zip(*runs))
+            runs = []
+            for _ in range(1 if quick else 3):
+                shutil.rmtree(folder, ignore_errors=True)
+                runs.append(timed([*command, *extra], ENVIRONMENT))
+            wall, cpu = map(median, zip(*runs))
             add(figures, name, **{f"{profile}_cpu_s": cpu, f"{profile}_wall_s": wall})
-        add(figures, name, stripped_kib=size)
+        add(figures, name, stripped_kib=(folder / f"release/call-{peer}").stat().st_size / 1024)
     return figures
-
-
-def clean_build(peer, options):
-    """Returns the CPU time and the wall time of a build, and the size of the program."""
-    folder = TARGET / "clean"
-    shutil.rmtree(folder, ignore_errors=True)
-    options = [*options, "--offline", "--target-dir", str(folder)]
-    options += ["--config", "profile.release.strip=true"]
-    wall, cpu, _ = timed(cargo("build", *options), ENVIRONMENT)
-    [program] = folder.glob(f"*/call-{peer}")
-    size = program.stat().st_size / 1024
-    shutil.rmtree(folder)
-    return cpu, wall, size
 
 
 PARTS = {"counts": counts, "by-name": by_name, "builds": builds}
@@ -334,9 +327,6 @@ def is_kept(value, most):
 
 
 def tables(results):
-    def by_delay(kind):
-        return [(f"{delay} ms", f"by_name_{delay}ms_{kind}", 1) for delay in DELAYS]
-
     dev_cpu = results.figures["dev_cpu_s"]
     programs = sorted(dev_cpu, key=dev_cpu.get)
     return "".join([
@@ -345,12 +335,12 @@ def tables(results):
               [[name, number(value, 3), number(most, 3), "yes" if is_kept(value, most) else "NO"]
                for name, value, most in results.limits()]),
         "## A call by host name, over TLS\n\n",
-        results.table("wall time, µs; name server:", PEERS, *by_delay("wall_us")),
-        results.table("CPU time, µs; name server:", PEERS, *by_delay("cpu_us")),
+        results.table("µs; name server:", PEERS, *(
+            (f"{delay} ms, {kind}", f"by_name_{delay}ms_{kind}_us", 1)
+            for kind in ("wall", "cpu") for delay in DELAYS)),
         results.table("1,000 calls", PEERS, ("DNS queries", "by_name_queries", 0),
                       ("connections", "by_name_connections", 0),
-                      ("threads started", "by_name_threads", 0),
-                      ("peak memory, KiB", "by_name_0ms_peak_kib", 0)),
+                      ("threads started", "by_name_threads", 0)),
         "## A call by address\n\n",
         results.table("counted", PEERS, ("instructions", "instructions", 0),
                       ("share of ureq's", "instructions", 2, "ureq"),
@@ -358,25 +348,17 @@ def tables(results):
                       ("system calls", "system_calls", 1),
                       ("connections, 1,000 calls", "connections", 0)),
         "## A program that depends on it\n\n",
-        results.table("clean dev build", programs, ("CPU time, s", "dev_cpu_s", 1),
+        results.table("clean build", programs, ("dev, CPU s", "dev_cpu_s", 1),
                       ("share of ureq's", "dev_cpu_s", 2, "ureq, rustls"),
-                      ("wall time, s", "dev_wall_s", 1), ("packages below it", "packages", 0)),
-        results.table("clean release build", programs, ("CPU time, s", "release_cpu_s", 1),
-                      ("share of ureq's", "release_cpu_s", 2, "ureq, rustls"),
-                      ("wall time, s", "release_wall_s", 1),
-                      ("stripped size, KiB", "stripped_kib", 0)),
+                      ("wall s", "dev_wall_s", 1), ("release, CPU s", "release_cpu_s", 1),
+                      ("wall s", "release_wall_s", 1), ("stripped KiB", "stripped_kib", 0),
+                      ("packages below it", "packages", 0)),
         "## Runs\n\n",
         table(["benches/results/", "date", "CPU", "Linux", "Rust"],
               [[part, *(run[key] for key in ("date", "cpu", "linux", "rustc"))]
                for part, run in results.runs.items()]),
         "Versions: those of `peers/Cargo.lock`.\n\n",
     ])
-
-
-def write_tables(results):
-    before, rest = README.read_text().split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    README.write_text(before + MARKS[0] + tables(results) + MARKS[1] + after)
 
 
 # The page is white or dark, and shows through.
@@ -442,7 +424,9 @@ def main():
         measure(part, options.quick)
     results = Results()
     draw(results)
-    write_tables(results)
+    before, rest = README.read_text().split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    README.write_text(before + MARKS[0] + tables(results) + MARKS[1] + after)
     broken = [it for it in results.limits() if not is_kept(*it[1:])]
     for name, value, most in broken:
         log(f"limit: {name}: {number(value, 3)}, at most {number(most, 3)}")

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Request, Service};
-use pan123_offline::{Client, Credentials, Error, NewTask, PollPolicy, Progress, Status};
+use pan123_offline::{Client, Error, NewTask, PollPolicy, Progress, Status};
 use pan123_offline::{Result, TransportErrorKind};
 
 use fault::Fault;
@@ -27,7 +27,6 @@ const IDS_PER_FAULT: u64 = 100;
 const FAULTS: u64 = 32;
 /// The faults from this one on take time, and are rare.
 const FIRST_SLOW: u64 = 27;
-const SECRET: &str = "secret-of-the-soak";
 /// Short, since each stall takes this long, but enough for a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum memory in the second half, in percent of that in the first.
@@ -39,7 +38,7 @@ fn respond(fault: u64, good: Reply) -> (&'static str, Reply) {
     let length = |good: Reply, value: &str| good.header("Content-Length", value);
     match fault {
         1 => ("right", good.close_after()),
-        2 => ("right", good.announce_close()),
+        2 => ("right", good.header("Connection", "close")),
         3 => ("right", good.chunked()),
         4 => ("right", good.until_close()),
         5 => ("right", good.delay(Duration::from_millis(5))),
@@ -66,7 +65,9 @@ fn respond(fault: u64, good: Reply) -> (&'static str, Reply) {
         25 => ("http", good.status(404).body("<html>Not Found</html>")),
         26 => (
             "http",
-            good.status(502).body("Bad Gateway").announce_close(),
+            good.status(502)
+                .body("Bad Gateway")
+                .header("Connection", "close"),
         ),
         27 => ("right", good.drip(Duration::from_micros(10))),
         28 => ("timeout", good.drip(Duration::from_millis(100))),
@@ -112,7 +113,7 @@ fn main() {
     let mut output = BufReader::new(server.stdout.take().unwrap());
     output.read_line(&mut base).unwrap();
     let client = Client::builder()
-        .credentials(Credentials::new("client", SECRET))
+        .access_token("token")
         .base_url(base.trim())
         .timeout(TIMEOUT)
         // Each response is checked.
@@ -244,7 +245,7 @@ fn progress_of(id: u64) -> Progress {
 /// Runs the stand-in until standard input ends.
 fn serve() {
     let service = Service::start().unwrap();
-    service.credentials("client", SECRET).reply_with(reply);
+    service.reply_with(reply);
     for id in 0..IDS_PER_FAULT {
         service.task(id, [progress_of(id)]);
     }

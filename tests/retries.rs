@@ -82,18 +82,3 @@ fn does_not_wait_for_a_retry_beyond_the_deadline() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
     assert_eq!(service.request_count(), 1);
 }
-
-/// TLS to a server that never responds: the message names the phase that timed out.
-#[cfg(feature = "rustls")]
-#[test]
-fn a_stall_in_the_handshake_is_bounded() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base_url = format!("https://{}", silent.local_addr().unwrap());
-    let client = builder(base_url).timeout(Duration::from_secs(2)).build();
-    let error = client.unwrap().get_process(TASK).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.starts_with("timed out connecting to 127.0.0.1:"),
-        "{text}"
-    );
-}

@@ -101,6 +101,8 @@ fn requests_a_token_when_needed_and_keeps_it() {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
     assert_eq!((service.tokens_issued(), service.request_count()), (1, 6));
+    // The token request has a connection of its own.
+    assert_eq!(service.connection_count(), 2);
     assert!(client.token_cache_error().is_none());
 
     let request = &service.requests()[0];
@@ -541,24 +543,6 @@ fn a_cache_without_a_lock_is_written() {
     assert!(error.ends_with("cannot be locked"), "{error}");
     folder.client(&service).get_process(TASK).unwrap();
     assert_eq!(service.tokens_issued(), 1);
-}
-
-/// The cache can be read but not written: after a name of 250 bytes the name of the temporary file is too long.
-#[test]
-fn refused_token_of_an_unwritable_cache_is_sent_once() {
-    let (service, folder) = (service(), Folder::new("unwritable"));
-    folder.client(&service).get_process(TASK).unwrap();
-    let unwritable = folder.0.join("t".repeat(250));
-    fs::rename(folder.file(), &unwritable).unwrap();
-    service.revoke_tokens();
-    let client = builder(&service, credentials().cache_file(unwritable));
-    let client = client.build().unwrap();
-    assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
-    assert!(client.token_cache_error().is_some());
-    // The token after it is refused, too, and none may be requested so soon.
-    service.revoke_tokens();
-    assert!(client.get_process(TASK).unwrap_err().is_unauthorized());
-    assert_eq!((service.tokens_issued(), service.request_count()), (2, 6));
 }
 
 /// How long they wait for the lock is tested beside the cache.

@@ -1,5 +1,6 @@
 //! The command line: one definition for the parser, the help, the completions and the man pages.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,8 +55,8 @@ pub(crate) struct Common {
     ///
     /// The service bans clients that send too many requests.
     #[arg(long, global = true, value_name = "NUMBER", hide_short_help = true)]
-    #[arg(value_parser = rate)]
-    pub(crate) rate: Option<f64>,
+    #[arg(value_parser = gap)]
+    pub(crate) rate: Option<Duration>,
 
     /// Print one JSON object per line
     #[arg(long, global = true)]
@@ -112,12 +113,7 @@ pub(crate) enum Command {
     ///
     /// Each change is printed on a line: id, status and percentage, with TABs between them. A task
     /// is no longer followed after eight consecutive errors that span at least ten minutes.
-    Wait {
-        #[command(flatten)]
-        tasks: Tasks,
-        #[command(flatten)]
-        wait_args: WaitArgs,
-    },
+    Wait(Wait),
     /// Print the progress of tasks, once
     Process(Tasks),
     /// Request a token for client id and secret, and keep it for the other commands
@@ -127,10 +123,7 @@ pub(crate) enum Command {
     /// Print the completion script for a shell
     ///
     /// That for bash belongs into ~/.local/share/bash-completion/completions/pan123-offline.
-    Completions {
-        /// Name of the shell
-        shell: Shell,
-    },
+    Completions { shell: Shell },
     /// Print a manual page, for `man -l -`
     Man {
         /// Name of a command [default: the main page]
@@ -149,7 +142,10 @@ pub(crate) struct Tasks {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
+pub(crate) struct Wait {
+    #[command(flatten)]
+    pub(crate) tasks: Tasks,
+
     /// Maximum time to wait, such as 90s, 10m or 2h [default: none]
     ///
     /// The tasks themselves go on. 0s polls each task once.
@@ -198,7 +194,7 @@ pub(crate) struct NewTaskArgs {
     ///
     /// A failure is a URL whose task failed, was not created, or could not be followed to its end.
     #[arg(long, value_name = "NUMBER")]
-    pub(crate) max_failures: Option<usize>,
+    pub(crate) max_failures: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]
@@ -236,9 +232,9 @@ pub(crate) struct Migrate {
     #[command(flatten)]
     pub(crate) new_task: NewTaskArgs,
 
-    /// Maximum number of new tasks a second [default: 1]
-    #[arg(long, value_name = "NUMBER", value_parser = rate)]
-    pub(crate) create_rate: Option<f64>,
+    /// Maximum number of new tasks a second
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = gap)]
+    pub(crate) create_rate: Duration,
 
     /// Maximum time for the whole run, such as 90s, 10m or 2h [default: none]
     ///
@@ -357,10 +353,10 @@ pub(crate) struct Rewrite {
     pub(crate) undo: bool,
 }
 
-/// Parses a rate. One lower than a request in eleven days is a mistake.
-fn rate(text: &str) -> Result<f64, &'static str> {
-    match text.parse() {
-        Ok(rate) if rate >= 1e-6 => Ok(rate),
+/// Parses a rate, and returns the time between two requests. More than eleven days are a mistake.
+fn gap(text: &str) -> Result<Duration, &'static str> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate >= 1e-6 => Ok(Duration::from_secs_f64(1.0 / rate)),
         _ => Err("it must be a number of at least 0.000001"),
     }
 }

@@ -26,9 +26,9 @@ use crate::output::Form;
 use crate::settings::{Login, ResolvedSettings};
 use crate::store::{Store, state_path};
 
-/// Polls and new tasks a second: the rates that other clients of the service keep to.
-const DEFAULT_POLL_RATE: f64 = 5.0;
-const DEFAULT_CREATE_RATE: f64 = 1.0;
+/// The time between two polls, and between two new tasks: other clients of the service keep to these rates.
+const DEFAULT_POLL_GAP: Duration = Duration::from_millis(200);
+const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus, Failure> {
     match command {
@@ -39,9 +39,9 @@ pub(crate) fn run(Arguments { common, command }: Arguments) -> Result<ExitStatus
         Command::Status(args) => status::status(&args, common.json),
         Command::Report(args) => report::report(&args, common.json),
         Command::Create(args) => create::create(&common, &args),
-        Command::Wait { tasks, wait_args } => {
-            let (timeout, only_ends) = (wait_args.timeout, wait_args.only_ends);
-            wait::follow(&common, &tasks.ids, Form::Tasks, timeout, only_ends)
+        Command::Wait(args) => {
+            let (ids, form) = (&args.tasks.ids, Form::Tasks);
+            wait::follow(&common, ids, form, args.timeout, args.only_ends)
         }
         Command::Process(tasks) => {
             let once = Some(Duration::ZERO);
@@ -73,7 +73,7 @@ fn client(
     }
     let observer = Observer::default();
     let builder = settings.builder().timeout(common.request_timeout);
-    let gap = gap(common.rate.unwrap_or(DEFAULT_POLL_RATE));
+    let gap = common.rate.unwrap_or(DEFAULT_POLL_GAP);
     let builder = observer.observe(builder, common.verbose);
     let client = builder.retries(retries).min_request_gap(gap).build()?;
     Ok((client, observer))
@@ -91,11 +91,6 @@ fn warn_of_lost_token(reason: &str) {
         "the token cannot be kept: {reason}; each run requests a new one, and the service keeps \
          three"
     ));
-}
-
-/// Returns the time between two requests at a rate in requests a second.
-fn gap(rate: f64) -> Duration {
-    Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX)
 }
 
 /// Returns a number and a noun, such as `1 file` or `2 files`.

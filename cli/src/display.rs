@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::env;
 
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pan123_offline::Status;
 
 use crate::image::{Image, State};
 use crate::list::printable;
-use crate::output::Event;
 use crate::stats::{RunStats, duration};
 
 /// The maximum number of tasks that have a bar each.
@@ -27,6 +26,7 @@ const PACE_WIDTH: usize = 50;
 /// Bars on a terminal.
 pub(crate) struct Bars {
     multi: MultiProgress,
+    /// An empty line.
     top: ProgressBar,
     /// The bars of tasks, by the rows of the state; `None` if there are too many.
     rows: Option<HashMap<i64, ProgressBar>>,
@@ -37,49 +37,43 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// Starts the bars of a run with this number of tasks; `None` if standard error is no terminal with a movable
-    /// cursor.
-    pub(crate) fn new(tasks: usize) -> Option<Self> {
+    /// Starts the bars of a run with this number of tasks. They are hidden if nobody wants them, or if standard error is
+    /// no terminal with a movable cursor.
+    pub(crate) fn new(tasks: usize, is_wanted: bool) -> Self {
         let term = Term::stderr();
-        if !term.is_term() || console::is_dumb() {
-            return None;
-        }
+        let is_shown = is_wanted && term.is_term() && !console::is_dumb();
         let (height, width) = term.size();
         let fits = tasks <= MAX_ROWS && tasks + 4 <= usize::from(height);
         let width = Some(usize::from(width)).filter(|width| *width >= MIN_WIDTH);
         let width = width.unwrap_or_default();
-        let multi = MultiProgress::new();
+        let multi = MultiProgress::with_draw_target(match is_shown {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        });
         let line = |template: &str| multi.add(ProgressBar::new(100).with_style(style(template)));
         // After the terminal has written `^C` below the bars, the line at the top cannot be removed.
         let top = line(" ");
         let total = line(&(bar("cyan", PACE_WIDTH, width) + "{wide_msg}"));
         let counts = line("{wide_msg}");
-        Some(Self {
+        Self {
             multi,
             top,
             rows: fits.then(HashMap::new),
             total,
             counts,
             width,
-        })
-    }
-
-    pub(crate) fn show(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Created(image) => self.show_row(image, None),
-            Event::Changed {
-                image, progress, ..
-            } if image.task_id.is_some() => {
-                self.show_row(image, progress.map(|progress| progress.status));
-            }
-            Event::Tick(stats) => self.show_stats(stats),
-            Event::Changed { .. } | Event::Error(_) | Event::Note(_) => {}
         }
     }
 
-    /// Shows an image in a bar of its own.
-    fn show_row(&mut self, image: &Image, status: Option<Status>) {
-        let Some(rows) = &mut self.rows else { return };
+    pub(crate) fn are_hidden(&self) -> bool {
+        self.multi.is_hidden()
+    }
+
+    /// Shows the task of an image, if it has one, in a bar of its own.
+    pub(crate) fn show_task(&mut self, image: &Image, status: Option<Status>) {
+        let Some(rows) = self.rows.as_mut().filter(|_| image.task_id.is_some()) else {
+            return;
+        };
         let width = match image.given.is_empty() {
             true => ID_WIDTH,
             false => NAME_WIDTH,
@@ -109,7 +103,8 @@ impl Bars {
         row.set_message(format!("{percent:>3} %  {text}"));
     }
 
-    fn show_stats(&self, stats: &RunStats) {
+    /// Shows the run as a whole.
+    pub(crate) fn show_stats(&self, stats: &RunStats) {
         let (position, elapsed) = (stats.position(), duration(stats.elapsed));
         let total = format!("{:>3} %  {position}  {elapsed}", stats.percent());
         let counts = stats.counts.text();
@@ -129,13 +124,14 @@ impl Bars {
     }
 
     /// Removes the lines of the run as a whole. The bars of tasks stay on the terminal.
-    pub(crate) fn close(self) {
+    pub(crate) fn close(&self) {
         self.counts.finish_and_clear();
         self.total.finish_and_clear();
         self.top.finish_and_clear();
-        for row in self.rows.into_iter().flatten() {
-            row.1.abandon();
+        for row in self.rows.iter().flat_map(HashMap::values) {
+            row.abandon();
         }
+        self.multi.set_draw_target(ProgressDrawTarget::hidden());
     }
 }
 

@@ -23,7 +23,7 @@ use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line, usage};
 use crate::observer::Observer;
-use crate::output::{Event, Form, Output};
+use crate::output::{Form, Output};
 use crate::signals::{self, Signal};
 use crate::stats::round_up;
 use crate::store::Store;
@@ -36,7 +36,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(86_400);
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// What a run does, and within which limits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) form: Form,
     /// The line that is shown first.
@@ -69,10 +69,8 @@ enum Message {
     End(Result<(), Failure>),
 }
 
-struct Answer {
-    task: Option<NewTask>,
-    stops_creating: bool,
-}
+/// The task that is wanted, and whether no further one is created.
+type Answer = (Option<NewTask>, bool);
 
 /// Runs to the end, until a signal, the timeout or a failure. Ends with a summary in each case.
 pub(crate) fn run(
@@ -93,7 +91,7 @@ pub(crate) fn run(
     let closed = run.close();
     followed.and(retracted).and(closed)?;
     match run.stop {
-        Some(Stop::Signal(signal)) => Err(Failure::Interrupted(signal)),
+        Some(Stop::Signal(signal)) => Err(Failure::Silent(signal.exit_code())),
         _ => Ok(run.exit_status()),
     }
 }
@@ -118,7 +116,7 @@ fn follow(
     messages: &Receiver<Message>,
 ) -> Result<(), Failure> {
     if let Some(start) = run.plan.start.take() {
-        run.output.show(&Event::Note(&start))?;
+        run.output.note(&start);
     }
     let open = run.store.open_tasks()?;
     // An earlier run may have been told of a pause.
@@ -172,11 +170,7 @@ fn follow(
             return Ok(());
         }
         // It fails if the other thread has panicked.
-        let stops_creating = run.stops_creating;
-        let _ = answers.send(Answer {
-            task,
-            stops_creating,
-        });
+        let _ = answers.send((task, run.stops_creating));
     }
 }
 
@@ -204,7 +198,7 @@ fn send_requests(
     // Without a token nothing can be done.
     client.access_token()?;
     let input = Rc::clone(link);
-    let input = iter::from_fn(move || input.ask(Message::Next)?.task);
+    let input = iter::from_fn(move || input.ask(Message::Next)?.0);
     let mut migration = client.migrate(input).also_watch(open);
     migration = migration.create_gap(plan.create_gap).policy(plan.policy);
     if !plan.follows {
@@ -220,11 +214,8 @@ fn send_requests(
         // After an error of all tasks, the others would end with the same.
         let is_end = is_finished || stopped_by.is_some();
         match link.ask(Message::Step(event.ok(), stopped_by)) {
-            Some(answer) if !is_end => {
-                if answer.stops_creating {
-                    migration.stop_creating();
-                }
-            }
+            Some((_, true)) if !is_end => migration.stop_creating(),
+            Some(_) if !is_end => {}
             _ => return Ok(()),
         }
     }
@@ -232,9 +223,6 @@ fn send_requests(
 
 /// Checks the options of new tasks, so that their errors are not reported for each URL.
 pub(crate) fn check(args: &NewTaskArgs) -> Result<(), Failure> {
-    run::new_task("https://example.org/", None, args).validate()?;
-    if args.max_failures == Some(0) {
-        return Err(usage("--max-failures must be at least 1"));
-    }
-    Ok(())
+    let task = run::new_task("https://example.org/", None, args);
+    Ok(task.validate()?)
 }

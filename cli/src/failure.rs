@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use pan123_offline::{Error, TransportErrorKind};
 
 use crate::exit_code::ExitStatus;
-use crate::signals::Signal;
 use crate::store::StoreError;
 
 /// The exit code of a program that SIGPIPE has ended: 128 + 13.
@@ -16,10 +15,8 @@ const CLOSED_PIPE: u8 = 141;
 pub(crate) enum Failure {
     /// A request that failed.
     Service(Error),
-    /// A signal ended the command, after its summary.
-    Interrupted(Signal),
-    /// Standard output was closed by its reader.
-    ClosedPipe,
+    /// All is said, or nobody reads it: the exit code.
+    Silent(u8),
     /// Another error, with its message.
     Other(ExitStatus, String),
 }
@@ -34,7 +31,7 @@ impl From<Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            io::ErrorKind::BrokenPipe => Self::Silent(CLOSED_PIPE),
             _ => Self::Other(
                 ExitStatus::RequestFailed,
                 format!("standard output: {error}"),
@@ -62,8 +59,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Service(error) => ExitStatus::of(error).code(),
-            Self::Interrupted(signal) => signal.exit_code(),
-            Self::ClosedPipe => CLOSED_PIPE,
+            Self::Silent(code) => *code,
             Self::Other(status, _) => status.code(),
         }
     }
@@ -72,7 +68,7 @@ impl Failure {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Service(error) => Some(explain(error)),
-            Self::Interrupted(_) | Self::ClosedPipe => None,
+            Self::Silent(_) => None,
             Self::Other(_, text) => Some(text.clone()),
         }
     }

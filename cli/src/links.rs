@@ -21,8 +21,8 @@ pub(crate) struct Matches<'a> {
     places: HashMap<String, usize>,
     /// Ids of the files that serve an image.
     owned: &'a mut HashSet<String>,
-    /// The time of each image's file.
-    times: HashMap<usize, String>,
+    /// The time of each image's file, by the image's place.
+    pub(crate) times: HashMap<usize, String>,
 }
 
 impl<'a> Matches<'a> {
@@ -58,11 +58,6 @@ impl<'a> Matches<'a> {
         }
         self.times.insert(place, time.to_owned());
         Some(place)
-    }
-
-    /// Reports whether the image at this place has a file.
-    pub(crate) fn has_file(&self, place: usize) -> bool {
-        self.times.contains_key(&place)
     }
 }
 
@@ -116,7 +111,7 @@ mod tests {
                 }
             }
             assert_eq!(last, found, "{files:?}");
-            let has_file = [0, 1, 2].map(|place| matches.has_file(place));
+            let has_file = [0, 1, 2].map(|place| matches.times.contains_key(&place));
             assert_eq!(has_file, found.map(|id| id.is_some()), "{files:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! The command `pan123-offline`: the library for terminals, shells and cron jobs.
 //!
-//! Requests are sent from the main thread. Other threads wait for signals, show the progress of a run and end it at its
-//! timeout, and run the stand-in of `demo`.
+//! The main thread shows the progress of a run and ends it at its timeout. Other threads send the requests of a run, wait
+//! for signals, and run the stand-in of `demo`.
 
 #[expect(clippy::doc_markdown, reason = "clap shows doc comments as they are")]
 mod args;

@@ -74,11 +74,8 @@ fn clean(stem: &str) -> String {
             || character.is_whitespace()
             || character == char::REPLACEMENT_CHARACTER
     };
-    let stem: String = stem
-        .chars()
-        .map(|character| if is_unfit(character) { '_' } else { character })
-        .take(MAX_STEM_LEN)
-        .collect();
+    let stem: String = stem.chars().take(MAX_STEM_LEN).collect();
+    let stem = stem.replace(is_unfit, "_");
     match stem.trim_matches(['_', '.']) {
         "" => "image".to_owned(),
         stem => stem.to_owned(),

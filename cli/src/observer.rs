@@ -19,8 +19,6 @@ const MAX_BODY_LEN: u64 = 2 * 1024 * 1024;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A longer pause counts as none, as in the library: it is no number of seconds.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 86_400);
-/// Minimum time for which requests must fail before the error is shown.
-const MIN_FAILING_TIME: Duration = Duration::from_secs(3);
 
 /// Observes the requests of a client.
 #[derive(Debug, Clone, Default)]
@@ -48,16 +46,8 @@ impl Observer {
         builder.configure_agent(move |config| config.middleware(layer))
     }
 
-    /// Returns the reason why the run makes no progress, if there is one.
+    /// Returns the reason for which the last request did not succeed.
     pub(crate) fn pause(&self) -> Option<Pause> {
-        self.last_reason().filter(|pause| match pause {
-            Pause::RateLimited(_) => true,
-            Pause::Failing { elapsed, .. } => *elapsed >= MIN_FAILING_TIME,
-        })
-    }
-
-    /// Returns the reason for which the last request did not succeed, however short ago it was.
-    pub(crate) fn last_reason(&self) -> Option<Pause> {
         let remaining = self.remaining_pause();
         if !remaining.is_zero() {
             return Some(Pause::RateLimited(remaining));
@@ -240,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn consecutive_errors_are_shown_after_three_seconds() {
+    fn consecutive_errors_count_from_the_first() {
         let refused = || Outcome {
             error: Some("Connection refused".to_owned()),
             ..Outcome::default()
@@ -258,16 +248,17 @@ mod tests {
         ] {
             let observer = Observer::default();
             observer.record(&refused());
-            assert_eq!(observer.pause(), None);
             let before = Instant::now().checked_sub(Duration::from_secs(9)).unwrap();
             observer.lock().failing.as_mut().unwrap().1 = before;
             observer.record(&outcome);
             observer.lock().paused_until = None;
-            let text = match observer.pause() {
-                Some(Pause::Failing { error, .. }) => error,
-                _ => String::new(),
+            let pause = observer.pause().map(|pause| pause.text());
+            let (text, time) = match pause.as_deref() {
+                Some(text) => text.split_once(" for ").unwrap(),
+                None => ("", ""),
             };
             assert_eq!(text, expected, "{outcome:?}");
+            assert_ne!(time, "1 s");
         }
     }
 }

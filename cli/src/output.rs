@@ -7,7 +7,7 @@ use pan123_offline::{Error, Progress};
 
 use crate::args::Common;
 use crate::display::Bars;
-use crate::failure::{advice, describe, eprint_line};
+use crate::failure::{Failure, advice, describe, eprint_line};
 use crate::image::{Image, State};
 use crate::list::printable;
 use crate::records;
@@ -16,28 +16,11 @@ use crate::stats::RunStats;
 /// The interval of lines about the run as a whole, where there are no bars.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What a run tells.
-#[derive(Debug)]
-pub(crate) enum Event<'a> {
-    /// A task was created.
-    Created(&'a Image),
-    /// An image has a new state, or its task a new progress.
-    Changed {
-        image: &'a Image,
-        progress: Option<Progress>,
-        error: Option<&'a Error>,
-    },
-    /// The run as a whole, a few times a second.
-    Tick(&'a RunStats),
-    Error(&'a str),
-    /// A message that `--quiet` suppresses.
-    Note(&'a str),
-}
-
 /// The source of the images, which decides about the form of the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The images of a list, when they end.
+    #[default]
     List,
     /// URLs of the command line: created tasks.
     Urls,
@@ -53,13 +36,13 @@ impl Form {
     }
 }
 
-/// Shows events: as bars, lines or JSON objects.
+/// Shows what happens in a run: as bars, lines or JSON objects.
 pub(crate) struct Output {
     form: Form,
     is_json: bool,
     is_quiet: bool,
     only_ends: bool,
-    bars: Option<Bars>,
+    bars: Bars,
     /// Standard output gets results. A terminal that has bars of them does not.
     prints_results: bool,
     /// The time of the last line about the run as a whole.
@@ -78,56 +61,57 @@ impl Output {
             || (common.json && is_terminal)
             || form == Form::TasksOnce
             || is_pipe();
-        let bars = if has_no_bars { None } else { Bars::new(tasks) };
+        let bars = Bars::new(tasks, !has_no_bars);
         let shows_ends = form != Form::Urls && !common.json;
         Self {
             form,
             is_json: common.json,
             is_quiet: common.quiet,
             only_ends,
-            prints_results: !(bars.is_some() && is_terminal && shows_ends),
+            prints_results: bars.are_hidden() || !is_terminal || !shows_ends,
             bars,
             printed: Instant::now(),
             last_advice: "",
         }
     }
 
-    pub(crate) fn show(&mut self, event: &Event<'_>) -> io::Result<()> {
-        if let Some(bars) = &mut self.bars {
-            bars.show(event);
+    /// Shows that a task was created.
+    pub(crate) fn created(&mut self, image: &Image) -> Result<(), Failure> {
+        self.bars.show_task(image, None);
+        match (self.form, self.is_json) {
+            (Form::Urls, true) => self.print(&records::image_json(image)),
+            (Form::Urls, false) => self.print(&records::created_line(image)),
+            _ => Ok(()),
         }
-        match *event {
-            Event::Created(image) if self.form == Form::Urls => {
-                self.print(&match self.is_json {
-                    true => records::image_json(image),
-                    false => records::created_line(image),
-                })?;
-            }
-            Event::Created(_) => {}
-            Event::Changed {
-                image,
-                progress,
-                error,
-            } => {
-                let line = self.line(image, progress, error);
-                let line = line.filter(|_| self.prints_results);
-                if let Some(line) = &line {
-                    self.print(line)?;
-                }
-                if line.is_none() || self.form == Form::Urls && !self.is_json {
-                    self.tell(image, error);
-                }
-            }
-            Event::Tick(stats) => {
-                if self.bars.is_none() && self.printed.elapsed() >= LINE_INTERVAL {
-                    self.printed = Instant::now();
-                    self.note(&stats.line());
-                }
-            }
-            Event::Error(text) => self.message(text),
-            Event::Note(text) => self.note(text),
+    }
+
+    /// Shows that an image has a new state, or its task a new progress.
+    pub(crate) fn changed(
+        &mut self,
+        image: &Image,
+        progress: Option<Progress>,
+        error: Option<&Error>,
+    ) -> Result<(), Failure> {
+        let status = progress.map(|progress| progress.status);
+        self.bars.show_task(image, status);
+        let line = self.line(image, progress, error);
+        let line = line.filter(|_| self.prints_results);
+        if let Some(line) = &line {
+            self.print(line)?;
+        }
+        if line.is_none() || self.form == Form::Urls && !self.is_json {
+            self.tell(image, error);
         }
         Ok(())
+    }
+
+    /// Shows the run as a whole.
+    pub(crate) fn tick(&mut self, stats: &RunStats) {
+        self.bars.show_stats(stats);
+        if self.bars.are_hidden() && self.printed.elapsed() >= LINE_INTERVAL {
+            self.printed = Instant::now();
+            self.note(&stats.line());
+        }
     }
 
     /// Returns the line of a change on standard output, where one is wanted.
@@ -145,17 +129,13 @@ impl Output {
                 (_, false) => Some(records::image_line(image)),
             };
         }
-        let task_id = image.task_id?;
         let is_end = error.is_some() || progress.is_some_and(|p| p.status.is_terminal());
-        if self.only_ends && !is_end {
-            return None;
+        match (self.is_json, progress) {
+            _ if self.only_ends && !is_end => None,
+            (true, _) => Some(records::task_json(image, progress, error)),
+            (false, Some(progress)) => Some(records::task_line(image, progress)),
+            (false, None) => None,
         }
-        if self.is_json {
-            let url = Some(&*image.given).filter(|given| !given.is_empty());
-            return Some(records::task_json(task_id, url, progress, error));
-        }
-        let progress = progress.filter(|_| error.is_none());
-        progress.map(|progress| records::task_line(task_id, progress))
     }
 
     /// Tells on standard error what went wrong.
@@ -171,45 +151,38 @@ impl Output {
             let is_new = advice != self.last_advice;
             self.last_advice = advice;
             let advice = if is_new { advice } else { "" };
-            return self.message(&format!("{name}: {}{advice}", describe(error)));
+            return self.error(&format!("{name}: {}{advice}", describe(error)));
         }
         let has_failed = image.state.is_end() && image.state != State::Succeeded;
         if let Some(reason) = image.reason.as_deref().filter(|_| has_failed) {
-            self.message(&format!("{name}: {}", printable(reason)));
+            self.error(&format!("{name}: {}", printable(reason)));
         }
     }
 
     /// Prints results, and flushes them, so that a reader can act on them at once.
-    fn print(&self, text: &str) -> io::Result<()> {
-        self.above_bars(|| {
+    fn print(&self, text: &str) -> Result<(), Failure> {
+        self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             out.write_all(text.as_bytes())?;
-            out.flush()
+            Ok(out.flush()?)
         })
     }
 
-    fn message(&self, text: &str) {
-        self.above_bars(|| eprint_line(text));
+    /// Prints an error.
+    pub(crate) fn error(&self, text: &str) {
+        self.bars.suspend(|| eprint_line(text));
     }
 
-    fn note(&self, text: &str) {
+    /// Prints a message that `--quiet` suppresses.
+    pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet {
-            self.message(text);
-        }
-    }
-
-    fn above_bars<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
+            self.error(text);
         }
     }
 
     /// Ends the bars. Later messages stand below them.
-    pub(crate) fn close(&mut self) {
-        if let Some(bars) = self.bars.take() {
-            bars.close();
-        }
+    pub(crate) fn close(&self) {
+        self.bars.close();
     }
 }
 

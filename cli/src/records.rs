@@ -67,37 +67,31 @@ pub(crate) fn created_line(image: &Image) -> String {
 }
 
 /// Returns id, status and percentage of a task.
-pub(crate) fn task_line(task_id: u64, progress: Progress) -> String {
+pub(crate) fn task_line(image: &Image, progress: Progress) -> String {
+    let task_id = image.task_id.unwrap_or_default();
     format!("{task_id}\t{}\t{} %\n", progress.status, progress.percent)
 }
 
 /// Returns a task as a JSON object on a line.
 pub(crate) fn task_json(
-    task_id: u64,
-    url: Option<&str>,
+    image: &Image,
     progress: Option<Progress>,
     error: Option<&Error>,
 ) -> String {
+    let url = Some(&image.given).filter(|given| !given.is_empty());
     let status = progress.map(|progress| progress.status);
     json::to_line(&json!({
-        "task_id": task_id,
+        "task_id": image.task_id,
         "url": url,
-        "status": status.map(status_name),
+        "status": status.map(|status| match status {
+            Status::Unknown(_) => "unknown".to_owned(),
+            other => other.to_string().replace(' ', "_"),
+        }),
         "status_code": status.map(Status::as_i64),
         "percent": progress.map(|progress| progress.percent),
         "is_end": error.is_some() || status.is_some_and(Status::is_terminal),
         "error": error.map(error_object),
     }))
-}
-
-fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::InProgress => "in_progress",
-        Status::Failed => "failed",
-        Status::Succeeded => "succeeded",
-        Status::Retrying => "retrying",
-        _ => "unknown",
-    }
 }
 
 fn error_object(error: &Error) -> Value {

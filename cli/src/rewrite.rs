@@ -38,9 +38,7 @@ pub(crate) fn rewrite(
     remaining: &mut BTreeMap<String, &'static str>,
 ) -> Rewritten {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let is_markup = ["html", "htm", "xml"]
-        .iter()
-        .any(|markup| ending == *markup);
+    let is_markup = matches!(ending.to_str(), Some("html" | "htm" | "xml"));
     let mut new_text = Vec::with_capacity(text.len());
     let (mut at, mut count) = (0, 0);
     for link in text::find(text).links {

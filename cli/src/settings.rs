@@ -75,6 +75,8 @@ impl ResolvedSettings {
                 (_, Some(id), Some(secret)) => {
                     let cache = cache.map_or_else(default_cache, Ok);
                     if let Ok(path) = &cache {
+                        // An error shows again when the token is kept.
+                        let _ = path.parent().map(fs::create_dir_all);
                         check_owner_only("token cache", path)?;
                     }
                     Login::Credentials { id, secret, cache }
@@ -99,26 +101,24 @@ impl ResolvedSettings {
 
     /// Takes the token that `pan123-offline login` has kept, and the service that it is for.
     fn of_cache(cache: Option<PathBuf>, base_url: Option<String>) -> Result<Self, Failure> {
-        let path = cache.or_else(|| default_cache_path().ok());
-        let path = path.filter(|path| path.exists()).ok_or_else(|| {
-            usage(
+        let path = cache.or_else(|| default_cache().ok());
+        let Some(path) = path.filter(|path| path.exists()) else {
+            return Err(usage(
                 "there is no access token: set PAN123_CLIENT_ID and PAN123_CLIENT_SECRET and run \
                  `pan123-offline login`, or set PAN123_ACCESS_TOKEN, or give --token-file; the \
                  open platform of 123pan issues client id and secret",
-            )
-        })?;
-        let text = read("token cache", &path)?;
-        let failed = |what: String| {
-            let path = path.display();
-            usage(format!(
-                "the token cache {path} {what}: run `pan123-offline login`"
-            ))
+            ));
         };
-        let entry: CacheEntry =
-            serde_json::from_slice(&text).map_err(|_| failed("holds no token".to_owned()))?;
+        let text = read("token cache", &path)?;
+        let shown = path.display();
+        let entry: CacheEntry = serde_json::from_slice(&text).map_err(|_| {
+            let text = format!("the token cache {shown} holds no token");
+            usage(text + ": run `pan123-offline login`")
+        })?;
         if let Some(other) = base_url.filter(|url| url.trim_end_matches('/') != entry.base_url) {
             let (own, other) = (entry.base_url.escape_debug(), other.escape_debug());
-            return Err(failed(format!("is for {own}, not for {other}")));
+            let text = format!("the token cache {shown} is for {own}, not for {other}");
+            return Err(usage(text + ": run `pan123-offline login`"));
         }
         Ok(Self {
             login: Login::Token {
@@ -214,16 +214,7 @@ impl Source {
     }
 }
 
-/// Returns the default cache file, whose folder is created.
 fn default_cache() -> Result<PathBuf, String> {
-    let path = default_cache_path()?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)
-        .map_err(|error| format!("the folder {}: {error}", folder.display()))?;
-    Ok(path)
-}
-
-fn default_cache_path() -> Result<PathBuf, String> {
     let folders = choose_native_strategy();
     let folders = folders.map_err(|_| "this user has no cache folder (see --token-cache)")?;
     Ok(folders.cache_dir().join(FOLDER).join("token"))
@@ -254,22 +245,20 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Refuses a file to which group or others have any access. A pipe or a device is accepted.
-#[cfg(unix)]
 fn check_owner_only(what: &str, path: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let others_have_access = fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0);
-    if others_have_access {
-        let path = path.display();
-        return Err(usage(format!(
-            "others have access to the {what} {path}, and a token may be in it: chmod 600 {path}"
-        )));
+    #[cfg(unix)]
+    let mode = std::os::unix::fs::PermissionsExt::mode;
+    // Files have the permissions of their folder there.
+    #[cfg(not(unix))]
+    let mode = |_: &fs::Permissions| 0;
+    let path_text = path.display();
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() && mode(&file.permissions()) & 0o077 != 0 => {
+            Err(usage(format!(
+                "others have access to the {what} {path_text}, and a token may be in it: \
+                 chmod 600 {path_text}"
+            )))
+        }
+        _ => Ok(()),
     }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_owner_only(_: &str, _: &Path) -> Result<(), Failure> {
-    Ok(())
 }

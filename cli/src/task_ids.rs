@@ -37,45 +37,33 @@ pub(crate) fn read(arguments: &[String]) -> Result<(Vec<Task>, Vec<String>), Fai
         }
     }
     if tasks.is_empty() {
-        let reason = invalid.into_iter().next();
-        return Err(usage(reason.unwrap_or_else(|| {
-            "the list is empty: there is nothing to do".to_owned()
-        })));
+        let reason = invalid.first().map(String::as_str);
+        let reason = reason.unwrap_or("the list is empty: there is nothing to do");
+        return Err(usage(reason));
     }
     Ok((tasks, invalid))
 }
 
 /// Parses a line: an id, a line of a list of created tasks, or a JSON object. `None` is an image without a task.
 fn parse(line: &str) -> Result<Option<Task>, String> {
-    let object: Value = match line.starts_with('{') {
-        true => serde_json::from_str(line).unwrap_or_default(),
-        false => Value::Null,
-    };
-    match object.get("task_id") {
-        Some(Value::Null) => return Ok(None),
-        Some(id) if id.as_u64().is_some_and(|id| id > 0) => {
-            let url = object.get("url").and_then(Value::as_str);
-            return Ok(id.as_u64().map(|id| (id, url.map(str::to_owned))));
-        }
-        _ => {}
+    let object: Value = serde_json::from_str(line).unwrap_or_default();
+    let id = object.get("task_id").map(Value::to_string);
+    if id.as_deref() == Some("null") {
+        return Ok(None);
     }
+    let is_url = |text: &&str| key::parse(text).is_ok();
     let mut columns = line.split('\t').map(str::trim);
     let first = columns.next().unwrap_or_default();
-    let is_url = |text: &&str| key::parse(text).is_ok();
-    if is_url(&first) {
-        return Err(format!(
-            "`{}` is a URL, not a task id; `create` and `migrate` take URLs",
-            excerpt(first)
-        ));
-    }
+    let first = id.as_deref().unwrap_or(first);
+    let url = object.get("url").and_then(Value::as_str);
+    let url = url.or_else(|| columns.find(is_url)).map(str::to_owned);
+    let shown = excerpt(first);
     match first.parse() {
-        Ok(id) if id > 0 && first.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Ok(Some((id, columns.find(is_url).map(str::to_owned))))
-        }
-        _ => Err(format!(
-            "`{}` is not a task id (expected a number)",
-            excerpt(first)
+        Ok(id) if id > 0 && first.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some((id, url))),
+        _ if is_url(&first) => Err(format!(
+            "`{shown}` is a URL, not a task id; `create` and `migrate` take URLs"
         )),
+        _ => Err(format!("`{shown}` is not a task id (expected a number)")),
     }
 }
 
@@ -91,11 +79,11 @@ mod tests {
             ("8\tx\thttp://e.org/1.png", Ok(Some((8, url())))),
             ("9\tanything", Ok(Some((9, None)))),
             (
-                "{\"task_id\":10,\"url\":\"http://e.org/1.png\"}",
+                r#"{"task_id":10,"url":"http://e.org/1.png"}"#,
                 Ok(Some((10, url()))),
             ),
-            ("{\"task_id\":null}", Ok(None)),
-            ("{\"task_id\":0}", Err("is not a task id")),
+            (r#"{"task_id":null}"#, Ok(None)),
+            (r#"{"task_id":0}"#, Err("is not a task id")),
             ("{}", Err("is not a task id")),
             ("http://e.org/2.png", Err("is a URL")),
             ("x", Err("is not a task id")),

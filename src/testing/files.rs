@@ -124,11 +124,8 @@ impl Files {
 fn default_name(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
-    if name.contains('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.png")
-    }
+    let extension = if name.contains('.') { "" } else { ".png" };
+    format!("{name}{extension}")
 }
 
 /// Returns a hash that is the same in each run.

@@ -12,8 +12,6 @@ const MAX_BODY_LEN: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
-    /// Number of its connection, in the order in which they were accepted, from 0.
-    pub connection: usize,
     /// Method, for example `GET`.
     pub method: String,
     /// Path, without the query.
@@ -53,7 +51,7 @@ impl Request {
 
     /// Reads the next request of a connection. `None` if the connection ends, an error if the
     /// request is malformed.
-    pub(super) fn read(from: &mut impl BufRead, connection: usize) -> io::Result<Option<Self>> {
+    pub(super) fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
             let remaining = MAX_HEADERS_LEN - bytes.len();
@@ -66,7 +64,7 @@ impl Request {
             }
         }
         let text = str::from_utf8(&bytes).ok();
-        let request = text.and_then(|text| Self::parse(text.trim_end(), connection));
+        let request = text.and_then(|text| Self::parse(text.trim_end()));
         let mut request = request.ok_or(ErrorKind::InvalidData)?;
         let body_len = match request.header("Content-Length") {
             Some(digits) => digits.parse().unwrap_or(usize::MAX),
@@ -83,7 +81,7 @@ impl Request {
     }
 
     /// Parses the request line and the headers.
-    fn parse(text: &str, connection: usize) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let mut lines = text.split("\r\n");
         let words: Vec<_> = lines.next()?.split(' ').collect();
         let [method, target, "HTTP/1.1" | "HTTP/1.0"] = words[..] else {
@@ -98,7 +96,6 @@ impl Request {
             None => (target, None),
         };
         Some(Self {
-            connection,
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.map(str::to_owned),

@@ -69,7 +69,6 @@ impl Shared {
         if traffic.stopping {
             return;
         }
-        let number = traffic.connection_count;
         traffic.connection_count += 1;
         traffic.streams.retain(|stream| stream.strong_count() > 0);
         traffic.streams.push(Arc::downgrade(&stream));
@@ -79,14 +78,14 @@ impl Shared {
         // gone, that its request is malformed, or that the service stops.
         let _ = thread::Builder::new()
             .name("pan123 stand-in connection".to_owned())
-            .spawn(move || drop(shared.serve(number, &stream)));
+            .spawn(move || drop(shared.serve(&stream)));
     }
 
     /// Serves one request after another.
-    fn serve(&self, number: usize, stream: &TcpStream) -> io::Result<()> {
+    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
-        while let Some(request) = Request::read(&mut reader, number)? {
+        while let Some(request) = Request::read(&mut reader)? {
             // The response to a request with `Connection: close` does not repeat it.
             let closes = request.header("Connection") == Some("close");
             let reply = self.reply_to(request);

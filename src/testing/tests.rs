@@ -14,12 +14,11 @@ const PROCESS: &str = "/api/v1/oss/offline/download/process";
 const CREATE: &str = "/api/v1/oss/offline/download";
 const TOKEN: &str = "/api/v1/access_token";
 
-const HALF: Progress = Progress::new(Status::InProgress, 50);
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
 
 fn start() -> Service {
     let service = Service::start().unwrap();
-    service.task(7, [HALF, DONE]);
+    service.task(7, [DONE]);
     service
 }
 
@@ -40,47 +39,40 @@ fn request(method: &str, path: &str, token: &str, body: &str) -> String {
     )
 }
 
-fn connect(service: &Service, request: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(service.address()).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    stream
-}
-
-/// Sends a request over a connection of its own, and reads to its end.
-fn send(service: &Service, request: &str) -> String {
-    let mut response = String::new();
-    let mut stream = connect(service, request);
-    stream.read_to_string(&mut response).unwrap();
-    response
-}
-
-fn envelope(service: &Service, request: &str) -> Value {
-    let response = send(service, request);
-    serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap()
-}
-
-#[track_caller]
-fn check(service: &Service, request: &str, code: i64, message: &str) {
-    let envelope = envelope(service, request);
-    let expected = (&json!(code), &json!(message));
-    assert_eq!((&envelope["code"], &envelope["message"]), expected);
-}
-
-/// Polls a task, and returns its percentage and status.
-fn step(service: &Service, task_id: &str) -> (i64, i64) {
-    let data = &envelope(service, &poll("any", task_id))["data"];
-    let number = |field: &str| data[field].as_i64().unwrap();
-    (number("process"), number("status"))
-}
-
-#[test]
-fn steps_follow_in_order_and_the_last_one_repeats() {
-    let service = start();
-    for expected in [(50, 0), (100, 2), (100, 2)] {
-        assert_eq!(step(&service, "7"), expected);
+impl Service {
+    fn connect(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
     }
-    service.task(7, []);
-    assert_eq!(step(&service, "7"), (0, 0));
+
+    /// Sends a request over a connection of its own, and reads to its end.
+    fn send(&self, request: &str) -> String {
+        let mut response = String::new();
+        let mut stream = self.connect(request);
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    fn envelope(&self, request: &str) -> Value {
+        let response = self.send(request);
+        serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    #[track_caller]
+    fn check(&self, request: &str, code: i64, message: &str) {
+        let envelope = self.envelope(request);
+        assert_eq!(envelope["x-traceID"], TRACE_ID);
+        let expected = (&json!(code), &json!(message));
+        assert_eq!((&envelope["code"], &envelope["message"]), expected);
+    }
+
+    /// Polls a task, and returns its percentage and status.
+    fn step(&self, task_id: &str) -> (i64, i64) {
+        let data = &self.envelope(&poll("any", task_id))["data"];
+        let number = |field: &str| data[field].as_i64().unwrap();
+        (number("process"), number("status"))
+    }
 }
 
 #[test]
@@ -102,10 +94,10 @@ fn invalid_requests_get_the_errors_of_the_module_docs() {
         (post(TOKEN, r#"{"clientID":"x"}"#), 1, wrong_client),
         (post(TOKEN, r#"{"clientSecret":"x"}"#), 1, wrong_client),
     ] {
-        check(&service, &request, code, message);
+        service.check(&request, code, message);
     }
     for (request, status) in [(post("/", ""), 404), (post(PROCESS, ""), 405)] {
-        let response = send(&service, &request);
+        let response = service.send(&request);
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")));
     }
 }
@@ -121,11 +113,11 @@ fn malformed_request_ends_its_connection() {
         "POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n",
         &"x".repeat(16 * 1024),
     ] {
-        assert_eq!(send(&service, request), "");
+        assert_eq!(service.send(request), "");
     }
     assert_eq!(service.request_count(), 0);
     let long = format!("/{}", "x".repeat(16_000));
-    let response = send(&service, &post(&long, &"x".repeat(64 * 1024)));
+    let response = service.send(&post(&long, &"x".repeat(64 * 1024)));
     assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
 }
 
@@ -133,12 +125,16 @@ fn malformed_request_ends_its_connection() {
 fn queued_replies_precede_the_hook_and_the_hook_the_documented_response() {
     let service = start();
     service
-        .reply_with(|request| (request.task_id() == Some(9)).then(|| Reply::code(9, "hook")))
+        .reply_with(|request| match request.task_id() {
+            Some(8) => panic!("an intended panic"),
+            Some(9) => Some(Reply::code(9, "hook")),
+            _ => None,
+        })
         .reply_next(Reply::code(429, "say \"slow\""));
-    check(&service, &poll("any", "9"), 429, "say \"slow\"");
-    check(&service, &poll("any", "9"), 9, "hook");
-    assert_eq!(envelope(&service, &poll("any", "9"))["x-traceID"], TRACE_ID);
-    check(&service, &poll("any", "7"), 0, "ok");
+    service.check(&poll("any", "9"), 429, "say \"slow\"");
+    service.check(&poll("any", "9"), 9, "hook");
+    assert_eq!(service.send(&poll("any", "8")), "");
+    service.check(&poll("any", "7"), 0, "ok");
 }
 
 #[test]
@@ -147,34 +143,20 @@ fn reply_ends_its_connection_as_scripted() {
     let pause = Duration::from_millis(100);
     let closing = Reply::new(200).header("Connection", "close").body("x");
     let whole = "HTTP/1.1 200 \r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
+    let other = "HTTP/1.1 9 \r\ncontent-length: 2\r\n\r\nz";
     let wrong = Reply::new(9).header("content-length", "2").delay(pause);
     for (reply, expected, min) in [
         (closing, whole, Duration::ZERO),
-        (
-            wrong.then(pause, "z"),
-            "HTTP/1.1 9 \r\ncontent-length: 2\r\n\r\nz",
-            2 * pause,
-        ),
+        (wrong.then(pause, "z"), other, 2 * pause),
         (Reply::nothing(), "", Duration::ZERO),
     ] {
         assert_eq!(reply.to_bytes(), expected.as_bytes());
         service.reply_next(reply);
         let started = Instant::now();
         let request = poll("any", "7").replace("Connection: close\r\n", "");
-        assert_eq!(send(&service, &request), expected);
+        assert_eq!(service.send(&request), expected);
         assert!(started.elapsed() >= min, "{expected}");
     }
-}
-
-#[test]
-fn panic_in_a_hook_closes_its_connection_and_no_other() {
-    let service = start();
-    service.reply_with(|request| {
-        assert_ne!(request.task_id(), Some(8), "an intended panic");
-        None
-    });
-    assert_eq!(send(&service, &poll("any", "8")), "");
-    check(&service, &poll("any", "7"), 0, "ok");
 }
 
 /// One connection for each state in which a thread can wait: sleeping, in a hook, reading.
@@ -190,55 +172,55 @@ fn drop_closes_port_and_every_connection() {
             }
         });
     let poll = &*poll("any", "7");
-    let peers = [poll, poll, poll, ""].map(|request| connect(&service, request));
+    let peers = [poll, poll, poll, ""].map(|request| service.connect(request));
     while (service.request_count(), service.connection_count()) != (3, 4) {
         std::thread::yield_now();
     }
-    let address = service.address();
+    let (address, shared) = (service.address(), Arc::downgrade(&service.shared));
     drop(service);
     for mut peer in peers {
         // The end, or a reset.
         let _ = peer.read_to_end(&mut Vec::new());
     }
     assert!(TcpStream::connect(address).is_err());
+    let started = Instant::now();
+    // Only the thread in the hook remains.
+    while shared.strong_count() > 1 {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "a thread still runs"
+        );
+        std::thread::yield_now();
+    }
 }
 
 #[test]
 fn three_issued_tokens_are_valid_and_a_fourth_revokes_the_oldest() {
     let service = start();
-    check(&service, &poll("any", "7"), 0, "ok");
+    service.check(&poll("any", "7"), 0, "ok");
     service.credentials("me", "secret");
-    check(&service, &poll("any", "7"), 401, "token is invalid");
-    let client = |secret| {
-        post(
-            TOKEN,
-            &format!(r#"{{"clientID":"me","clientSecret":"{secret}"}}"#),
-        )
-    };
-    check(
-        &service,
-        &client("wrong"),
-        1,
-        "client id or secret is wrong",
-    );
+    service.check(&poll("any", "7"), 401, "token is invalid");
+    let request = r#"{"clientID":"me","clientSecret":"secret"}"#;
+    let wrong = request.replace("secret\"}", "other\"}");
+    service.check(&post(TOKEN, &wrong), 1, "client id or secret is wrong");
 
     let issue = || {
-        let data = &envelope(&service, &client("secret"))["data"];
+        let data = &service.envelope(&post(TOKEN, request))["data"];
         assert!(data["expiredAt"].is_string(), "{data}");
         data["accessToken"].as_str().unwrap().to_owned()
     };
     let tokens = [(); 4].map(|()| issue());
     let revoked = "tokens number has exceeded the limit";
-    check(&service, &poll(&tokens[0], "7"), 401, revoked);
+    service.check(&poll(&tokens[0], "7"), 401, revoked);
     for token in &tokens[1..] {
         assert_eq!(token.len(), 100);
-        check(&service, &poll(token, "7"), 0, "ok");
+        service.check(&poll(token, "7"), 0, "ok");
     }
     service.revoke_tokens();
-    check(&service, &poll(&tokens[3], "7"), 401, revoked);
-    check(&service, &poll(&issue(), "7"), 0, "ok");
+    service.check(&poll(&tokens[3], "7"), 401, revoked);
+    service.check(&poll(&issue(), "7"), 0, "ok");
     service.require_token("right");
-    check(&service, &poll("right", "7"), 0, "ok");
+    service.check(&poll("right", "7"), 0, "ok");
     assert_eq!(service.tokens_issued(), 5);
 }
 
@@ -249,28 +231,28 @@ fn created_task_gets_the_next_unused_id_and_a_script() {
     service.task(403_317, [DONE]);
     let create = || {
         let request = post(CREATE, r#"{"url":"https://example.com/","type":1}"#);
-        envelope(&service, &request)["data"]["taskID"].clone()
+        service.envelope(&request)["data"]["taskID"].clone()
     };
     assert_eq!([create(), create()], [403_316, 403_318]);
-    for expected in [(50, 0), (100, 2), (100, 2)] {
-        assert_eq!(step(&service, "403316"), expected);
-    }
+    let steps = [(); 3].map(|()| service.step("403316"));
+    assert_eq!(steps, [(50, 0), (100, 2), (100, 2)]);
+    service.task(403_316, []);
+    assert_eq!(service.step("403316"), (0, 0));
     let same = Arc::downgrade(&service);
     service.new_tasks(move |task_id, url| {
         same.upgrade().unwrap().task(task_id + 1, []);
         vec![Progress::new(Status::from(5), url.len() as u8)]
     });
     assert_eq!([create(), create()], [403_319, 403_321]);
-    assert_eq!(step(&service, "403319"), (20, 5));
+    assert_eq!(service.step("403319"), (20, 5));
 }
 
 #[test]
 fn requests_are_kept_as_sent() {
     let service = start();
-    send(&service, &poll("any", "7"));
-    send(&service, &post(CREATE, "abc"));
+    service.send(&poll("any", "7"));
+    service.send(&post(CREATE, "abc"));
     let [poll, create] = <[_; 2]>::try_from(service.requests()).unwrap();
-    assert_eq!((poll.connection, create.connection), (0, 1));
     assert_eq!((&*poll.method, &*poll.path), ("GET", PROCESS));
     assert_eq!(poll.query.as_deref(), Some("taskID=7"));
     assert_eq!(poll.headers[0].0, "Platform");

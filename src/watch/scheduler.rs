@@ -20,6 +20,7 @@ use crate::throttle::{Slot, later};
 const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
 
 /// A followed task.
+#[derive(Default)]
 struct Task {
     id: u64,
     /// The interval before the last poll.
@@ -96,9 +97,7 @@ impl<R: Requests, I> Scheduler<R, I> {
     fn add_new(&mut self, id: u64) {
         let task = Task {
             id,
-            interval: Duration::ZERO,
-            progress: None,
-            errors: None,
+            ..Task::default()
         };
         self.insert(task, self.requests.now());
     }
@@ -241,7 +240,7 @@ impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
             if let Some(event) = self.stop(now) {
                 return Ok(event);
             }
-            if self.needs_input() {
+            if self.creations.current.is_none() && self.input.is_some() {
                 match self.take_input() {
                     Some(event) => return Ok(event),
                     None => continue,

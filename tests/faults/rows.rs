@@ -323,7 +323,9 @@ fn invalid_bodies() -> Vec<Row> {
         ),
         response("code 0 with other `data`", |call| {
             let others = Call::ALL.into_iter().filter(|other| *other != call);
-            let invalid = ["[]", "7", &format!(r#""{TOKEN}""#)].map(envelope);
+            // An array is no object, also if it has the fields in their order.
+            let token = format!(r#""{TOKEN}""#);
+            let invalid = ["[7]", &format!("[{token}]"), "7", &token].map(envelope);
             let invalid = invalid.into_iter().map(Reply::json);
             others.map(Call::success).chain(invalid).collect()
         }),

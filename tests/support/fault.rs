@@ -1,5 +1,5 @@
-//! Faults of a response. Each but [`chunked`](Fault::chunked) and
-//! [`announce_close`](Fault::announce_close) fixes the bytes, and closes the connection after them.
+//! Faults of a response. Each but [`chunked`](Fault::chunked) fixes the bytes, and closes the
+//! connection after them.
 
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ pub(crate) trait Fault: Sized {
     /// Length of the status line and the headers, with the blank line at their end.
     fn header_len(&self) -> usize;
     fn close_after(self) -> Reply;
-    fn announce_close(self) -> Reply;
     /// Sends only this number of bytes.
     fn cut_at(self, len: usize) -> Reply;
     /// Sends only this number of bytes, then nothing more.
@@ -42,10 +41,6 @@ impl Fault for Reply {
 
     fn close_after(self) -> Reply {
         Reply::raw(self.to_bytes())
-    }
-
-    fn announce_close(self) -> Reply {
-        self.header("Connection", "close")
     }
 
     fn cut_at(self, len: usize) -> Reply {

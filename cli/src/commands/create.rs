@@ -5,7 +5,7 @@ use std::time::Duration;
 use pan123_offline::PollPolicy;
 
 use super::migrate::tell;
-use super::{DEFAULT_CREATE_RATE, client, gap, warn_of_cache};
+use super::{DEFAULT_CREATE_GAP, client, warn_of_cache};
 use crate::args::{Common, Create};
 use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
@@ -46,13 +46,12 @@ pub(super) fn create(common: &Common, args: &Create) -> Result<ExitStatus, Failu
     }
     let plan = Plan {
         form: Form::Urls,
-        start: None,
         new_task: args.new_task.clone(),
         follows: args.wait,
         timeout: args.timeout,
-        create_gap: gap(common.rate.unwrap_or(DEFAULT_CREATE_RATE)),
+        create_gap: common.rate.unwrap_or(DEFAULT_CREATE_GAP),
         policy,
-        report: None,
+        ..Plan::default()
     };
     let status = engine::run(&client, observer, store, output, plan);
     warn_of_cache(&client);

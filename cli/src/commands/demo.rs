@@ -75,11 +75,11 @@ pub(super) fn demo() -> Result<ExitStatus, Failure> {
         }
         let status = run(&mut command, &signal).map_err(not_set_up)?;
         match (signal.get(), status.code()) {
-            (Some(signal), _) => return Err(Failure::Interrupted(*signal)),
+            (Some(signal), _) => return Err(Failure::Silent(signal.exit_code())),
             // One image fails.
             (None, Some(0 | 1)) => {}
-            (None, Some(141)) => return Err(Failure::ClosedPipe),
-            _ => return Err(usage(format!("the demonstration ended early: {status}"))),
+            (None, Some(code)) => return Err(Failure::Silent(code as u8)),
+            (None, None) => return Err(usage(format!("the demonstration ended early: {status}"))),
         }
     }
     let diff = diff(path).map_err(not_set_up)?;

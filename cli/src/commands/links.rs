@@ -112,7 +112,7 @@ fn look_up(
         store.set_files(&found)?;
     }
     let gone = images.iter().enumerate();
-    let gone = gone.filter(|(place, _)| !matches.has_file(*place));
+    let gone = gone.filter(|(place, _)| !matches.times.contains_key(place));
     let gone = gone.map(|(_, image)| Image {
         file_id: None,
         link: None,

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pan123_offline::PollPolicy;
-use serde::Serialize;
+use serde_json::json;
 
-use super::{DEFAULT_CREATE_RATE, client, counted, folder_text, gap, print, warn_of_cache};
+use super::{client, counted, folder_text, print, warn_of_cache};
 use crate::args::{Common, Migrate};
 use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
@@ -26,13 +25,13 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
     engine::check(&args.new_task)?;
     let path = state_path(&args.list, args.state.as_deref());
     let list = List::read(&args.list, args.state.is_some())?;
-    let recreate = [
-        (args.retry_failed, State::Failed),
-        (args.retry_failed, State::Refused),
-        (args.recreate_unknown, State::Unknown),
-    ];
-    let recreate = recreate.into_iter().filter(|(is_wanted, _)| *is_wanted);
-    let recreate: Vec<_> = recreate.map(|(_, state)| state).collect();
+    let mut recreate = Vec::new();
+    if args.retry_failed {
+        recreate.extend([State::Failed, State::Refused]);
+    }
+    if args.recreate_unknown {
+        recreate.push(State::Unknown);
+    }
     if args.strict {
         let (mut copy, _) = Store::copy_of(&path)?;
         copy.sync(&list, &recreate, |remark| tell(&list, remark, true))?;
@@ -70,29 +69,41 @@ pub(super) fn migrate(common: &Common, args: &Migrate) -> Result<ExitStatus, Fai
         if is_new { "new" } else { "continued" },
         counts_text(counts, duplicates)
     );
-    let create_gap = gap(args.create_rate.unwrap_or(DEFAULT_CREATE_RATE));
+    let create_gap = args.create_rate;
     let Some((client, observer)) = run else {
         let to_create = u32::try_from(counts.new).unwrap_or(u32::MAX);
-        let plan = DryRun {
-            counts,
-            duplicates,
-            to_create: counts.new,
-            to_follow,
-            seconds: create_gap.saturating_mul(to_create).as_secs(),
+        // The creations take this time, at least.
+        let seconds = create_gap.saturating_mul(to_create).as_secs();
+        let text = if common.json {
+            let mut plan = json!(counts);
+            plan["duplicates"] = duplicates.into();
+            plan["to_create"] = counts.new.into();
+            plan["to_follow"] = to_follow.into();
+            plan["seconds"] = seconds.into();
+            json::to_line(&plan)
+        } else {
+            let time = humantime::format_duration(Duration::from_secs(seconds));
+            format!(
+                "{start}\nto create\t{}\nto follow\t{to_follow}\nexpected time\tat least {time}\n",
+                counts.new
+            )
         };
-        return plan.print(&start, common.json);
+        print(text.as_bytes())?;
+        return Ok(match counts.invalid {
+            0 => ExitStatus::Succeeded,
+            _ => ExitStatus::Usage,
+        });
     };
     let tasks = to_follow + usize::try_from(counts.new).unwrap_or(usize::MAX);
     let output = Output::new(common, Form::List, tasks, true);
     let plan = Plan {
-        form: Form::List,
         start: Some(start),
         new_task: args.new_task.clone(),
         follows: true,
         timeout: args.timeout,
         create_gap,
-        policy: PollPolicy::new(),
         report: Some(report_command(args)),
+        ..Plan::default()
     };
     let status = engine::run(&client, observer, store, output, plan);
     warn_of_cache(&client);
@@ -156,37 +167,4 @@ fn report_command(args: &Migrate) -> String {
         command += &format!(" --state {}", state.display());
     }
     command
-}
-
-/// The plan of a migration.
-#[derive(Serialize)]
-struct DryRun {
-    #[serde(flatten)]
-    counts: Counts,
-    duplicates: u64,
-    /// Tasks to create, and existing tasks to follow.
-    to_create: u64,
-    to_follow: usize,
-    /// The time that the creations take, at least.
-    seconds: u64,
-}
-
-impl DryRun {
-    fn print(&self, start: &str, as_json: bool) -> Result<ExitStatus, Failure> {
-        let text = if as_json {
-            json::to_line(self)
-        } else {
-            let time = humantime::format_duration(Duration::from_secs(self.seconds));
-            let (to_create, to_follow) = (self.to_create, self.to_follow);
-            format!(
-                "{start}\nto create\t{to_create}\nto follow\t{to_follow}\nexpected time\tat least \
-                 {time}\n"
-            )
-        };
-        print(text.as_bytes())?;
-        Ok(match self.counts.invalid {
-            0 => ExitStatus::Succeeded,
-            _ => ExitStatus::Usage,
-        })
-    }
 }

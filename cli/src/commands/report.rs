@@ -17,13 +17,22 @@ pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Fai
         (_, true) => records::image_json,
         _ => records::image_line,
     };
-    let mut states = states(args);
-    if args.urls {
-        // An invalid line is no input for another command.
-        states.retain(|state| *state != State::Invalid);
-        if args.invalid {
-            eprint_line("--urls leaves invalid lines out, since no command takes them");
-        }
+    let chosen = [
+        args.new,
+        args.open,
+        args.succeeded,
+        args.failed,
+        args.refused,
+        args.unknown,
+        args.invalid,
+    ];
+    let is_wanted = |(state, is_chosen): &(State, bool)| {
+        (*is_chosen || !chosen.contains(&true)) && !(args.urls && *state == State::Invalid)
+    };
+    let states = State::COUNTED.into_iter().zip(chosen).filter(is_wanted);
+    let states: Vec<_> = states.map(|(state, _)| state).collect();
+    if args.urls && args.invalid {
+        eprint_line("--urls leaves invalid lines out, since no command takes them");
     }
     store.for_each(&states, |image| {
         out.write_all(form(&image).as_bytes())
@@ -31,22 +40,4 @@ pub(super) fn report(args: &ReportArgs, as_json: bool) -> Result<ExitStatus, Fai
     })?;
     out.flush()?;
     Ok(ExitStatus::Succeeded)
-}
-
-/// Returns the states that the options name; without any, all.
-fn states(args: &ReportArgs) -> Vec<State> {
-    let chosen = [
-        (args.new, State::New),
-        (args.open, State::Open),
-        (args.succeeded, State::Succeeded),
-        (args.failed, State::Failed),
-        (args.refused, State::Refused),
-        (args.unknown, State::Unknown),
-        (args.invalid, State::Invalid),
-    ];
-    let all = chosen.iter().all(|(is_chosen, _)| !is_chosen);
-    let chosen = chosen
-        .into_iter()
-        .filter(|(is_chosen, _)| *is_chosen || all);
-    chosen.map(|(_, state)| state).collect()
 }

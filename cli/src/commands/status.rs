@@ -1,33 +1,23 @@
 //! `status`: the number of images in each state. Works offline, also during a migration.
 
-use serde::Serialize;
+use serde_json::json;
 
 use super::{open_state, print};
 use crate::args::StatusArgs;
 use crate::exit_code::ExitStatus;
 use crate::failure::Failure;
-use crate::image::{Counts, State};
+use crate::image::State;
 use crate::json;
-
-/// The object of `status --json`.
-#[derive(Serialize)]
-struct Object {
-    #[serde(flatten)]
-    counts: Counts,
-    total: u64,
-    /// Images that are no longer in the list, and not in the other counts.
-    no_longer_in_list: u64,
-}
 
 pub(super) fn status(args: &StatusArgs, as_json: bool) -> Result<ExitStatus, Failure> {
     let store = open_state(&args.state)?;
     let (counts, left) = (store.counts(), store.counts_left()?);
     let text = if as_json {
-        json::to_line(&Object {
-            counts,
-            total: counts.total(),
-            no_longer_in_list: left.total(),
-        })
+        let mut object = json!(counts);
+        object["total"] = counts.total().into();
+        // These are not in the other counts.
+        object["no_longer_in_list"] = left.total().into();
+        json::to_line(&object)
     } else {
         let rows = State::COUNTED.map(|state| (state.name(), counts.get(state)));
         let total = [("total", counts.total())];

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use pan123_offline::PollPolicy;
-
 use super::{client, warn_of_cache};
-use crate::args::{Common, NewTaskArgs};
+use crate::args::Common;
 use crate::engine::{self, Plan};
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, eprint_line};
@@ -32,13 +30,9 @@ pub(super) fn follow(
     let output = Output::new(common, form, tasks.len(), only_ends);
     let plan = Plan {
         form,
-        start: None,
-        new_task: NewTaskArgs::default(),
         follows: true,
         timeout,
-        create_gap: Duration::ZERO,
-        policy: PollPolicy::new(),
-        report: None,
+        ..Plan::default()
     };
     let status = engine::run(&client, observer, store, output, plan)?;
     warn_of_cache(&client);

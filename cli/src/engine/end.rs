@@ -5,7 +5,7 @@ use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, explain};
 use crate::image::{Counts, State};
 use crate::list::printable;
-use crate::output::{Event, Form};
+use crate::output::Form;
 use crate::signals::Signal;
 use crate::stats::duration;
 use crate::store::CUT_OFF;
@@ -31,7 +31,7 @@ impl Run {
         let is_creating = self.is_announced();
         if is_creating && stop != Stop::Timeout {
             let text = "ends after the request that is under way; another signal ends at once";
-            self.output.show(&Event::Note(text))?;
+            self.output.note(text);
         }
         Ok(!is_creating)
     }
@@ -42,7 +42,7 @@ impl Run {
         if let Some(mut image) = self.current.take_if(|_| is_announced) {
             let url = printable(&image.given);
             let text = format!("the creation was cut off: a task may exist for {url}");
-            self.output.show(&Event::Error(&text))?;
+            self.output.error(&text);
             self.store.change(&mut image, |image| {
                 image.state = State::Unknown;
                 image.reason = Some(CUT_OFF.to_owned());
@@ -67,18 +67,18 @@ impl Run {
                 true => explain(error),
                 false => format!("{}\n  No further task was created.", explain(error)),
             };
-            self.output.show(&Event::Error(&text))?;
+            self.output.error(&text);
         }
         if self.forgotten > 0 && self.known == 0 {
             let text =
                 "the service knows no task of this run: does the token belong to another account?";
-            self.output.show(&Event::Error(text))?;
+            self.output.error(text);
         }
         let counts = self.store.counts();
         // A single result is its own summary.
         if self.plan.form == Form::List || counts.total() > 1 || self.stop.is_some() {
             let text = self.summary(counts, left);
-            self.output.show(&Event::Note(&text))?;
+            self.output.note(&text);
         }
         let missed = [
             State::Failed,
@@ -90,7 +90,7 @@ impl Run {
         let options: String = missed.map(|state| format!(" --{}", state.name())).collect();
         if let Some(report) = self.plan.report.as_ref().filter(|_| !options.is_empty()) {
             let text = format!("see `{report}{options}`");
-            self.output.show(&Event::Note(&text))?;
+            self.output.note(&text);
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Run {
             false => counts.text().replace(" open", " created"),
         };
         let mut summary = format!("{what}{total} {noun}{plural} in {elapsed}: {text}");
-        let reason = self.observer.last_reason();
+        let reason = self.observer.pause();
         if let Some(reason) = reason.filter(|_| !what.is_empty()) {
             summary += &format!("; {}", reason.text());
         }

@@ -16,7 +16,7 @@ use crate::key::ImageUrl;
 use crate::list::printable;
 use crate::names::generated_name;
 use crate::observer::Observer;
-use crate::output::{Event, Form, Output};
+use crate::output::{Form, Output};
 use crate::stats::RunStats;
 use crate::store::Store;
 
@@ -129,10 +129,10 @@ impl Run {
             _ => {}
         }
         let max_failures = self.plan.new_task.max_failures;
-        if max_failures.is_some_and(|max| self.failures >= max) && !self.stops_creating {
+        if max_failures.is_some_and(|max| self.failures >= max.get()) && !self.stops_creating {
             self.stops_creating = true;
             let text = format!("{} failures: no further task is created", self.failures);
-            self.output.show(&Event::Error(&text))?;
+            self.output.error(&text);
         }
         match self.stops_creating {
             true => self.retract(),
@@ -174,12 +174,12 @@ impl Run {
             image.reason = None;
         });
         let told = recorded.map_err(Failure::from);
-        let told = told.and_then(|()| Ok(self.output.show(&Event::Created(&image))?));
+        let told = told.and_then(|()| self.output.created(&image));
         if told.is_err() {
             // The id can be had from nowhere else.
             let url = printable(&image.given);
             let text = format!("created task {task_id} for {url}");
-            self.output.show(&Event::Error(&text))?;
+            self.output.error(&text);
         }
         told
     }
@@ -203,7 +203,7 @@ impl Run {
             return Ok(());
         }
         self.failures += 1;
-        self.show(&image, None, None)
+        self.output.changed(&image, None, None)
     }
 
     fn update(&mut self, update: &Update) -> Result<(), Failure> {
@@ -226,7 +226,7 @@ impl Run {
                     cause: Some(error), ..
                 }) => {
                     self.raise(error);
-                    self.show(&image, None, Some(error))?;
+                    self.output.changed(&image, None, Some(error))?;
                 }
                 Err(Error::WaitTimeout { .. }) if image.percent.is_some() => {}
                 Err(Error::WaitTimeout { task_id, .. }) => {
@@ -234,7 +234,7 @@ impl Run {
                     let pause = self.observer.pause().map(|pause| pause.text());
                     let reason = pause.as_deref().unwrap_or("no time was left");
                     let text = format!("{task_id}: not polled: {reason}");
-                    self.output.show(&Event::Error(&text))?;
+                    self.output.error(&text);
                 }
                 Err(error) => self.not_polled(image, error)?,
             }
@@ -256,7 +256,7 @@ impl Run {
             }
         })?;
         self.failures += usize::from(image.state == State::Failed);
-        self.show(&image, Some(progress), None)
+        self.output.changed(&image, Some(progress), None)
     }
 
     fn not_polled(&mut self, mut image: Image, error: &Error) -> Result<(), Failure> {
@@ -279,24 +279,10 @@ impl Run {
             };
         })?;
         if has_failed {
-            return self.show(&image, None, None);
+            return self.output.changed(&image, None, None);
         }
         self.raise(error);
-        self.show(&image, None, Some(error))
-    }
-
-    fn show(
-        &mut self,
-        image: &Image,
-        progress: Option<Progress>,
-        error: Option<&Error>,
-    ) -> Result<(), Failure> {
-        let event = Event::Changed {
-            image,
-            progress,
-            error,
-        };
-        Ok(self.output.show(&event)?)
+        self.output.changed(&image, None, Some(error))
     }
 
     fn raise(&mut self, error: &Error) {
@@ -323,8 +309,8 @@ impl Run {
             create_gap: self.plan.create_gap,
             pause: self.observer.pause(),
         };
+        self.output.tick(&stats);
         // What fails here fails again at the next event.
-        let _ = self.output.show(&Event::Tick(&stats));
         let _ = self.save_pause();
     }
 

@@ -54,8 +54,6 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         if !is_known {
             enter(&transaction, list, tell)?;
-            let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
-            transaction.execute(sql, [LIST, &version])?;
         }
         transaction.execute(
             "UPDATE image SET state = 'unknown', reason = ?1, changed_at = unixepoch() \
@@ -70,6 +68,7 @@ impl Store {
             )?;
         }
         transaction.commit()?;
+        self.set_meta(LIST, &version)?;
         self.recount()?;
         let lines = list.lines().count() as u64;
         Ok(lines.saturating_sub(self.counts.total()))

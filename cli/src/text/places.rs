@@ -105,6 +105,9 @@ pub(super) fn find(text: &[u8]) -> Vec<Place> {
     let labels = images.filter_map(|image| image.get(1).or(image.get(2)));
     let label = |label: Match<'_>| label.as_bytes().to_ascii_lowercase();
     let labels: HashSet<_> = labels.map(label).collect();
+    if labels.is_empty() {
+        return places;
+    }
     let mut definitions: HashSet<_> = HashSet::new();
     for found in DEFINITION.captures_iter(text) {
         let is_of_image = labels.contains(&found[1].to_ascii_lowercase());

@@ -142,11 +142,13 @@ fn the_first_signal_finishes_the_creation_and_the_second_names_its_url() {
 
         let case = Case::new(&list(3));
         case.service.reply_next(Reply::nothing().delay(NEVER));
-        let running = case.tool.start_interruptible(&(command + " -q"));
+        let mut running = case.tool.start_interruptible(&(command + " -q"));
         assert!(until(|| case.service.request_count() == 1));
-        running.signal(signal);
-        sleep(Duration::from_millis(300));
-        running.signal(signal);
+        assert!(until(|| {
+            running.signal(signal);
+            sleep(Duration::from_millis(300));
+            running.has_ended()
+        }));
         let text = "pan123-offline: the creation was cut off: a task may exist for ";
         let expected = format!("{text}{}\n", url(0));
         assert_eq!(running.end().ends(code).stderr, expected);

@@ -84,6 +84,17 @@ impl Case {
         self.tool.run(&format!("migrate urls.txt {FAST} {options}"))
     }
 
+    /// A list whose tasks are open, after a run that was killed.
+    pub(crate) fn open(count: usize) -> Self {
+        let case = Self::new(&list(count));
+        case.service.new_tasks(|_, _| vec![OPEN]);
+        let command = format!("migrate urls.txt {FAST}");
+        let _running = case.tool.start(&command, "");
+        assert!(until(|| bodies(&case.service).len() == count));
+        assert!(until(|| case.counts() == json!({"open": count})));
+        case
+    }
+
     /// The counts of `status --json` that are not zero.
     #[track_caller]
     pub(crate) fn counts(&self) -> Value {
@@ -159,10 +170,7 @@ fn a_state_belongs_to_one_service_and_one_account() {
 /// Row 3.
 #[test]
 fn a_task_that_the_service_forgot_has_failed() {
-    let case = Case::new(&list(2));
-    case.service.new_tasks(|_, _| vec![OPEN]);
-    case.migrate("--timeout 1s").ends(4);
-    assert_eq!(case.counts(), json!({"open": 2}));
+    let case = Case::open(2);
     case.service
         .reply_with(|request| request.task_id().map(|_| Reply::code(1, "task not found")));
     // The first time it may be an error of the service, or the token of another account.
@@ -253,9 +261,7 @@ fn a_pause_lasts_until_its_end_through_interruptions() {
 /// Row 19.
 #[test]
 fn a_refused_token_ends_the_run_with_one_message() {
-    let case = Case::new(&list(5));
-    case.service.new_tasks(|_, _| vec![OPEN]);
-    case.migrate("--timeout 1s").ends(4);
+    let case = Case::open(5);
     case.service.revoke_tokens();
     let run = case.migrate("");
     run.ends(3).has_message("5 open");

@@ -1,6 +1,7 @@
 //! A terminal emulator with the control sequences of progress bars.
 
 /// The rows of a terminal, and those that have scrolled out at the top.
+#[derive(Default)]
 pub(crate) struct Screen {
     height: usize,
     width: usize,
@@ -19,9 +20,7 @@ impl Screen {
             height,
             width,
             lines: vec![Vec::new()],
-            top: 0,
-            row: 0,
-            column: 0,
+            ..Self::default()
         };
         let mut rest = output;
         while let Some(character) = rest.chars().next() {
@@ -38,10 +37,8 @@ impl Screen {
 
     /// All lines, without the blanks at their ends.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines
-            .iter()
-            .map(|line| line.iter().collect::<String>().trim_end().to_owned())
-            .collect()
+        let lines = self.lines.iter().map(String::from_iter);
+        lines.map(|line| line.trim_end().to_owned()).collect()
     }
 
     fn put(&mut self, character: char) {

@@ -100,11 +100,9 @@ fn a_file_that_others_can_access_is_refused() {
     let service = service();
     let tool = Tool::at(&service);
     let (base_url, config) = (service.base_url(), default_file());
+    let file = json!({"access_token": TOKEN}).to_string();
     let entry = json!({"base_url": base_url, "client_id": CLIENT_ID, "access_token": TOKEN});
-    let (entry, file) = (
-        entry.to_string(),
-        json!({"access_token": TOKEN}).to_string(),
-    );
+    let entry = entry.to_string();
     for (what, name, text, option) in [
         ("configuration file", &*config, &*file, ""),
         ("token file", "token", TOKEN, "--token-file token"),
@@ -135,27 +133,27 @@ fn a_file_that_others_can_access_is_refused() {
 fn rejects_an_invalid_file() {
     let service = service();
     let tool = Tool::at(&service);
-    let token = |text: &str| text.replace('$', TOKEN);
     let object = ": not an object of strings";
+    // `$` stands for the token.
     for (text, what) in [
-        (token("$\n"), "line 1, column 1: not JSON"),
+        ("$\n", "line 1, column 1: not JSON"),
         (
-            token("{\n  \"access_token\": \"$\n}"),
+            "{\n  \"access_token\": \"$\n}",
             "line 3, column 0: not JSON",
         ),
-        (token(r#"{"access_token": $}"#), "not JSON"),
+        (r#"{"access_token": $}"#, "not JSON"),
         (
-            token(r#"{"$": 1}"#),
-            "config.json, line 1, column 39: not an object of strings with the f",
+            r#"{"$": 1}"#,
+            "config.json, line 1, column 39: not an object of s",
         ),
-        (token(r#"{"access_token": ["$"]}"#), object),
-        (token(r#""$""#), object),
-        (String::new(), "not JSON"),
-        (" ".repeat(65 * 1024), "is longer than 64 KiB"),
-        (token(r#"{"access_token": "$\n"}"#), "the access token: "),
-        (r#"{"access_token": ""}"#.to_owned(), "the access token: "),
+        (r#"{"access_token": ["$"]}"#, object),
+        (r#""$""#, object),
+        ("", "not JSON"),
+        (&" ".repeat(65 * 1024), "is longer than 64 KiB"),
+        (r#"{"access_token": "$\n"}"#, "the access token: "),
+        (r#"{"access_token": ""}"#, "the access token: "),
     ] {
-        tool.write("config.json", text);
+        tool.write("config.json", text.replace('$', TOKEN));
         let run = tool.run("process 403316 --config config.json");
         run.is_rejected(what);
     }
@@ -186,17 +184,12 @@ fn rejects_incomplete_credentials() {
 #[test]
 fn rejects_a_run_without_an_account_and_ignores_empty_variables() {
     let service = service();
-    let names = [
-        "PAN123_ACCESS_TOKEN",
-        "PAN123_CLIENT_ID",
-        "PAN123_CLIENT_SECRET",
-        "PAN123_TOKEN_CACHE",
-        "PAN123_CONFIG",
-    ];
     let empty = |tool: Tool| {
-        names
-            .into_iter()
-            .fold(tool, |tool, name| tool.with(name, ""))
+        let tool = tool.with("PAN123_ACCESS_TOKEN", "");
+        let tool = tool.with("PAN123_CLIENT_ID", "");
+        let tool = tool.with("PAN123_CLIENT_SECRET", "");
+        let tool = tool.with("PAN123_TOKEN_CACHE", "");
+        tool.with("PAN123_CONFIG", "")
     };
     for tool in [Tool::new(), empty(Tool::at(&service))] {
         let run = tool.run("process 403316");

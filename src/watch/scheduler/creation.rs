@@ -25,7 +25,7 @@ const MAX_DOUBT_DELAY: Duration = Duration::from_secs(5 * 60);
 #[derive(Default)]
 pub(super) struct Creations {
     /// The task that was taken last and is not created yet, and its position.
-    current: Option<(usize, NewTask)>,
+    pub(super) current: Option<(usize, NewTask)>,
     /// Whether `Creating` was returned for it.
     is_announced: bool,
     /// The earliest time of the next creation.
@@ -67,11 +67,6 @@ impl<R: Requests, I> Scheduler<R, I> {
     pub(crate) fn stop_creating(&mut self) -> Option<usize> {
         self.input = None;
         self.creations.current.take().map(|(index, _)| index)
-    }
-
-    /// Returns whether the input has to be asked for the next task.
-    pub(super) fn needs_input(&self) -> bool {
-        self.creations.current.is_none() && self.input.is_some()
     }
 
     /// Returns the time of the next creation, if there is one and it does not have to wait for a poll.

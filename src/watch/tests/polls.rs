@@ -83,10 +83,8 @@ fn next_due_is_the_time_until_a_request_or_an_end() {
 
 #[test]
 fn largest_settings_do_not_panic() {
-    let mut run = Run::one([Ok(running(1)), Ok(running(1)), Ok(done())]).timeout(Duration::MAX);
-    run.policy = PollPolicy::new()
-        .initial_interval(Duration::MAX)
-        .max_interval(Duration::MAX);
+    let mut run = Run::one([Ok(running(1)), Ok(done())]).timeout(Duration::MAX);
+    run.policy = PollPolicy::new().initial_interval(Duration::MAX);
     assert!(run.events().ends_with("1 done"));
 }
 
@@ -152,16 +150,15 @@ fn ban_ends_all_tasks_until_one_is_added() {
     assert_eq!(run.events(), "600: 3 done");
 }
 
-/// As in a middleware of the user.
+/// A middleware of the user may panic, and the user may catch it.
 #[test]
 fn a_panic_of_a_poll_loses_no_task() {
     let mut panics = true;
-    let mut run = Run::of(1..=3, 0, move |_| {
+    let mut run = Run::of(1..=2, 0, move |_| {
         assert!(!std::mem::take(&mut panics), "on purpose");
         Ok(done())
     });
     let poll = std::panic::AssertUnwindSafe(|| run.step(None));
     assert!(std::panic::catch_unwind(poll).is_err());
-    let events = run.events();
-    assert_eq!(events.matches("done").count(), 3, "{events}");
+    assert_eq!(run.events(), "200: 1 done; 400: 2 done");
 }

@@ -60,6 +60,8 @@ fn zero_timeout_polls_each_task_once() {
         assert_eq!(run.events(), expected);
         assert_eq!(run.times()[0], (0, 30_000), "the client's own time limit");
     }
+    let mut run = Run::migration(1, []).timeout(Duration::ZERO);
+    assert_eq!((run.events().as_str(), run.taken), ("", 0));
 }
 
 #[test]

@@ -1,25 +1,20 @@
 use attohttpc::Session;
-use call::{Envelope, Target};
+use call::Envelope;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 fn main() {
     call::run(|target| {
-        let session = session(&target);
+        let mut session = Session::new();
+        for (name, value) in call::headers() {
+            session.header(name, value);
+        }
+        if let Some(pem) = target.pem() {
+            session.add_root_certificate(CertificateDer::from_pem_slice(&pem).unwrap());
+        }
         move || {
             let response = session.get(target.url()).send().unwrap();
             response.json::<Envelope>().unwrap().percent()
         }
     });
-}
-
-fn session(target: &Target) -> Session {
-    let mut session = Session::new();
-    for (name, value) in call::headers() {
-        session.header(name, value);
-    }
-    if let Some(pem) = target.pem() {
-        session.add_root_certificate(CertificateDer::from_pem_slice(&pem).unwrap());
-    }
-    session
 }

@@ -1,4 +1,4 @@
-use call::{Envelope, Target};
+use call::Envelope;
 use reqwest::Certificate;
 use reqwest::blocking::Client;
 
@@ -9,7 +9,11 @@ fn main() {
         .unwrap();
 
     call::run(|target| {
-        let (client, headers) = (client(&target), call::headers());
+        let mut builder = Client::builder();
+        if let Some(pem) = target.pem() {
+            builder = builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]);
+        }
+        let (client, headers) = (builder.build().unwrap(), call::headers());
         move || {
             let request = headers
                 .iter()
@@ -24,12 +28,4 @@ fn main() {
                 .percent()
         }
     });
-}
-
-fn client(target: &Target) -> Client {
-    let mut builder = Client::builder();
-    if let Some(pem) = target.pem() {
-        builder = builder.tls_certs_only([Certificate::from_pem(&pem).unwrap()]);
-    }
-    builder.build().unwrap()
 }

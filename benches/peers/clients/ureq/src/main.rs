@@ -1,10 +1,15 @@
-use call::{Envelope, Target};
+use call::Envelope;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 fn main() {
     call::run(|target| {
-        let (agent, headers) = (agent(&target), call::headers());
+        let mut config = Agent::config_builder();
+        if let Some(pem) = target.pem() {
+            let roots = RootCerts::new_with_certs(&[Certificate::from_pem(&pem).unwrap()]);
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        let (agent, headers): (Agent, _) = (config.build().into(), call::headers());
         move || {
             let request = headers
                 .iter()
@@ -19,17 +24,4 @@ fn main() {
                 .percent()
         }
     });
-}
-
-fn agent(target: &Target) -> Agent {
-    let mut config = Agent::config_builder();
-    if let Some(pem) = target.pem() {
-        let root = Certificate::from_pem(&pem).unwrap();
-        config = config.tls_config(
-            TlsConfig::builder()
-                .root_certs(RootCerts::new_with_certs(&[root]))
-                .build(),
-        );
-    }
-    config.build().into()
 }
