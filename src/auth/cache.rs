@@ -75,9 +75,11 @@ impl TokenCache {
             return Err(self.error(message, None));
         }
         let mut text = Vec::new();
-        file.take(MAX_FILE_LEN)
-            .read_to_end(&mut text)
-            .map_err(failed)?;
+        // The start of a longer file may be a whole entry.
+        let read = file.take(MAX_FILE_LEN + 1).read_to_end(&mut text);
+        if read.map_err(failed)? as u64 > MAX_FILE_LEN {
+            return Ok(None);
+        }
         let Ok(JsonObject(entry)) = serde_json::from_slice::<JsonObject<Entry>>(&text) else {
             return Ok(None);
         };
