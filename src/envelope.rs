@@ -64,8 +64,24 @@ impl<T: DeserializeOwned> Envelope<T> {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => String::from_utf8_lossy(body),
         };
-        let JsonObject(raw) = serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json)?;
-        let code = ErrorCode(raw.code.0);
+        // Of an error, only the code must be valid: no other field hides it, such as one that comes twice.
+        let (raw, problem) = match serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json) {
+            Ok(JsonObject(raw)) => (raw, None),
+            Err(error) => match serde_json::from_str::<JsonObject<CodeAlone<'_>>>(&json) {
+                Ok(JsonObject(CodeAlone { code })) => (RawEnvelope::of(code), Some(error)),
+                Err(_) => return Err(error),
+            },
+        };
+        let Integer(code) = serde_json::from_str(raw.code.get())?;
+        let code = ErrorCode(code);
+        if let Some(problem) = problem.filter(|_| code.is_ok()) {
+            return Err(problem);
+        }
+        if code.is_ok() && !["0", "\"0\""].contains(&raw.code.get()) {
+            return Err(de::Error::custom(
+                "expected `0` or `\"0\"`, the code of a success",
+            ));
+        }
         let data = match raw.data {
             // A success must be valid UTF-8.
             Some(_) if code.is_ok() && matches!(json, Cow::Owned(_)) => {
@@ -129,14 +145,32 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usi
     Ok(data)
 }
 
-/// The documented fields. Of an error, only the code must be valid: no other field hides it.
+/// The documented fields.
 #[derive(Deserialize)]
 struct RawEnvelope<'a> {
-    code: Integer<i64>,
+    #[serde(borrow)]
+    code: &'a RawValue,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow, rename = "x-traceID")]
     trace_id: Option<&'a RawValue>,
+}
+
+impl<'a> RawEnvelope<'a> {
+    fn of(code: &'a RawValue) -> Self {
+        Self {
+            code,
+            message: None,
+            data: None,
+            trace_id: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct CodeAlone<'a> {
+    #[serde(borrow)]
+    code: &'a RawValue,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::iter::FusedIterator;
 use std::sync::Arc;
 use std::vec;
@@ -116,8 +117,8 @@ pub struct Images {
     page: vec::IntoIter<JsonObject<RawImage>>,
     /// The `lastFileId` that requests the next page: empty for the first page, `None` if there is no further one.
     next: Option<String>,
-    /// Each `lastFileId` that was sent.
-    seen: HashSet<String>,
+    /// Hashes of each `lastFileId` that was sent, so that memory stays small whatever the service sends.
+    seen: HashSet<u64>,
 }
 
 impl Images {
@@ -136,9 +137,10 @@ impl Images {
         self.session.wait_for_slot();
         let request = endpoint::page(&self.directory_id, &last_file_id);
         let page: Page = self.session.call(request)?;
-        self.seen.insert(last_file_id);
+        let hasher = self.seen.hasher().clone();
+        self.seen.insert(hasher.hash_one(&last_file_id));
         let Text(next) = page.last_file_id;
-        if self.seen.contains(&next) {
+        if self.seen.contains(&hasher.hash_one(&next)) {
             let reason = "its `lastFileId` is that of an earlier page";
             return Err(Error::Decode(DecodeError::new(reason, b"", None)));
         }

@@ -63,16 +63,14 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Numbe
     number.ok_or_else(|| de::Error::custom("expected a number, or a string of digits"))
 }
 
-/// A whole number in any of its forms: `2`, `2.0`, `"2"`. Zero, which can be a success, has two only: `0` and `"0"`.
+/// A whole number in any of its forms: `2`, `2.0`, `"2"`.
 #[derive(Debug, Default)]
 pub(crate) struct Integer<T>(pub(crate) T);
 
 impl<'de, T: TryFrom<i128>> Deserialize<'de> for Integer<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Above 2^53 a float no longer tells whole numbers apart.
-        let is_whole = |float: &f64| {
-            float.fract() == 0.0 && *float != 0.0 && float.abs() <= 9_007_199_254_740_992.0
-        };
+        let is_whole = |float: &f64| float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0;
         let number = number(deserializer)?;
         let float = || Some(number.as_f64().filter(is_whole)? as i128);
         let value = number.as_i128().or_else(float);
@@ -126,8 +124,7 @@ mod tests {
             ("\" 403 \"", Some(403)),
             ("\"0\"", Some(0)),
             ("\" 0\"", None),
-            ("0.0", None),
-            ("-0", None),
+            ("0.0", Some(0)),
             ("9223372036854775807", Some(i64::MAX)),
             ("9223372036854775808", None),
             ("1e300", None),

@@ -24,12 +24,57 @@ pub(crate) fn redact_secret(error: Error, secret: &str) -> Error {
     error
 }
 
-/// Returns whether 8 successive characters of a secret are in a text. The others may be cut off, or written with escapes
-/// of JSON, URLs or HTML.
+/// Returns whether 8 successive characters of a secret are in a text. The others may be cut off. All may be written with
+/// up to two levels of the escapes of JSON, URLs and HTML.
 fn contains_part(text: &str, secret: &str) -> bool {
     let secret: Vec<char> = secret.chars().collect();
-    let mut parts = secret.windows(SECRET_PART_LEN);
-    parts.any(|part| text.contains(&String::from_iter(part)))
+    let parts = secret.windows(SECRET_PART_LEN).map(String::from_iter);
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return false;
+    }
+    let plain = unescape(&unescape(text));
+    parts.any(|part| text.contains(&part) || plain.contains(&part))
+}
+
+/// Undoes one level of escapes.
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (character, len) = escape(rest).unwrap_or((first, first.len_utf8()));
+        plain.push(character);
+        rest = &rest[len..];
+    }
+    plain
+}
+
+/// Returns the character that the escape at the start of a text stands for, and the length of the escape in bytes.
+fn escape(text: &str) -> Option<(char, usize)> {
+    let hex = |digits: &str| char::from_u32(u32::from_str_radix(digits, 16).ok()?);
+    if let Some(rest) = text.strip_prefix("\\u") {
+        return Some((hex(rest.get(..4)?)?, 6));
+    }
+    if let Some(rest) = text.strip_prefix('\\') {
+        let other = rest.chars().next()?;
+        return Some((other, 1 + other.len_utf8()));
+    }
+    if let Some(rest) = text.strip_prefix('%') {
+        return Some((hex(rest.get(..2)?)?, 3));
+    }
+    let (name, _) = text.strip_prefix('&')?.split_once(';')?;
+    let character = match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => match name.strip_prefix('#')? {
+            digits if digits.starts_with(['x', 'X']) => hex(&digits[1..])?,
+            digits => char::from_u32(digits.parse().ok()?)?,
+        },
+    };
+    Some((character, name.len() + 2))
 }
 
 /// Replaces each word that looks like a token in the error of a token request, which may quote a new one.
@@ -110,6 +155,15 @@ mod tests {
                 let redacted = body(|error| redact_secret(error, secret), &text);
                 assert_eq!(redacted, REDACTED, "{text}");
             }
+        }
+        for (secret, text) in [
+            ("abc/defgh", r"abc\/defgh"),
+            ("秘密123456", r"\u79d8\u5bc6123456"),
+            ("a/b/c/d/e/", "a%2Fb%2fc%2Fd%2Fe%2F"),
+            ("s3cr3t-Z", "&#115;3&#99;&#x72;3t-&#90;"),
+        ] {
+            let redacted = body(|error| redact_secret(error, secret), text);
+            assert_eq!(redacted, REDACTED, "{text}");
         }
     }
 

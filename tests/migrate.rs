@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
     Error, Migration, MigrationEvent, NewTask, NextTimeoutError, Progress, Status,
 };
-use support::client;
+use support::{builder, client};
 
 const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -161,4 +163,40 @@ fn a_pause_of_more_than_a_day_ends_the_creations() {
     let end = migration.next_timeout(HOUR).unwrap_err();
     assert_eq!(end, NextTimeoutError::Finished);
     assert_eq!(service.request_count(), 1);
+}
+
+/// Its task may exist, and nobody else says so.
+#[test]
+fn a_creation_that_panics_in_a_middleware_has_its_event() {
+    use pan123_offline::ureq::middleware::MiddlewareNext;
+    use pan123_offline::ureq::{SendBody, http};
+
+    static PANICS: AtomicBool = AtomicBool::new(true);
+    let service = service();
+    let middleware = |request: http::Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+        assert!(!PANICS.swap(false, Ordering::SeqCst), "on purpose");
+        next.handle(request)
+    };
+    let client =
+        builder(service.base_url()).configure_agent(move |agent| agent.middleware(middleware));
+    let mut migration = client
+        .build()
+        .unwrap()
+        .migrate(tasks(2))
+        .create_gap(Duration::ZERO);
+    assert!(matches!(
+        migration.next(),
+        Some(MigrationEvent::Creating { index: 0, .. })
+    ));
+    assert!(catch_unwind(AssertUnwindSafe(|| migration.next())).is_err());
+    let Some(MigrationEvent::NotCreated {
+        index: 0, error, ..
+    }) = migration.next()
+    else {
+        panic!("task 0 has no end")
+    };
+    assert!(error.may_have_taken_effect() && !error.is_transient());
+    let created =
+        migration.filter(|event| matches!(event, MigrationEvent::Created { index: 1, .. }));
+    assert_eq!(created.count(), 1);
 }

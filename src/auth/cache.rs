@@ -90,8 +90,10 @@ impl TokenCache {
     /// Replaces the file as a whole, by one of mode 0600. A link is replaced, not followed.
     pub(super) fn write(&self, token: &AccessToken) -> Result<(), TokenCacheError> {
         let failed = |error| self.error("cannot be written", Some(error));
-        // The rename would also replace a device or a pipe.
-        reject_irregular(&self.path).map_err(failed)?;
+        // The rename would also replace a device or a pipe. A link is replaced, not followed.
+        if !self.path.is_symlink() {
+            reject_irregular(&self.path).map_err(failed)?;
+        }
         let entry = json!({
             "base_url": self.base_url,
             "client_id": self.client_id,

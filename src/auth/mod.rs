@@ -112,7 +112,8 @@ impl Auth {
                 return Err(wait_timed_out());
             }
             // The other thread may have had less time, so its timeout is not an error of this thread.
-            if state.current.is_none()
+            if !is_new_wanted
+                && state.current.is_none()
                 && let Some(error) = &state.error
                 && error.is_of_token_request()
                 && !error.is_timeout()
@@ -163,6 +164,8 @@ impl Auth {
         if let Some(token) = cached_token() {
             return Ok(token);
         }
+        // If the request panics, in a user's middleware, no waiting thread takes an earlier error for its own.
+        self.lock().error.take_if(|it| it.is_of_token_request());
         let issued = request_token(credentials, transport, deadline);
         let token = self.lock().record_request(issued, Instant::now())?;
         // Without the lock, too: the file is replaced as a whole.

@@ -67,17 +67,20 @@ impl State {
         if !self.refused.contains(refused) {
             self.refused.push(refused.clone());
         }
-        let is_refused = |current: &mut Arc<Token>| current.bearer.token == *refused;
-        if self.current.take_if(is_refused).is_none() {
+        let current = self.current.as_ref();
+        if current.is_some_and(|current| current.bearer.token != *refused) {
             return;
         }
+        self.current = None;
         self.was_accepted |= token.accepted.load(Ordering::Relaxed);
         // It is the error of later requests, which are not sent.
         let error = error.clone().mark_not_sent();
-        self.error.get_or_insert(match self.was_accepted {
+        let error = match self.was_accepted {
             true => error.mark_token_replaceable(Duration::ZERO),
             false => error,
-        });
+        };
+        self.error.take_if(|error| !error.is_of_token_request());
+        self.error.get_or_insert(error);
     }
 
     /// Returns whether a token of the cache can be sent.

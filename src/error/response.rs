@@ -86,12 +86,15 @@ impl DecodeError {
         source: Option<serde_json::Error>,
     ) -> Self {
         // It quotes the value that it cannot read, however long that is.
-        let source = source.filter(|error| error.to_string().len() <= MAX_EXCERPT_CHARS);
+        let source = source.map(|error| match error.to_string() {
+            text if text.len() > MAX_EXCERPT_CHARS => Cause::from(Box::from(shorten(text))),
+            _ => Arc::new(error),
+        });
         Self {
             reason: reason.into(),
             body: excerpt(body),
             delivery: Delivery::MaybeSent,
-            source: source.map(|error| Arc::new(error) as Cause),
+            source,
         }
     }
 }
@@ -269,6 +272,7 @@ fn escape(text: &str) -> String {
 pub(crate) fn shorten(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_EXCERPT_CHARS) {
         text.truncate(end);
+        text.shrink_to_fit();
     }
     text
 }

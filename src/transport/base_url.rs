@@ -70,6 +70,18 @@ impl BaseUrl {
         self.0.port_u16().unwrap_or(default)
     }
 
+    /// The value of the header `Host`: with a port only if it is not the scheme's default.
+    pub(super) fn host_header(&self) -> &str {
+        let has_default_port = match self.is_https() {
+            true => self.port() == 443,
+            false => self.port() == 80,
+        };
+        match has_default_port {
+            true => self.0.host().unwrap_or_default(),
+            false => self.authority(),
+        }
+    }
+
     /// The host, and the port if the URL names one.
     pub(super) fn authority(&self) -> &str {
         self.0.authority().map_or("", Authority::as_str)
@@ -99,4 +111,23 @@ pub(super) fn has_valid_host_and_port(authority: &Authority) -> bool {
     let has_no_port = host_and_port == Some(authority.host());
     !authority.host().is_empty()
         && (has_no_port || authority.port_u16().is_some_and(|port| port > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_header_has_no_default_port() {
+        for (url, host) in [
+            ("https://a.example/b/", "a.example"),
+            ("https://a.example:443", "a.example"),
+            ("https://a.example:80", "a.example:80"),
+            ("http://127.0.0.1:80", "127.0.0.1"),
+            ("http://[::1]:443/b", "[::1]:443"),
+            ("http://[::1]", "[::1]"),
+        ] {
+            assert_eq!(BaseUrl::parse(url).unwrap().host_header(), host, "{url}");
+        }
+    }
 }

@@ -80,7 +80,7 @@ impl Transport {
         let config = agent_config(&settings, configure)?;
         let user_agent = HeaderValue::from_str(&settings.user_agent)
             .map_err(|e| cannot_be_sent("user_agent", &e))?;
-        let host = HeaderValue::from_str(settings.base_url.authority())
+        let host = HeaderValue::from_str(settings.base_url.host_header())
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
         let json = HeaderValue::from_static("application/json");

@@ -6,7 +6,7 @@ mod step;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use self::creation::{Creations, timed_out};
+use self::creation::{Creations, panicked, timed_out};
 use self::step::Action;
 use super::consequence::{Consequence, consequence, pauses_too_long};
 use super::event::{MigrationEvent, NextTimeoutError, Update};
@@ -128,7 +128,14 @@ impl<R: Requests, I> Scheduler<R, I> {
 
     /// Ends the creations and then the tasks after an error that ended everything, and the creations at the deadline.
     fn stop(&mut self, now: Instant) -> Option<MigrationEvent> {
-        self.stopped_by = self.stop_error(now);
+        if let Some(index) = self.creations.sending.take() {
+            let error = panicked();
+            return Some(MigrationEvent::NotCreated { index, error });
+        }
+        let is_open = self.pending() > 0 || self.creations.current.is_some();
+        if is_open || self.input.is_some() {
+            self.stopped_by = self.stop_error(now);
+        }
         let is_late = self.is_once() || self.deadline().is_some_and(|end| end <= now);
         if (self.stopped_by.is_some() || is_late)
             && let Some(index) = self.stop_creating()

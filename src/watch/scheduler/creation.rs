@@ -28,6 +28,8 @@ pub(super) struct Creations {
     pub(super) current: Option<(usize, NewTask)>,
     /// Whether `Creating` was returned for it.
     is_announced: bool,
+    /// The position of a task whose request was sent and has not returned: it panicked, in a user's middleware.
+    pub(super) sending: Option<usize>,
     /// The earliest time of the next creation.
     not_before: Option<Instant>,
     errors: ErrorStreak,
@@ -88,7 +90,10 @@ impl<R: Requests, I> Scheduler<R, I> {
             return Some(MigrationEvent::Creating { index, task });
         }
         let (index, task) = self.begin_creation()?;
-        match self.requests.create(&task, deadline) {
+        self.creations.sending = Some(index);
+        let result = self.requests.create(&task, deadline);
+        self.creations.sending = None;
+        match result {
             Ok(task_id) => {
                 self.clear_errors();
                 if self.follows {
@@ -106,7 +111,7 @@ impl<R: Requests, I> Scheduler<R, I> {
         Some(self.on_not_created(index, task, error))
     }
 
-    /// Takes the current task. If its request panics, in a user's middleware, it is gone, and not created twice.
+    /// Takes the current task, so that it is not created twice.
     fn begin_creation(&mut self) -> Option<(usize, NewTask)> {
         let creations = &mut self.creations;
         creations.is_announced = false;
@@ -173,6 +178,16 @@ impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
 fn doubling(min: Duration, errors: u32, max: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(errors.saturating_sub(1));
     min.saturating_mul(factor).min(max)
+}
+
+/// Returns the error of a creation that a panic interrupted.
+pub(super) fn panicked() -> Error {
+    let (message, kind) = (
+        "the request that creates the task panicked",
+        TransportErrorKind::Other,
+    );
+    let delivery = Delivery::MaybeCreated;
+    Error::Transport(TransportError::new(kind, message, delivery, None))
 }
 
 /// Returns the error of a creation for which no time remained.

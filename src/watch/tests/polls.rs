@@ -150,6 +150,15 @@ fn ban_ends_all_tasks_until_one_is_added() {
     assert_eq!(run.events(), "600: 3 done");
 }
 
+#[test]
+fn a_pause_that_is_too_long_ends_nothing_if_nothing_is_open() {
+    let mut run = Run::one([Ok(done())]);
+    assert_eq!(run.events(), "0: 1 done");
+    run.observe(retry_after(http(429), 25 * 60 * 60));
+    assert_eq!(run.step(None), "0: Finished");
+    assert!(run.stopped_by.is_none());
+}
+
 /// A middleware of the user may panic, and the user may catch it.
 #[test]
 fn a_panic_of_a_poll_loses_no_task() {
