@@ -176,7 +176,6 @@ impl fmt::Debug for Images {
     }
 }
 
-/// The service's response to a request for a page.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {

@@ -62,7 +62,6 @@ impl Throttle {
         self.lock().ready_at(now)
     }
 
-    /// Reserves the next slot.
     pub(crate) fn reserve(&self, now: Instant) -> Slot {
         let mut state = self.lock();
         let time = state.ready_at(now);
@@ -87,7 +86,6 @@ impl Throttle {
         state.take(time, self.min_gap.saturating_add(missed_by))
     }
 
-    /// Records a request.
     pub(crate) fn record(&self, now: Instant) {
         let mut state = self.lock();
         state.after_requests = state.after_requests.max(Some(later(now, self.min_gap)));

@@ -16,11 +16,10 @@ use self::state::State;
 pub(crate) use self::state::Token;
 use crate::credentials::{AccessToken, Credentials};
 use crate::endpoint;
-use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::error::{DecodeError, Delivery, Error, Result, TransportErrorKind};
 use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::{Bearer, Transport};
 
-/// The tokens of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Auth {
     /// The source of new tokens; `None` for a token that the user gave, which is never replaced.
@@ -59,12 +58,10 @@ impl Auth {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the current token, if there is one.
     pub(crate) fn current(&self) -> Option<Arc<Token>> {
         self.lock().current.clone()
     }
 
-    /// Returns the error of the cache file at the last time a token was needed.
     pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
         self.lock().cache_error.clone()
     }
@@ -109,7 +106,11 @@ impl Auth {
                 .unwrap_or_else(PoisonError::into_inner);
             state = locked;
             if waited.timed_out() {
-                return Err(wait_timed_out());
+                return Err(Error::transport(
+                    TransportErrorKind::Timeout,
+                    "timed out waiting for the token that another thread requests; raise `timeout`",
+                    Delivery::NotSent,
+                ));
             }
             // The other thread may have had less time, so its timeout is not an error of this thread.
             if !is_new_wanted
@@ -190,16 +191,6 @@ impl Drop for Refreshing<'_> {
         self.0.lock().is_refreshing = false;
         self.0.refreshed.notify_all();
     }
-}
-
-fn wait_timed_out() -> Error {
-    let message = "timed out waiting for the token that another thread requests; raise `timeout`";
-    Error::Transport(TransportError::new(
-        TransportErrorKind::Timeout,
-        message,
-        Delivery::NotSent,
-        None,
-    ))
 }
 
 /// The expiry time is ignored: a token is used until the service refuses it with 401.

@@ -25,7 +25,6 @@ const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 /// Maximum number of idle connections: more than the threads that usually share a client. ureq's default is 3.
 const MAX_IDLE_CONNECTIONS_PER_HOST: usize = 16;
 
-/// Validated settings of a transport.
 pub(crate) struct TransportSettings {
     pub(crate) base_url: BaseUrl,
     pub(crate) user_agent: String,
@@ -137,10 +136,8 @@ mod tls {
             (true, true) => (TlsProvider::Rustls, RootCerts::PlatformVerifier),
             (false, _) => (TlsProvider::NativeTls, RootCerts::PlatformVerifier),
         };
-        TlsConfig::builder()
-            .provider(provider)
-            .root_certs(roots)
-            .build()
+        let config = TlsConfig::builder().provider(provider);
+        config.root_certs(roots).build()
     }
 
     /// Returns an error if the configuration names a provider that is not compiled in; ureq would

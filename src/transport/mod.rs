@@ -83,15 +83,13 @@ impl Transport {
         let host = HeaderValue::from_str(settings.base_url.host_header())
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
+        let platform = HeaderName::from_static("platform");
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::with_capacity(8);
         headers.extend([
             // ureq would format one for each request.
             (HOST, host),
-            (
-                HeaderName::from_static("platform"),
-                HeaderValue::from_static("open_platform"),
-            ),
+            (platform, HeaderValue::from_static("open_platform")),
             (CONTENT_TYPE, json.clone()),
             (ACCEPT, json),
             (USER_AGENT, user_agent),
@@ -218,11 +216,8 @@ impl Transport {
             }
             (Some(lookup), _) => lookup.host.clone(),
             (None, Some(proxy)) => {
-                format!(
-                    "{service} through the proxy {}:{}",
-                    proxy.host(),
-                    proxy.port()
-                )
+                let (host, port) = (proxy.host(), proxy.port());
+                format!("{service} through the proxy {host}:{port}")
             }
             (None, None) => service.to_owned(),
         };

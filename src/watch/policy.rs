@@ -83,7 +83,6 @@ impl PollPolicy {
         grown.max(min).clamp(self.initial_interval, max_interval)
     }
 
-    /// Returns whether these errors end a task.
     pub(crate) fn is_exhausted(&self, errors: ErrorStreak, now: Instant) -> bool {
         let since = errors.since.unwrap_or(now);
         errors.count >= self.max_consecutive_errors
