@@ -36,7 +36,7 @@ pub(crate) fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, Delivery, HttpError, TransportError, TransportErrorKind};
+    use crate::error::{ApiError, Delivery, HttpError, TransportErrorKind};
     use crate::error_code::ErrorCode;
 
     #[test]
@@ -50,8 +50,7 @@ mod tests {
         let ms = Duration::from_millis;
         let http = |status| Error::Http(HttpError::new(status, b""));
         let limited = |delay| http(429).with_retry_after(Some(ms(delay)));
-        let transport =
-            |kind, delivery| Error::Transport(TransportError::new(kind, "m", delivery, None));
+        let transport = |kind, delivery| Error::transport(kind, "m", delivery);
         let api = ApiError::new(ErrorCode(429), String::new(), None, Some(502));
         let limited_by_gateway = || Error::Api(api.clone());
         for (error, is_idempotent, retries, remaining, expected) in [
@@ -64,13 +63,6 @@ mod tests {
             (http(503), IDEMPOTENT, 50, 90_000_000, None),
             (http(503), IDEMPOTENT, 0, 500, None),
             (http(503), IDEMPOTENT, 0, 0, None),
-            (
-                transport(Closed, MaybeSent),
-                IDEMPOTENT,
-                0,
-                30_000,
-                Some(500),
-            ),
             // Permanent errors.
             (http(404), IDEMPOTENT, 0, 30_000, None),
             (transport(Tls, NotSent), IDEMPOTENT, 0, 30_000, None),

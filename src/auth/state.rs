@@ -13,7 +13,6 @@ use crate::transport::Bearer;
 /// Minimum time between two replacements of a token: clients that request tokens in a loop have been banned.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum backoff after failed requests.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The pause after the service has rejected the credentials: another request would most likely be rejected, too.
@@ -22,7 +21,6 @@ const REJECTION_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// Maximum number of consecutive failures without a backoff: those of one call with its default retries.
 const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 
-/// A token, and whether the service has accepted it.
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) bearer: Bearer,
@@ -49,7 +47,6 @@ pub(super) struct State {
     was_accepted: bool,
     /// Whether a token was issued. The first one is free; each further one is a replacement.
     has_issued: bool,
-    /// The earliest time of the next replacement.
     next_replacement: Option<Instant>,
     /// Number of consecutive failed requests, without those whose credentials were rejected.
     failures: u32,
@@ -103,7 +100,6 @@ impl State {
         })
     }
 
-    /// Makes a token the current one, and returns it.
     pub(super) fn set_current(&mut self, bearer: Bearer) -> Arc<Token> {
         let token = Arc::new(Token {
             bearer,

@@ -39,10 +39,13 @@ impl Run {
     /// A migration of this number of tasks, which are created after these errors and succeed at the first poll.
     fn migration(new_tasks: usize, errors: impl IntoIterator<Item = Error>) -> Self {
         let run = Self::of([], new_tasks, |_| Ok(done()));
-        let mut creations = run.requests.creations.borrow_mut();
-        creations.extend(errors.into_iter().map(Err));
-        drop(creations);
-        run
+        run.creating(errors.into_iter().map(Err))
+    }
+
+    /// These are the results of the next creations.
+    fn creating(self, results: impl IntoIterator<Item = Result<u64>>) -> Self {
+        self.requests.creations.borrow_mut().extend(results);
+        self
     }
 
     fn timeout(mut self, timeout: Duration) -> Self {
@@ -57,13 +60,6 @@ impl Run {
 
     fn gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
-        self
-    }
-
-    /// Another thread makes a call twice in each gap.
-    fn direct_calls(self) -> Self {
-        self.requests.direct_call.set(Some(Duration::ZERO));
-        self.requests.sleep(Duration::ZERO);
         self
     }
 
