@@ -66,13 +66,8 @@ impl Auth {
         self.lock().cache_error.clone()
     }
 
-    /// Returns a token in place of one that the service has refused with `error`.
-    ///
-    /// # Errors
-    /// * `error` itself, if the token is a given one, or has never been accepted and cannot be replaced yet.
-    /// * `error` as a transient one, with the time until the replacement as its `retry_after`, if the token had been
-    ///   accepted.
-    /// * That of the token request.
+    /// Returns a token in place of one that the service has refused with `error`. If it cannot be replaced yet, returns
+    /// that error: as a transient one with the time until the replacement, if the token had been accepted.
     pub(crate) fn replace(
         &self,
         transport: &Transport,

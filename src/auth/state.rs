@@ -164,8 +164,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, HttpError};
-    use crate::error_code::ErrorCode;
+    use crate::error::tests::{api, http};
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -175,7 +174,6 @@ mod tests {
     #[test]
     fn an_accepted_token_is_waited_for_until_the_minute_is_over() {
         let start = Instant::now();
-        let refusal = Error::Http(HttpError::new(401, b""));
         for was_accepted in [true, false] {
             let mut state = State::default();
             for (text, now) in [("first", start), ("second", start + seconds(10))] {
@@ -183,7 +181,7 @@ mod tests {
                 let issued = state.record_request(Ok(text.into()), now).unwrap();
                 let token = state.set_current(Bearer::new(issued).unwrap());
                 token.accepted.store(was_accepted, Ordering::Relaxed);
-                state.refuse(&token, &refusal);
+                state.refuse(&token, &http(401));
             }
             for (now, delay) in [(10, 60), (50, 20), (69, 1)] {
                 let now = start + seconds(now);
@@ -201,15 +199,14 @@ mod tests {
 
     #[test]
     fn a_failed_request_blocks_the_next_one() {
-        let api = |code| ApiError::new(ErrorCode(code), String::new(), None, Some(200));
-        let api = |code| Error::Api(api(code));
+        let api = |code| api(code, 200);
         for (error, delay) in [
             (api(1), 600),
             (api(401), 600),
             (api(403), 0),
             (api(500), 0),
             (api(429).with_retry_after(Some(seconds(7))), 7),
-            (Error::Http(HttpError::new(404, b"")), 0),
+            (http(404), 0),
         ] {
             let (mut state, now) = (State::default(), Instant::now());
             assert!(state.record_request(Err(error.clone()), now).is_err());
@@ -226,8 +223,7 @@ mod tests {
     fn backs_off_after_three_failures() {
         let (mut state, mut now) = (State::default(), Instant::now());
         for pause in [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60].map(seconds) {
-            let failure = Error::Http(HttpError::new(502, b""));
-            assert!(state.record_request(Err(failure), now).is_err());
+            assert!(state.record_request(Err(http(502)), now).is_err());
             assert_eq!(state.paused_until, Some(now + pause));
             now += pause;
         }

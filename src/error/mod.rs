@@ -305,4 +305,4 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

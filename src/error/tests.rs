@@ -1,11 +1,11 @@
 use super::*;
 
-fn http(status: u16) -> Error {
+pub(crate) fn http(status: u16) -> Error {
     Error::Http(HttpError::new(status, b""))
 }
 
 /// An envelope with this code in an HTTP response with this status.
-fn api(code: i64, status: u16) -> Error {
+pub(crate) fn api(code: i64, status: u16) -> Error {
     let code = ErrorCode(code);
     Error::Api(ApiError::new(code, String::new(), None, Some(status)))
 }

@@ -9,7 +9,7 @@ use self::fake::{Fake, GAP, SECOND, transport};
 use super::requests::Requests;
 use super::*;
 use crate::TransportErrorKind;
-use crate::envelope::{MAX_BODY_LEN, decode};
+use crate::error::tests::{self, http};
 
 type Run = Scheduler<Fake, std::vec::IntoIter<NewTask>>;
 
@@ -131,13 +131,8 @@ fn done() -> Progress {
     Progress::new(Status::Succeeded, 100)
 }
 
-fn http(status: u16) -> Error {
-    decode::<Progress>(status, b"<html>", MAX_BODY_LEN).unwrap_err()
-}
-
 fn api(code: i64) -> Error {
-    let body = format!(r#"{{"code":{code},"message":"m","data":null}}"#);
-    decode::<Progress>(200, body.as_bytes(), MAX_BODY_LEN).unwrap_err()
+    tests::api(code, 200)
 }
 
 fn retry_after(error: Error, seconds: u64) -> Error {
