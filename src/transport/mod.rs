@@ -30,12 +30,6 @@ use crate::redact::redact_secret;
 /// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
-const MAX_RETRY_AFTER: Duration = MAX_TIMEOUT;
-
-/// Initial capacity for the body of a response, which most bodies fit into.
-const BODY_CAPACITY: usize = 512;
-
 /// An agent with its pool of connections, and the headers that every request has.
 pub(crate) struct Transport {
     agent: Agent,
@@ -147,7 +141,8 @@ impl Transport {
         // Before ureq began to read the body, the service cannot have processed the request.
         let body_taken = unread.map(|rest| body != Some(rest));
         let mut response = result.map_err(|error| self.error(error, body_taken))?;
-        let mut body = Vec::with_capacity(BODY_CAPACITY);
+        // Most bodies fit.
+        let mut body = Vec::with_capacity(512);
         // The end of the body, which this reads up to, returns the connection to the pool.
         let result = response
             .body_mut()
@@ -229,14 +224,14 @@ impl Transport {
     }
 }
 
-/// Reads `Retry-After` in whole seconds.
+/// Reads `Retry-After` in whole seconds. More than a year is no delay: services have sent the time of day.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let delay = Duration::from_secs(seconds.parse().ok()?);
-    (delay <= MAX_RETRY_AFTER).then_some(delay)
+    (delay <= MAX_TIMEOUT).then_some(delay)
 }
 
 fn cannot_be_sent(setting: &'static str, error: &dyn fmt::Display) -> Error {

@@ -23,8 +23,6 @@ use crate::new_task::NewTask;
 use crate::session::Session;
 use crate::task::{Progress, Status};
 
-const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// An iterator over the updates of many tasks, from [`Client::watch`](crate::Client::watch). Each task has exactly one
 /// end.
 ///
@@ -183,7 +181,7 @@ impl Wait {
         Self {
             session,
             task_id,
-            timeout: DEFAULT_WAIT_TIMEOUT,
+            timeout: Duration::from_secs(3600),
             policy: PollPolicy::new(),
         }
     }

@@ -17,8 +17,6 @@ use crate::new_task::NewTask;
 use crate::task::Progress;
 use crate::throttle::{Slot, later};
 
-const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
-
 #[derive(Default)]
 struct Task {
     id: u64,
@@ -62,7 +60,7 @@ impl<R: Requests, I> Scheduler<R, I> {
             taken: 0,
             policy: PollPolicy::new(),
             timeout: None,
-            create_gap: DEFAULT_CREATE_GAP,
+            create_gap: Duration::from_secs(1),
             follows: true,
             creations: Creations::default(),
             tasks: BTreeMap::new(),
