@@ -83,11 +83,8 @@ pub(crate) fn redact_new_token(error: Error) -> Error {
         let mut redacted = String::new();
         for part in text.split_inclusive(|c| !is_token_character(c)) {
             let word = part.trim_end_matches(|c| !is_token_character(c));
-            redacted += if looks_like_token(word) {
-                REDACTED
-            } else {
-                word
-            };
+            let is_token = looks_like_token(word);
+            redacted += if is_token { REDACTED } else { word };
             redacted += &part[word.len()..];
         }
         *text = redacted;

@@ -71,13 +71,9 @@ impl BaseUrl {
 
     /// The value of the header `Host`: with a port only if it is not the scheme's default.
     pub(super) fn host_header(&self) -> &str {
-        let has_default_port = match self.is_https() {
-            true => self.port() == 443,
-            false => self.port() == 80,
-        };
-        match has_default_port {
-            true => self.0.host().unwrap_or_default(),
-            false => self.authority(),
+        match (self.is_https(), self.port()) {
+            (true, 443) | (false, 80) => self.0.host().unwrap_or_default(),
+            _ => self.authority(),
         }
     }
 

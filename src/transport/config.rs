@@ -46,13 +46,11 @@ pub(super) fn agent_config(
     settings: &TransportSettings,
     configure: impl FnOnce(AgentConfig) -> AgentConfig,
 ) -> Result<Config> {
-    let env_proxy = match &settings.proxy {
+    let parse = |(variable, url): &(&'static str, String)| {
         // The URL may hold a password, so the error does not quote it.
-        Some((variable, url)) => Some(
-            Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?,
-        ),
-        None => None,
+        Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))
     };
+    let env_proxy = settings.proxy.as_ref().map(parse).transpose()?;
     let defaults = Agent::config_builder()
         .proxy(env_proxy.clone())
         .max_idle_age(MAX_IDLE_AGE)
