@@ -56,9 +56,7 @@ impl NameServer {
         let address = socket.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let (own_socket, own_state) = (Arc::clone(&socket), Arc::clone(&state));
-        let thread = std::thread::Builder::new()
-            .name("name-server".to_owned())
-            .spawn(move || serve(&own_socket, &own_state))?;
+        let thread = std::thread::spawn(move || serve(&own_socket, &own_state));
         Ok(Self {
             address,
             socket,
@@ -146,15 +144,10 @@ fn send_after(delay: Duration, socket: &Arc<UdpSocket>, response: Vec<u8>, clien
         return;
     }
     let socket = Arc::downgrade(socket);
-    let send = move || {
+    std::thread::spawn(move || {
         std::thread::sleep(delay);
         Weak::upgrade(&socket).map(|socket| socket.send_to(&response, client))
-    };
-    drop(
-        std::thread::Builder::new()
-            .name("name-server".to_owned())
-            .spawn(send),
-    );
+    });
 }
 
 /// `None` for anything but a query.
