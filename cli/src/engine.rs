@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use pan123_offline::{Client, Error, MigrationEvent, NewTask, NextTimeoutError, PollPolicy};
 
-use self::end::Stop;
 use self::run::Run;
 use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
@@ -58,10 +57,17 @@ impl Plan {
     }
 }
 
+/// The reason why a run ends early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Signal(Signal),
+    Timeout,
+}
+
 /// What the main thread is told. All but signals are answered.
 enum Message {
-    /// The sender is dropped once the signal is obeyed.
-    Signal(Signal, #[expect(dead_code)] Sender<()>),
+    /// The sender is dropped once the signal is obeyed: at the end of the run, or when the run is to end later.
+    Signal(Signal, Sender<()>),
     /// The next task is wanted.
     Next,
     /// An event, if there was one, and the error that ended everything.
@@ -146,6 +152,8 @@ fn follow(
     })?;
     loop {
         let mut task = None;
+        // Known before, so that its last message comes first.
+        let has_finished = worker.is_finished();
         let message = messages.recv_timeout(TICK);
         run.tick();
         let passed = deadline.take_if(|deadline| *deadline <= Instant::now());
@@ -153,14 +161,17 @@ fn follow(
             return Ok(());
         }
         match message {
-            Ok(Message::Signal(signal, _)) => match run.ends_at_once(Stop::Signal(signal))? {
-                true => return Ok(()),
+            Ok(Message::Signal(signal, obeyed)) => match run.ends_at_once(Stop::Signal(signal))? {
+                true => {
+                    run.obeyed = Some(obeyed);
+                    return Ok(());
+                }
                 false => continue,
             },
             Ok(Message::Next) => task = run.next_task()?,
             Ok(Message::Step(event, stopped_by)) => run.on_step(event, stopped_by)?,
             Ok(Message::End(result)) => return result,
-            Err(_) if worker.is_finished() => {
+            Err(_) if has_finished => {
                 run.cut_off_creation()?;
                 return Err(usage("the thread that sends requests has panicked"));
             }

@@ -49,7 +49,8 @@ impl<'a> Matches<'a> {
     /// Returns the place of the image whose file this is, unless it has a newer one.
     pub(crate) fn take(&mut self, file_id: &str, name: &str, time: &str) -> Option<usize> {
         let lower = name.to_ascii_lowercase();
-        let hashes = (0..lower.len()).filter_map(|at| lower.get(at..at + HASH_LEN));
+        let parts = (0..lower.len()).filter_map(|at| lower.get(at..at + HASH_LEN));
+        let hashes = parts.filter(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let mut names = iter::once(name).chain(hashes);
         let place = names.find_map(|name| self.places.get(name).copied())?;
         let is_older = self.times.get(&place).is_some_and(|known| &**known >= time);
@@ -75,6 +76,21 @@ pub(crate) fn safe_link(link: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Such as a hash in a generated name, which stands anywhere and in any case.
+    #[test]
+    fn a_name_of_the_length_of_a_hash_is_matched_whole() {
+        let mut owned = HashSet::new();
+        let images = [("https://e.org/1.png", "picture1.png")];
+        let mut matches = Matches::new(images.into_iter(), &mut owned);
+        for (name, place) in [
+            ("my-picture1.png", None),
+            ("PICTURE1.PNG", None),
+            ("picture1.png", Some(0)),
+        ] {
+            assert_eq!(matches.take(name, name, "1"), place, "{name}");
+        }
+    }
 
     /// The files of a folder, and the one that each of three images has in the end.
     #[test]

@@ -73,11 +73,12 @@ impl ResolvedSettings {
                     client_id: None,
                 },
                 (_, Some(id), Some(secret)) => {
-                    let cache = cache.map_or_else(default_cache, Ok);
+                    let mut cache = cache.map_or_else(default_cache, Ok);
                     if let Ok(path) = &cache {
-                        // An error shows again when the token is kept.
-                        let _ = path.parent().map(fs::create_dir_all);
                         check_owner_only("token cache", path)?;
+                        if let Some(Err(error)) = path.parent().map(fs::create_dir_all) {
+                            cache = Err(format!("the folder of {}: {error}", path.display()));
+                        }
                     }
                     Login::Credentials { id, secret, cache }
                 }

@@ -274,9 +274,7 @@ impl Store {
     }
 
     pub(crate) fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
-        self.connection.execute(sql, [key, value])?;
-        Ok(())
+        write_meta(&self.connection, key, value)
     }
 
     /// Closes the file, so that nothing but itself remains. Later changes go to memory.
@@ -326,6 +324,12 @@ fn check_is_file(path: &Path) -> Result<(), StoreError> {
         true => Ok(()),
         false => Err(StoreError::new(Kind::Unusable, FOREIGN)),
     }
+}
+
+fn write_meta(connection: &Connection, key: &str, value: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
+    connection.execute(sql, [key, value])?;
+    Ok(())
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

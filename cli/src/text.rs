@@ -44,6 +44,7 @@ pub(crate) fn find(text: &[u8]) -> Links {
             continue;
         };
         match Url::parse(&address) {
+            Ok(url) if is_image && url.scheme() == "data" => found.data += 1,
             // No writer breaks an address, and so each line of a file has its own links.
             Ok(_) if text[range.clone()].contains(&b'\n') => {}
             Ok(url) if matches!(url.scheme(), "http" | "https") => found.links.push(Link {
@@ -52,7 +53,6 @@ pub(crate) fn find(text: &[u8]) -> Links {
                 is_of_host: url.host_str().is_some_and(is_image_host),
                 url: ImageUrl::of(url),
             }),
-            Ok(url) if is_image && url.scheme() == "data" => found.data += 1,
             Err(ParseError::RelativeUrlWithoutBase) if is_image && !address.is_empty() => {
                 found.relative += 1;
             }

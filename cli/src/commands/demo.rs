@@ -54,6 +54,9 @@ pub(super) fn demo() -> Result<ExitStatus, Failure> {
     let folder = folder.map_err(not_set_up)?;
     let path = folder.path();
     let service = set_up(path).map_err(not_set_up)?;
+    // No settings of the user count. The file is its owner's alone.
+    let mut config = tempfile::NamedTempFile::new_in(path).map_err(not_set_up)?;
+    config.write_all(b"{}").map_err(not_set_up)?;
     for line in [
         "extract posts > urls.txt",
         "migrate urls.txt",
@@ -68,6 +71,7 @@ pub(super) fn demo() -> Result<ExitStatus, Failure> {
             .args(line.split(' ').take_while(|word| *word != ">"))
             .env("PAN123_ACCESS_TOKEN", "demo")
             .env("PAN123_BASE_URL", service.base_url())
+            .env("PAN123_CONFIG", config.path())
             .current_dir(path)
             .stdin(Stdio::null());
         if line.ends_with("> urls.txt") {

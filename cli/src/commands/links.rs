@@ -112,7 +112,8 @@ fn look_up(
         store.set_files(&found)?;
     }
     let gone = images.iter().enumerate();
-    let gone = gone.filter(|(place, _)| !matches.times.contains_key(place));
+    let gone =
+        gone.filter(|(place, image)| image.file_id.is_some() && !matches.times.contains_key(place));
     let gone = gone.map(|(_, image)| Image {
         file_id: None,
         link: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -96,10 +96,17 @@ fn change(
     }
     let file = path.display();
     let failed = |error: String| format!("{file}: not changed: {error}");
-    let (target, original) = original(path, new_links).map_err(|e| failed(e.to_string()))?;
+    let target = fs::canonicalize(path).map_err(|e| failed(e.to_string()))?;
+    let keeps = !args.no_backup;
+    // Whether a backup that cannot be read is the original is not known.
+    let is_other = keeps
+        && match original(path, &target, new_links) {
+            Ok(original) => original.is_some_and(|(rewritten, _)| rewritten != new),
+            Err(_) => true,
+        };
     // A symbolic link stays one, and the file to which it leads is replaced.
-    replace(&target, text, &new, !args.no_backup).map_err(failed)?;
-    if !args.no_backup && original.is_some_and(|(rewritten, _)| rewritten != new) {
+    replace(&target, text, &new, keeps).map_err(failed)?;
+    if is_other {
         let text = format!("{file}: {file}{BACKUP} is not its original, which was not kept");
         eprint_line(&printable(&text));
     }
@@ -110,8 +117,8 @@ fn change(
 fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Change, String> {
     let file = path.display();
     let failed = |error: io::Error| format!("{file}: not restored: {error}");
-    let (target, original) = original(path, new_links).map_err(failed)?;
-    let Some((rewritten, links)) = original else {
+    let target = fs::canonicalize(path).map_err(failed)?;
+    let Some((rewritten, links)) = original(path, &target, new_links).map_err(failed)? else {
         return Ok(None);
     };
     if rewritten != text {
@@ -123,15 +130,14 @@ fn undo(path: &Path, text: &[u8], new_links: &NewLinks) -> Result<Change, String
     Ok(Some((links, None)))
 }
 
-/// Returns the file to which a path leads, and the rewriting of its backup, if there is one.
-fn original(path: &Path, new_links: &NewLinks) -> io::Result<(PathBuf, Option<Rewritten>)> {
-    let target = fs::canonicalize(path)?;
-    let old = match fs::read(with_ending(&target, BACKUP)) {
+/// Returns the rewriting of the backup of a file, if there is one.
+fn original(path: &Path, target: &Path, new_links: &NewLinks) -> io::Result<Option<Rewritten>> {
+    let old = match fs::read(with_ending(target, BACKUP)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         old => old.ok(),
     };
     let rewritten = |old: Vec<u8>| rewrite_text(path, &old, new_links, &mut Remaining::new());
-    Ok((target, old.map(rewritten)))
+    Ok(old.map(rewritten))
 }
 
 /// Returns the part of the summary on old links that remain: their number for each reason, and the first of them.

@@ -1,21 +1,14 @@
 //! The end of a run: when it comes, its summary and its exit code.
 
+use super::Stop;
 use super::run::Run;
 use crate::exit_code::ExitStatus;
 use crate::failure::{Failure, explain};
 use crate::image::{Counts, State};
 use crate::list::printable;
 use crate::output::Form;
-use crate::signals::Signal;
 use crate::stats::duration;
 use crate::store::CUT_OFF;
-
-/// The reason why a run ends early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    Signal(Signal),
-    Timeout,
-}
 
 impl Run {
     /// Decides whether the run ends now, in the middle of a request, or after the creation that is under way.

@@ -1,16 +1,16 @@
 //! The state of a run: what each event of the migration means for the images, the output and the end.
 
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::vec;
 
 use pan123_offline::{Error, ErrorCode, MigrationEvent, NewTask, Progress, Status, Update};
 
-use super::end::Stop;
 use super::verdict::{after_creation, is_forgotten};
-use super::{Plan, TICK};
+use super::{Plan, Stop, TICK};
 use crate::args::NewTaskArgs;
 use crate::exit_code::ExitStatus;
-use crate::failure::{Failure, describe, explain, usage};
+use crate::failure::{Failure, describe, explain};
 use crate::image::{Image, State};
 use crate::key::ImageUrl;
 use crate::list::printable;
@@ -46,6 +46,8 @@ pub(super) struct Run {
     pub(super) stopped_by: Option<Error>,
     pub(super) has_ended: bool,
     pub(super) stop: Option<Stop>,
+    /// Dropped at the end of the run, which a signal has demanded.
+    pub(super) obeyed: Option<Sender<()>>,
     /// The worst outcome that no count shows.
     pub(super) status: ExitStatus,
     /// The last tick.
@@ -88,6 +90,7 @@ impl Run {
             stopped_by: None,
             has_ended: false,
             stop: None,
+            obeyed: None,
             status: ExitStatus::Succeeded,
             shown: None,
             paused_until,
@@ -96,11 +99,16 @@ impl Run {
 
     /// Takes the next image to create.
     pub(super) fn next_task(&mut self) -> Result<Option<NewTask>, Failure> {
-        let Some(id) = self.todo.next() else {
-            return Ok(None);
+        let (mut image, url) = loop {
+            let Some(id) = self.todo.next() else {
+                return Ok(None);
+            };
+            let image = self.store.image(id)?;
+            // Each URL was parsed when the list was read, unless somebody has edited the state.
+            if let Ok(url) = ImageUrl::parse(&image.given) {
+                break (image, url);
+            }
         };
-        let mut image = self.store.image(id)?;
-        let url = ImageUrl::parse(&image.given).map_err(usage)?;
         image.file_name = match &image.name {
             None if self.plan.form == Form::List => generated_name(&url.sent, &image.key),
             name => name.clone(),

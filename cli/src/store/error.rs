@@ -24,6 +24,7 @@ pub(super) const FOREIGN: &str =
 const DAMAGED: &str = "the {state} is damaged; put a copy in its place, or save what can be read \
     with `.recover` of sqlite3. Without it, everything would be created again";
 const NO_ACCESS: &str = "it and its folder must be writable, or name another file with --state";
+const BUSY: &str = "another process uses it; try again later";
 const NO_SPACE: &str = "is the disk full, or the size of files limited?";
 
 /// The reason why a state cannot be used.
@@ -69,13 +70,15 @@ impl From<io::Error> for StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly};
+        use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked};
+        use ErrorCode::{NotADatabase, PermissionDenied, ReadOnly};
 
         let (kind, advice) = match error.sqlite_error_code() {
             Some(NotADatabase) => return Self::new(Kind::Unusable, FOREIGN),
             // `None`: a value that this program does not write.
             Some(DatabaseCorrupt) | None => return Self::new(Kind::Unusable, DAMAGED),
             Some(CannotOpen | ReadOnly | PermissionDenied) => (Kind::NoAccess, NO_ACCESS),
+            Some(DatabaseBusy | DatabaseLocked) => (Kind::System, BUSY),
             Some(_) => (Kind::System, NO_SPACE),
         };
         Self::new(kind, format!("the {{state}}: {error}; {advice}"))

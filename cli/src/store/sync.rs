@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{CUT_OFF, Store, StoreError};
+use super::{CUT_OFF, Store, StoreError, write_meta};
 use crate::image::State;
 use crate::list::{List, Remark, parse};
 use crate::names::hash;
@@ -67,8 +67,9 @@ impl Store {
                 [state],
             )?;
         }
+        // With the rows, so that both are of one list whatever interrupts this.
+        write_meta(&transaction, LIST, &version)?;
         transaction.commit()?;
-        self.set_meta(LIST, &version)?;
         self.recount()?;
         let lines = list.lines().count() as u64;
         Ok(lines.saturating_sub(self.counts.total()))

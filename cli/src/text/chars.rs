@@ -111,6 +111,9 @@ pub(super) fn len(text: &[u8], is_target: bool) -> usize {
             _ if is_escaped => {}
             // The end of a tag of BBCode.
             '[' if next.starts_with(b"/") => break,
+            // The address of a Markdown link ends at its own bracket, or at the next link.
+            ']' if is_target && next.starts_with(b"(") => break,
+            '[' | ']' | '{' | '}' if is_target => {}
             '(' | '[' | '{' => open.push((char, end)),
             ')' | ']' | '}' => match (open.pop(), char) {
                 (Some(('[', before)), ']') if next.starts_with(b"(") => {

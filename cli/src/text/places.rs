@@ -45,7 +45,7 @@ static WHOLE: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*(.*?)\s*$"));
 
 /// An image of Markdown: with an address, with a label, or with a label as its text.
 static IMAGE: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"!\[[^\[\]]*\](?:\(|\[([^\[\]]+)\])|!\[([^\[\]]+)\]"));
+    LazyLock::new(|| regex(r"!\[(?:[^\[\]]|\[[^\[\]]*\])*\](?:\(|\[([^\[\]]+)\])|!\[([^\[\]]+)\]"));
 
 /// The definition of a label, to the beginning of its address.
 static DEFINITION: LazyLock<Regex> =
@@ -102,6 +102,7 @@ pub(super) fn find(text: &[u8]) -> Vec<Place> {
     // Stable: of two with one beginning, the one of the tag stays first.
     places.sort_by_key(|place| place.range.start);
     let images = IMAGE.captures_iter(text);
+    let images = images.filter(|it| !text[..it.get_match().start()].ends_with(b"\\"));
     let labels = images.filter_map(|image| image.get(1).or(image.get(2)));
     let label = |label: Match<'_>| label.as_bytes().to_ascii_lowercase();
     let labels: HashSet<_> = labels.map(label).collect();

@@ -39,6 +39,8 @@ Targets of images without an ending.
 ![l]⏎⏎  [l]: <$my 1> → $my%201
 ![a [b] c]($1 =9x9) ![d]( $2 'e' ) → $1 $2
 ![a]($a\_\(b) → $a_(b
+![a]($a}.png) ![b]($b]c.png) ![c]($c[1]) → $a%7D.png $b]c.png $c[1]
+![a [b] c][l]⏎\![d][m]⏎⏎[l]: $1⏎[m]: $2 → $1
 \![a]($1) !\[a]($2) ![a\]($3) →
 
 Texts within JSON.
