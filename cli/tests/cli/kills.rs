@@ -17,8 +17,7 @@ fn random_below(bound: u64) -> u64 {
     RandomState::new().hash_one(bound) % bound
 }
 
-/// Lets a last run end by itself, and asserts that each URL has exactly one end or is listed as unknown, and none was
-/// created twice.
+/// Lets a last run end, and asserts that each URL has one end or is listed as unknown, and none was created twice.
 #[track_caller]
 fn assert_nothing_lost_or_repeated(case: &Case, count: usize) {
     let run = case.migrate("");

@@ -97,9 +97,8 @@ fn a_file_with_the_name_of_the_default_folder_is_not_it() {
     let page = json!({"fileList": [file], "lastFileId": "-1"});
     case.service.reply_next(success(&page));
     let run = case.links("");
-    run.ends(1)
-        .prints("")
-        .has_message("/00000.png: there is no folder 来自:离线下载\n");
+    run.ends(1).prints("");
+    run.has_message("/00000.png: there is no folder 来自:离线下载\n");
     case.links("").ends(0);
 }
 
@@ -130,9 +129,8 @@ fn an_image_that_was_sent_without_a_name_is_told_and_not_looked_for() {
     let case = Case::migrated("https://images.example/q~tplv-watermark.image\n");
     let requests = case.service.request_count();
     let run = case.links("");
-    run.ends(1)
-        .prints("")
-        .has_message(".image: it was sent without a name");
+    run.ends(1).prints("");
+    run.has_message(".image: it was sent without a name");
     assert_eq!(case.service.request_count(), requests);
 }
 

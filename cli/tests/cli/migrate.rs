@@ -137,10 +137,9 @@ fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
     let files = ["urls.txt", "urls.txt.db", "urls.txt.db.lock"];
     assert_eq!(case.tool.names(""), files[..if cfg!(unix) { 2 } else { 3 }]);
     assert_eq!(case.service.request_count(), 6);
-    case.migrate("")
-        .ends(0)
-        .prints("")
-        .has_message("(continued); 3 images: 3 succeeded");
+    let run = case.migrate("");
+    run.ends(0).prints("");
+    run.has_message("(continued); 3 images: 3 succeeded");
     assert_eq!(case.service.request_count(), 6, "nothing is sent");
 }
 
@@ -153,9 +152,8 @@ fn a_state_belongs_to_one_service_and_one_account() {
     let tool = case.tool.with("PAN123_BASE_URL", other.base_url());
     for options in ["", "--dry-run"] {
         let run = tool.run(&format!("migrate urls.txt {options}"));
-        run.ends(2)
-            .has_message(&case.service.base_url())
-            .has_message(&other.base_url());
+        run.ends(2).has_message(&case.service.base_url());
+        run.has_message(&other.base_url());
     }
     let requests = other.request_count() + case.service.request_count();
     assert_eq!(requests, 0);
@@ -181,9 +179,8 @@ fn a_task_that_the_service_forgot_has_failed() {
     }
     let reason = case.report("--failed")[0]["reason"].to_string();
     assert!(reason.contains("task not found"), "{reason}");
-    case.service
-        .new_tasks(|_, _| vec![SUCCEEDED])
-        .reply_with(|_| None);
+    case.service.new_tasks(|_, _| vec![SUCCEEDED]);
+    case.service.reply_with(|_| None);
     case.migrate("--retry-failed").ends(0);
     assert_eq!(case.counts(), json!({"succeeded": 2}));
 }

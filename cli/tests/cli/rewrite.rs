@@ -151,9 +151,8 @@ fn list_state_backups_and_temporary_files_are_left_out_even_if_named() {
     state.execute("UPDATE image SET percent = 1", []).unwrap();
     let beside = "urls.txt.db urls.txt.db-wal urls.txt.db-shm";
     let run = tool.run(&format!("rewrite urls.txt {beside} {}", names.join(" ")));
-    run.ends(0)
-        .prints("")
-        .has_message(": replaced 0 links in 0 files\n");
+    run.ends(0).prints("");
+    run.has_message(": replaced 0 links in 0 files\n");
     let run = tool.run("rewrite urls.txt .");
     run.ends(0)
         .has_message(": replaced 3 links in 2 files; left out: 1 file ");
