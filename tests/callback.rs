@@ -120,17 +120,8 @@ fn callback_status_differs_from_task_status() {
 
 #[test]
 fn rejects_other_bodies() {
-    for status in [
-        "\"\"",
-        "\"one\"",
-        "\"01\"",
-        "null",
-        "true",
-        "0.5",
-        "[0]",
-        "{}",
-        "9223372036854775808",
-    ] {
+    let statuses = r#""" "one" "01" null true 0.5 [0] {} 9223372036854775808"#;
+    for status in statuses.split(' ') {
         assert_rejected(format!(r#"{{"url":"u","status":{status}}}"#).as_bytes());
     }
     for body in [
