@@ -24,11 +24,8 @@ fn a_build_script_polls_a_task() {
     // A backslash would begin an escape sequence in TOML.
     let root_in_toml = root.to_str().unwrap().replace('\\', "/");
     let manifest = std::fs::read_to_string(fixture.join("Cargo.toml")).unwrap();
-    std::fs::write(
-        copy.join("Cargo.toml"),
-        manifest.replace("../../..", &root_in_toml),
-    )
-    .unwrap();
+    let manifest = manifest.replace("../../..", &root_in_toml);
+    std::fs::write(copy.join("Cargo.toml"), manifest).unwrap();
     std::fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
 
     let output = Command::new(env!("CARGO"))
@@ -39,11 +36,8 @@ fn a_build_script_polls_a_task() {
         .env("PAN123_BASE_URL", service.base_url())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "100\n");
     assert_eq!(service.request_count(), 1);
 }

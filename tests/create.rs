@@ -12,6 +12,7 @@ use support::{TASK, TOKEN, builder, client, html, retry_at_once, service};
 const CREATE: &str = "/api/v1/oss/offline/download";
 const ACCESS_TOKEN: &str = "/api/v1/access_token";
 const URL: &str = "https://example.org/cat.png";
+const USER_AGENT: &str = concat!("pan123-offline/", env!("CARGO_PKG_VERSION"));
 /// The id of the first task that the stand-in creates.
 const CREATED: u64 = TASK + 1;
 
@@ -56,10 +57,7 @@ fn sends_exactly_the_documented_request() {
             ("content-type", "application/json"),
             ("host", &server.host_with_port()),
             ("platform", "open_platform"),
-            (
-                "user-agent",
-                concat!("pan123-offline/", env!("CARGO_PKG_VERSION")),
-            ),
+            ("user-agent", USER_AGENT),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mock = server
@@ -111,16 +109,8 @@ fn returns_any_task_id_but_0() {
         service.reply_next(created(json));
         assert_eq!(client.create_task(&task()).unwrap(), task_id, "{json}");
     }
-    for json in [
-        "0",
-        r#""0""#,
-        "0.0",
-        "null",
-        "-1",
-        "403316.5",
-        "18446744073709551616",
-        r#"7,"taskID":7"#,
-    ] {
+    let invalid = r#"0 "0" 0.0 null -1 403316.5 18446744073709551616 7,"taskID":7"#;
+    for json in invalid.split(' ') {
         service.reply_next(created(json));
         let error = client.create_task(&task()).unwrap_err();
         assert!(matches!(error, Error::Decode(_)), "{json}: {error:?}");

@@ -19,17 +19,17 @@ mod tls;
 
 use std::any::type_name;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use front::full_listener;
 use name_server::NameServer;
 use pan123_offline::testing::Service;
-use pan123_offline::{Client, ClientBuilder, Error, NewTask, TransportErrorKind, ureq};
+use pan123_offline::{Client, ClientBuilder, NewTask, TransportErrorKind, ureq};
 use proxy::Proxy;
-use support::{RUNNING, TASK, all_texts, service};
+use support::{RUNNING, TASK, all_texts, service, transport_kind};
 use tls::{Identity, TlsFront};
 
 const HOST: &str = "open-api.test";
@@ -118,14 +118,6 @@ fn assert_succeeds(client: &Client) {
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 }
 
-#[track_caller]
-fn transport_kind(error: &Error) -> TransportErrorKind {
-    let Error::Transport(error) = error else {
-        panic!("{error:?}")
-    };
-    error.kind
-}
-
 // ---- Number of lookups
 
 /// A task is always created over a new connection.
@@ -211,10 +203,8 @@ fn finds_service_at_its_new_address() {
         let error = without_retries.get_process(TASK).unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Connect);
         assert_succeeds(&without_retries);
-        assert_eq!(
-            (new.connections(), name_server.query_count()),
-            (2, 4 * QUERIES)
-        );
+        assert_eq!(new.connections(), 2);
+        assert_eq!(name_server.query_count(), 4 * QUERIES);
     });
 }
 
@@ -249,11 +239,8 @@ fn tries_next_address_after_one_that_drops_packets() {
     in_namespaces(&["::1", FIRST], |_name_server, site| {
         let _full = full_listener(https("::1"));
         let front = site.listen(FIRST);
-        let client = site
-            .builder()
-            .timeout(Duration::from_secs(6))
-            .build()
-            .unwrap();
+        let builder = site.builder().timeout(Duration::from_secs(6));
+        let client = builder.build().unwrap();
         assert_succeeds(&client);
         assert_eq!(front.connections(), 1);
     });
@@ -283,11 +270,8 @@ fn new_connection_uses_last_known_addresses_without_name_server() {
 fn new_connection_uses_last_known_addresses_with_silent_name_server() {
     in_namespaces(&[FIRST], |name_server, site| {
         let front = site.listen(FIRST);
-        let client = site
-            .builder()
-            .timeout(Duration::from_secs(2))
-            .build()
-            .unwrap();
+        let builder = site.builder().timeout(Duration::from_secs(2));
+        let client = builder.build().unwrap();
         assert_succeeds(&client);
         drop(front);
         let error = client.get_process(TASK).unwrap_err();
@@ -296,11 +280,8 @@ fn new_connection_uses_last_known_addresses_with_silent_name_server() {
         name_server.set_silent(true);
         let front = site.listen(FIRST);
         assert_succeeds(&client);
-        assert_eq!(
-            name_server.query_count(),
-            2 * QUERIES,
-            "the failed connection caused a lookup"
-        );
+        // The failed connection caused a lookup.
+        assert_eq!(name_server.query_count(), 2 * QUERIES);
         assert_eq!(front.connections(), 1);
     });
 }
@@ -310,11 +291,8 @@ fn new_connection_uses_last_known_addresses_with_silent_name_server() {
 fn a_failed_lookup_is_an_error_of_dns_and_is_not_cached() {
     in_namespaces(&[], |name_server, site| {
         let _front = site.listen(FIRST);
-        let missing = site
-            .builder_for("https://open-api.missing")
-            .build()
-            .unwrap();
-        let error = missing.get_process(TASK).unwrap_err();
+        let missing = site.builder_for("https://open-api.missing");
+        let error = missing.build().unwrap().get_process(TASK).unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
         assert!(error.is_transient() && !error.may_have_taken_effect());
         let text = "cannot look up open-api.missing; check its name and the network";
@@ -339,25 +317,19 @@ fn a_failed_lookup_is_an_error_of_dns_and_is_not_cached() {
 fn failed_lookup_of_the_proxy_names_the_proxy() {
     in_namespaces(&[FIRST], |name_server, _| {
         let proxy = ureq::Proxy::new("http://proxy.missing:3128").unwrap();
-        let client = support::builder(BASE_URL)
-            .configure_agent(|agent| agent.proxy(Some(proxy)))
-            .timeout(TIMEOUT)
-            .build()
-            .unwrap();
+        let builder = support::builder(BASE_URL).timeout(TIMEOUT);
+        let builder = builder.configure_agent(|agent| agent.proxy(Some(proxy)));
+        let client = builder.build().unwrap();
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Dns);
-        assert_eq!(
-            error.to_string(),
-            "cannot look up the proxy proxy.missing; check its name and the network"
-        );
+        let text = "cannot look up the proxy proxy.missing; check its name and the network";
+        assert_eq!(error.to_string(), text);
 
         name_server.set_silent(true);
         let error = client.get_process(TASK).unwrap_err();
         assert_eq!(transport_kind(&error), TransportErrorKind::Timeout);
-        assert_eq!(
-            error.to_string(),
-            "timed out looking up the proxy proxy.missing; check the name server, raise `timeout`, or try again later"
-        );
+        let text = "timed out looking up the proxy proxy.missing; check the name server, raise `timeout`, or try again later";
+        assert_eq!(error.to_string(), text);
     });
 }
 
@@ -382,34 +354,21 @@ fn count_started_threads(call: impl FnOnce()) -> u32 {
 fn only_a_lookup_starts_a_thread() {
     in_namespaces(&[], |_, _| {
         let port = start_single_threaded_service();
-        let by_name = support::builder(format!("http://localhost:{port}"))
-            .build()
-            .unwrap();
-        assert_eq!(
-            count_started_threads(|| assert_succeeds(&by_name)),
-            1,
-            "the first call by name"
-        );
+        let by_name = support::builder(format!("http://localhost:{port}"));
+        let by_name = by_name.build().unwrap();
+        let started = count_started_threads(|| assert_succeeds(&by_name));
+        assert_eq!(started, 1, "the first call by name");
         let calls = || (0..100).for_each(|_| assert_succeeds(&by_name));
-        assert_eq!(
-            count_started_threads(calls),
-            0,
-            "calls over the open connection"
-        );
+        let started = count_started_threads(calls);
+        assert_eq!(started, 0, "calls over the open connection");
         drop(by_name);
 
-        let by_address = || {
-            assert_succeeds(
-                &support::builder(format!("http://127.0.0.1:{port}"))
-                    .build()
-                    .unwrap(),
-            )
+        let by_address = |_| {
+            let builder = support::builder(format!("http://127.0.0.1:{port}"));
+            assert_succeeds(&builder.build().unwrap());
         };
-        assert_eq!(
-            count_started_threads(|| (0..10).for_each(|_| by_address())),
-            0,
-            "calls by address"
-        );
+        let started = count_started_threads(|| (0..10).for_each(by_address));
+        assert_eq!(started, 0, "calls by address");
     });
 }
 
@@ -422,25 +381,15 @@ fn start_single_threaded_service() -> u16 {
     let port = listener.local_addr().unwrap().port();
     let response = front::http("200 OK", "", BODY);
     thread::spawn(move || {
-        for mut stream in listener.incoming().map(Result::unwrap) {
-            while read_header(&mut stream) {
-                stream.write_all(response.as_bytes()).unwrap();
-            }
+        for stream in listener.incoming().map(Result::unwrap) {
+            // A request has no body, so that an empty line ends it.
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            lines
+                .filter(String::is_empty)
+                .for_each(|_| front::write(&stream, &response));
         }
     });
     port
-}
-
-/// Reads a request without a body; false at the end of the connection.
-fn read_header(stream: &mut TcpStream) -> bool {
-    let (mut header, mut buffer) = (Vec::new(), [0; 1024]);
-    while !header.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut buffer) {
-            Ok(0) | Err(_) => return false,
-            Ok(read) => header.extend(&buffer[..read]),
-        }
-    }
-    true
 }
 
 // ---- Timeout of each phase
@@ -458,15 +407,9 @@ fn assert_bounded(phase: &str, builder: ClientBuilder) -> Client {
     let elapsed = started.elapsed();
     println!("{phase}: {elapsed:?}: {error}");
     assert!(elapsed < MAX_ELAPSED, "{phase}: {elapsed:?}");
-    assert_eq!(
-        transport_kind(&error),
-        TransportErrorKind::Timeout,
-        "{phase}: {error:?}"
-    );
-    assert!(
-        error.is_transient() && !error.may_have_taken_effect(),
-        "{phase}: {error:?}"
-    );
+    assert_eq!(transport_kind(&error), TransportErrorKind::Timeout);
+    let is_unsent = error.is_transient() && !error.may_have_taken_effect();
+    assert!(is_unsent, "{phase}: {error:?}");
     client
 }
 
@@ -478,11 +421,7 @@ fn timeout_bounds_lookup() {
         name_server.set_silent(true);
         let client = thread::scope(|scope| {
             let calls = [(); 4].map(|()| scope.spawn(|| assert_bounded("lookup", site.builder())));
-            calls
-                .map(|call| call.join().unwrap())
-                .into_iter()
-                .last()
-                .unwrap()
+            calls.map(|call| call.join().unwrap())[0].clone()
         });
         name_server.set_silent(false);
         name_server.set_delay(Duration::from_millis(1500));

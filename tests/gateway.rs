@@ -17,18 +17,18 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use nginx::{Entry, Nginx, Setup, wait_until};
+use nginx::{Entry, Nginx, wait_until};
 use pan123_offline::testing::{Reply, Service};
 use pan123_offline::{
     Client, ClientBuilder, Error, NewTask, PollPolicy, Progress, Status, TransportErrorKind, ureq,
 };
 use proxy::Proxy;
-use support::{Fault, RUNNING, TASK, TOKEN, all_texts, service};
+use support::{Fault, RUNNING, TASK, TOKEN, all_texts, service, side_by_side, transport_kind};
 use tls::Identity;
 
 const DONE: Progress = Progress::new(Status::Succeeded, 100);
@@ -47,8 +47,9 @@ fn identity() -> Identity {
         .clone()
 }
 
-fn start(setup: &Setup<'_>) -> Nginx {
-    Nginx::start_as(&identity(), setup)
+/// Starts a gateway in front of a service, with these directives of the block `server`.
+fn start(service: &Service, server: &str) -> Nginx {
+    Nginx::start_as(&identity(), service.address(), ["", "", server])
 }
 
 fn builder(nginx: &Nginx) -> ClientBuilder {
@@ -61,29 +62,25 @@ fn client(nginx: &Nginx) -> Client {
     builder(nginx).build().unwrap()
 }
 
-/// Returns nginx's own error page.
-fn page(title: &str) -> String {
-    format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
-         <hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-    )
+/// Asserts that an error is nginx's own error page. Its title begins with the status.
+#[track_caller]
+fn assert_page(error: &Error, title: &str, advice: &str) {
+    let page = format!(
+        r"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    ) + r"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
+    let start = format!("HTTP {} without the service's envelope: ", &title[..3]);
+    assert_eq!(
+        error.to_string(),
+        format!("{start}{advice}; received: {page}")
+    );
+    assert!(error.is_transient() && !error.is_timeout());
 }
 
-/// Asserts that an error is nginx's own error page.
-#[track_caller]
-fn assert_page(error: &Error, status: u16, title: &str, advice: &str) {
-    let Error::Http(http) = error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (http.status, http.body.as_str()),
-        (status, page(title).as_str())
-    );
-    let quoted = page(title).replace('\r', "\\r").replace('\n', "\\n");
-    let expected =
-        format!("HTTP {status} without the service's envelope: {advice}; received: {quoted}");
-    assert_eq!(error.to_string(), expected);
-    assert!(error.is_transient() && !error.is_timeout());
+/// Returns the number of creations that have reached the service.
+fn creations(service: &Service) -> usize {
+    let requests = service.requests();
+    let creations = requests.iter().filter(|request| request.method == "POST");
+    creations.count()
 }
 
 fn count(log: &[Entry], status: u16) -> usize {
@@ -106,19 +103,13 @@ fn by_connection(log: &[Entry]) -> Vec<usize> {
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn does_not_offer_http_2() {
     let service = service();
-    let nginx = start(&Setup {
-        listen: "http2",
-        ..Setup::new(service.address())
-    });
+    let nginx = Nginx::start_as(&identity(), service.address(), ["http2", "", ""]);
     let client = client(&nginx);
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     assert_eq!(client.create_task(&NewTask::new(URL)).unwrap(), TASK + 1);
-    let protocols: Vec<_> = nginx
-        .stop()
-        .into_iter()
-        .map(|entry| entry.protocol)
-        .collect();
-    assert_eq!(protocols, ["HTTP/1.1", "HTTP/1.1"]);
+    let log = nginx.stop();
+    assert_eq!(log.len(), 2);
+    assert!(log.iter().all(|entry| entry.protocol == "HTTP/1.1"));
 }
 
 /// Every third response is the last of its connection, with `Connection: close`, as nginx always
@@ -127,10 +118,7 @@ fn does_not_offer_http_2() {
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn no_call_fails_if_nginx_limits_the_requests_of_a_connection() {
     let service = service();
-    let nginx = start(&Setup {
-        server: "keepalive_requests 3;",
-        ..Setup::new(service.address())
-    });
+    let nginx = start(&service, "keepalive_requests 3;");
     let client = client(&nginx);
     for call in 0..300 {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
@@ -148,53 +136,28 @@ fn no_call_fails_and_no_task_is_duplicated_with_a_short_idle_timeout() {
     const CALLS: usize = 40;
 
     let service = service();
-    let nginx = start(&Setup {
-        server: "keepalive_timeout 50ms;",
-        ..Setup::new(service.address())
+    let nginx = start(&service, "keepalive_timeout 50ms;");
+    let tasks = Mutex::new(BTreeSet::new());
+    side_by_side(0..THREADS, |_| {
+        let client = client(&nginx);
+        for call in 0..CALLS {
+            // From 48.0 ms to 51.9 ms.
+            std::thread::sleep(Duration::from_micros(48_000 + 100 * call as u64));
+            if call.is_multiple_of(4) {
+                let task = client.create_task(&NewTask::new(URL)).unwrap();
+                assert!(tasks.lock().unwrap().insert(task), "{task} twice");
+            }
+            assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {call}");
+        }
     });
-    let tasks: Vec<u64> = std::thread::scope(|scope| {
-        let threads = [(); THREADS].map(|()| {
-            let client = client(&nginx);
-            scope.spawn(move || {
-                let call = |number: usize| {
-                    // From 48.0 ms to 51.9 ms.
-                    std::thread::sleep(Duration::from_micros(48_000 + 100 * number as u64));
-                    let task = number
-                        .is_multiple_of(4)
-                        .then(|| client.create_task(&NewTask::new(URL)).unwrap());
-                    assert_eq!(client.get_process(TASK).unwrap(), RUNNING, "call {number}");
-                    task
-                };
-                (0..CALLS).filter_map(call).collect::<Vec<_>>()
-            })
-        });
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
-    });
-
-    let mut different = tasks.clone();
-    different.sort_unstable();
-    different.dedup();
-    assert_eq!(
-        (tasks.len(), different.len()),
-        (THREADS * CALLS / 4, THREADS * CALLS / 4)
-    );
-    let requests = service.requests();
-    let creations = requests
-        .iter()
-        .filter(|request| request.method == "POST")
-        .count();
+    let tasks = THREADS * CALLS / 4;
+    assert_eq!(creations(&service), tasks);
     // A request that nginx has not read before it closes is not forwarded.
-    assert_eq!(
-        (creations, requests.len()),
-        (tasks.len(), THREADS * CALLS + tasks.len())
-    );
+    assert_eq!(service.request_count(), THREADS * CALLS + tasks);
     let connections = by_connection(&nginx.stop()).len();
     assert!(
-        connections > THREADS + tasks.len(),
-        "no connection was lost: {connections}"
+        connections > THREADS + tasks,
+        "none of {connections} was lost"
     );
 }
 
@@ -214,7 +177,7 @@ fn a_watch_continues_across_reloads_without_errors() {
     // No task ends before the last reload.
     let ends = Arc::clone(&reloaded);
     service.reply_with(move |_| (!ends.load(Ordering::SeqCst)).then(|| Reply::progress(RUNNING)));
-    let nginx = start(&Setup::new(service.address()));
+    let nginx = start(&service, "");
     let workers = || {
         let mut workers: Vec<_> = nginx.log().iter().map(|entry| entry.worker).collect();
         workers.dedup();
@@ -254,18 +217,14 @@ fn retries_after_a_rate_limit() {
     let http = "limit_req_zone $binary_remote_addr zone=calls:1m rate=20r/m;";
     let server = "limit_req zone=calls; limit_req_status 429;";
     let service = service();
-    let nginx = start(&Setup {
-        http,
-        server,
-        ..Setup::new(service.address())
-    });
+    let nginx = Nginx::start_as(&identity(), service.address(), ["", http, server]);
     let not_retrying = client(&nginx);
     not_retrying.get_process(TASK).unwrap();
     for error in [
         not_retrying.get_process(TASK).unwrap_err(),
         not_retrying.create_task(&NewTask::new(URL)).unwrap_err(),
     ] {
-        assert_page(&error, 429, "429 Too Many Requests", RATE_LIMITED);
+        assert_page(&error, "429 Too Many Requests", RATE_LIMITED);
         assert!(!error.may_have_taken_effect() && error.retry_after().is_none());
     }
 
@@ -283,72 +242,48 @@ fn retries_after_a_rate_limit() {
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn an_unavailable_service_is_http_502() {
     let service = service();
-    let nginx = start(&Setup::new(service.address()));
+    let nginx = start(&service, "");
     let client = builder(&nginx).retries(1).build().unwrap();
     let calls = || {
         let error = client.get_process(TASK).unwrap_err();
-        assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE);
+        assert_page(&error, "502 Bad Gateway", UNAVAILABLE);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
-        assert_page(&error, 502, "502 Bad Gateway", UNAVAILABLE_TASK_MAY_EXIST);
+        assert_page(&error, "502 Bad Gateway", UNAVAILABLE_TASK_MAY_EXIST);
         assert!(error.may_have_taken_effect());
     };
     assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
 
     service.reply_with(|_| Some(Reply::progress(RUNNING).cut_at(20)));
     calls();
-    assert_eq!(
-        service
-            .requests()
-            .iter()
-            .filter(|request| request.method == "POST")
-            .count(),
-        1
-    );
+    assert_eq!(creations(&service), 1);
 
     drop(service);
     calls();
     let log = nginx.stop();
     assert_eq!((count(&log, 200), count(&log, 502)), (1, 6));
-    assert_eq!(
-        log.iter().filter(|entry| entry.method == "POST").count(),
-        2,
-        "creating a task is not retried"
-    );
+    let creations = log.iter().filter(|entry| entry.method == "POST");
+    assert_eq!(creations.count(), 2, "creating a task is not retried");
 }
 
 #[test]
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn a_stalled_service_is_http_504() {
     let service = service();
-    let nginx = start(&Setup {
-        server: "proxy_read_timeout 1s;",
-        ..Setup::new(service.address())
-    });
-    let stalled = Reply::progress(RUNNING).stall_at(0);
-    service
-        .reply_next(stalled.clone())
-        .reply_next(stalled.clone())
-        .reply_next(stalled);
+    let nginx = start(&service, "proxy_read_timeout 1s;");
+    for _ in 0..3 {
+        service.reply_next(Reply::progress(RUNNING).stall_at(0));
+    }
     let error = client(&nginx).get_process(TASK).unwrap_err();
-    assert_page(&error, 504, "504 Gateway Time-out", UNAVAILABLE);
+    assert_page(&error, "504 Gateway Time-out", UNAVAILABLE);
 
     let retrying = builder(&nginx).retries(1).build().unwrap();
     let error = retrying.create_task(&NewTask::new(URL)).unwrap_err();
-    assert_page(
-        &error,
-        504,
-        "504 Gateway Time-out",
-        UNAVAILABLE_TASK_MAY_EXIST,
-    );
+    assert_page(&error, "504 Gateway Time-out", UNAVAILABLE_TASK_MAY_EXIST);
     assert!(error.may_have_taken_effect());
     assert_eq!(retrying.get_process(TASK).unwrap(), RUNNING);
-    let requests: Vec<_> = service
-        .requests()
-        .into_iter()
-        .map(|request| request.method)
-        .collect();
-    assert_eq!(requests, ["GET", "POST", "GET", "GET"]);
-    drop(nginx);
+    let requests = service.requests();
+    let methods = requests.iter().map(|request| &*request.method);
+    assert!(methods.eq(["GET", "POST", "GET", "GET"]), "{requests:?}");
 }
 
 // ---- Bodies
@@ -359,10 +294,7 @@ fn a_stalled_service_is_http_504() {
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn rejects_an_incomplete_body_without_a_length() {
     let service = service();
-    let nginx = start(&Setup {
-        server: "proxy_http_version 1.0;",
-        ..Setup::new(service.address())
-    });
+    let nginx = start(&service, "proxy_http_version 1.0;");
     let client = client(&nginx);
     let reply = Reply::progress(RUNNING).until_close();
     for at in reply.header_len()..reply.len() {
@@ -371,21 +303,15 @@ fn rejects_an_incomplete_body_without_a_length() {
         let Error::Decode(decode) = &error else {
             panic!("cut at {at}: {error:?}")
         };
-        let reason = if at == reply.header_len() {
-            "it is empty"
-        } else {
-            "it is incomplete"
-        };
-        assert_eq!(decode.reason, reason, "cut at {at}");
+        let is_empty = at == reply.header_len();
+        let reason = if is_empty { "empty" } else { "incomplete" };
+        assert_eq!(decode.reason, format!("it is {reason}"), "cut at {at}");
         assert!(error.may_have_taken_effect() && !error.is_transient());
         service.reply_next(reply.clone());
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
-    assert_eq!(
-        by_connection(&nginx.stop()).len(),
-        1,
-        "the connection to nginx is kept"
-    );
+    let connections = by_connection(&nginx.stop()).len();
+    assert_eq!(connections, 1, "the connection to nginx is kept");
 }
 
 /// nginx detects the incomplete body, and closes its own connection early.
@@ -393,41 +319,28 @@ fn rejects_an_incomplete_body_without_a_length() {
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn rejects_body_cut_short_by_the_gateway() {
     let service = service();
-    let nginx = start(&Setup::new(service.address()));
+    let nginx = start(&service, "");
     let client = client(&nginx);
+    let text = format!(
+        "the connection to {} ended before the response was complete; try again",
+        nginx.address()
+    );
     for reply in [Reply::progress(RUNNING), Reply::progress(RUNNING).chunked()] {
         let cut = reply.clone().cut_at(reply.len() - 8);
         service.reply_next(cut.clone());
-        assert_eq!(
-            client.get_process(TASK).unwrap(),
-            RUNNING,
-            "replayed over a new connection"
-        );
+        let replayed = client.get_process(TASK).unwrap();
+        assert_eq!(replayed, RUNNING, "over a new connection");
         service.reply_next(cut.clone()).reply_next(cut.clone());
         let error = client.get_process(TASK).unwrap_err();
-        assert!(
-            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
-            "{error:?}"
-        );
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "the connection to {} ended before the response was complete; try again",
-                nginx.address()
-            )
-        );
+        assert_eq!(transport_kind(&error), TransportErrorKind::Closed);
+        assert_eq!(error.to_string(), text);
         service.reply_next(cut);
         let error = client.create_task(&NewTask::new(URL)).unwrap_err();
-        assert!(
-            matches!(&error, Error::Transport(e) if e.kind == TransportErrorKind::Closed),
-            "{error:?}"
-        );
+        assert_eq!(transport_kind(&error), TransportErrorKind::Closed);
         assert!(error.may_have_taken_effect());
     }
     assert_eq!(service.request_count(), 10);
 }
-
-// ---- Certificates
 
 // ---- Proxies
 
@@ -447,7 +360,7 @@ fn client_through(proxy: &Proxy, base_url: &str, identity: &Identity) -> Client 
 #[ignore = "needs nginx: cargo test --test gateway -- --ignored"]
 fn connects_through_a_proxy() {
     let (service, identity) = (service(), Identity::new(HOST, |_| {}));
-    let nginx = Nginx::start_as(&identity, &Setup::new(service.address()));
+    let nginx = Nginx::start_as(&identity, service.address(), [""; 3]);
     let target = format!("{HOST}:{}", nginx.address().port());
     let proxy = Proxy::to(&target, nginx.address());
     let client = client_through(&proxy, &format!("https://{target}"), &identity);
@@ -455,20 +368,15 @@ fn connects_through_a_proxy() {
         assert_eq!(client.get_process(TASK).unwrap(), RUNNING);
     }
     client.create_task(&NewTask::new(URL)).unwrap();
-    assert_eq!(
-        by_connection(&nginx.stop()),
-        [20, 1],
-        "a creation has a connection of its own"
-    );
+    // A creation has a connection of its own.
+    assert_eq!(by_connection(&nginx.stop()), [20, 1]);
     let headers = proxy.request_headers();
     assert_eq!(headers.len(), 2, "a tunnel for each connection");
     for header in headers {
         let start = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         assert!(header.starts_with(&start), "{header}");
-        assert!(
-            header.contains("\r\nProxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n"),
-            "{header}"
-        );
+        let credentials = "\r\nProxy-Authorization: Basic dXNlcjpodW50ZXIy\r\n";
+        assert!(header.contains(credentials), "{header}");
         assert!(!header.contains(TOKEN), "{header}");
     }
 }
@@ -479,53 +387,39 @@ fn connects_through_a_proxy() {
 fn errors_through_a_proxy_name_it() {
     let service = service();
     let identity = identity();
-    let nginx = Nginx::start_as(&identity, &Setup::new(service.address()));
+    let nginx = start(&service, "");
     let base_url = format!("https://{HOST}");
+    let passing = Proxy::to(&format!("{HOST}:443"), nginx.address());
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nForbidden";
-    let other_certificate =
-        format!("invalid peer certificate: certificate not valid for name \"{HOST}\"");
-    for (proxy, kind, problem, advice, cause) in [
-        (
-            Proxy::to(&format!("{HOST}:443"), nginx.address()),
-            TransportErrorKind::Tls,
-            "no trusted TLS connection with",
-            "check its certificate and the clock",
-            other_certificate.as_str(),
-        ),
-        (
-            Proxy::refusing(refusal),
-            TransportErrorKind::Proxy,
-            "the proxy did not connect to",
-            "check its address and credentials",
-            "CONNECT proxy failed: proxy server responded 403/403",
-        ),
-        (
-            Proxy::refusing(""),
-            TransportErrorKind::Proxy,
-            "the proxy did not connect to",
-            "check its address and credentials",
-            "CONNECT proxy failed: proxy server did not respond",
-        ),
+    let other_name = "invalid peer certificate: certificate not valid for name \"gateway.test\"";
+    let refused = "CONNECT proxy failed: proxy server responded 403/403";
+    let silent = "CONNECT proxy failed: proxy server did not respond";
+    let (tls, tunnel) = (TransportErrorKind::Tls, TransportErrorKind::Proxy);
+    for (proxy, kind, cause) in [
+        (passing, tls, other_name),
+        (Proxy::refusing(refusal), tunnel, refused),
+        (Proxy::refusing(""), tunnel, silent),
     ] {
+        let is_tls = kind == TransportErrorKind::Tls;
+        let (problem, advice) = match is_tls {
+            true => (
+                "no trusted TLS connection with",
+                "certificate and the clock",
+            ),
+            false => ("the proxy did not connect to", "address and credentials"),
+        };
         let client = client_through(&proxy, &base_url, &identity);
         let creation = client.create_task(&NewTask::new(URL)).map(|_| RUNNING);
         for error in [client.get_process(TASK), creation].map(Result::unwrap_err) {
-            let Error::Transport(transport) = &error else {
-                panic!("{error:?}")
-            };
-            assert_eq!(transport.kind, kind);
-            assert_eq!(error.is_transient(), kind == TransportErrorKind::Proxy);
+            assert_eq!(transport_kind(&error), kind);
+            assert_eq!(error.is_transient(), !is_tls);
             assert!(!error.may_have_taken_effect());
             let proxy = proxy.address();
-            assert_eq!(
-                error.to_string(),
-                format!("{problem} {HOST} through the proxy {proxy}; {advice}")
-            );
+            let text = format!("{problem} {HOST} through the proxy {proxy}; check its {advice}");
+            assert_eq!(error.to_string(), text);
             let texts = all_texts(&error);
-            assert!(
-                texts.contains(cause) && !texts.contains("hunter2"),
-                "{texts}"
-            );
+            assert!(texts.contains(cause), "{texts}");
+            assert!(!texts.contains("hunter2"), "{texts}");
         }
     }
     assert_eq!((service.request_count(), nginx.stop()), (0, vec![]));

@@ -177,10 +177,8 @@ fn requests_one_image_by_its_encoded_id() {
 fn page_requests(service: &Service) -> Vec<Value> {
     let mut requests = service.requests();
     requests.retain(|request| request.path == LIST);
-    let bodies = requests.iter().map(|request| &request.body);
-    bodies
-        .map(|body| serde_json::from_slice(body).unwrap())
-        .collect()
+    let body = |request: &Request| serde_json::from_slice(&request.body).unwrap();
+    requests.iter().map(body).collect()
 }
 
 fn numbered(numbers: std::ops::Range<usize>) -> Vec<Value> {

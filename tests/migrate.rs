@@ -88,10 +88,9 @@ fn next_timeout_ends_when_no_task_is_left() {
     let service = service();
     let mut migration = client(&service).migrate(tasks(1)).create_only();
     let creating = migration.next_timeout(HOUR).unwrap();
-    assert!(matches!(
-        creating,
-        MigrationEvent::Creating { index: 0, .. }
-    ));
+    let MigrationEvent::Creating { index: 0, .. } = creating else {
+        panic!("{creating:?}")
+    };
     let created = migration.next_timeout(HOUR).unwrap();
     assert!(matches!(created, MigrationEvent::Created { .. }));
     let end = migration.next_timeout(HOUR).unwrap_err();
@@ -123,11 +122,9 @@ fn stop_creating_forgets_an_announced_task_and_follows_the_others() {
     let remaining = migration.by_ref();
     assert!(remaining.all(|event| matches!(event, MigrationEvent::Update { .. })));
     assert_eq!(migration.pending(), 0);
-    let requests = service.requests();
-    let creations = requests
-        .iter()
-        .filter(|request| request.task_id().is_none());
-    assert_eq!(creations.count(), 1);
+    let mut requests = service.requests();
+    requests.retain(|request| request.task_id().is_none());
+    assert_eq!(requests.len(), 1);
 }
 
 #[test]
@@ -179,14 +176,12 @@ fn a_creation_that_panics_in_a_middleware_has_its_event() {
     };
     let client =
         builder(service.base_url()).configure_agent(move |agent| agent.middleware(middleware));
-    let mut migration = client
-        .build()
-        .unwrap()
-        .migrate(tasks(2))
-        .create_gap(Duration::ZERO);
+    let migration = client.build().unwrap().migrate(tasks(2));
+    let mut migration = migration.create_gap(Duration::ZERO);
+    let creating = migration.next().unwrap();
     assert!(matches!(
-        migration.next(),
-        Some(MigrationEvent::Creating { index: 0, .. })
+        creating,
+        MigrationEvent::Creating { index: 0, .. }
     ));
     assert!(catch_unwind(AssertUnwindSafe(|| migration.next())).is_err());
     let Some(MigrationEvent::NotCreated {

@@ -72,10 +72,8 @@ fn users_calls_are_not_delayed_but_count() {
         client.get_process(task_id).unwrap();
     }
     let error = client.wait(9).timeout(ms(300)).run().unwrap_err();
-    assert!(
-        matches!(error, Error::WaitTimeout { polls: 0, .. }),
-        "{error:?}"
-    );
+    let is_timeout = matches!(error, Error::WaitTimeout { polls: 0, .. });
+    assert!(is_timeout, "{error:?}");
     assert_eq!(service.request_count(), 5);
 }
 
@@ -98,10 +96,8 @@ fn direct_calls_do_not_starve_waits_and_migrations() {
         let last = migration.last();
         is_over.store(true, Ordering::SeqCst);
         assert_eq!(ends.map(Result::unwrap), [DONE; 2]);
-        assert!(
-            matches!(last, Some(MigrationEvent::Created { .. })),
-            "{last:?}"
-        );
+        let is_created = matches!(last, Some(MigrationEvent::Created { .. }));
+        assert!(is_created, "{last:?}");
     });
 }
 

@@ -202,13 +202,8 @@ fn decodes_each_response() {
     }
     let padded = |len| SAMPLE.to_owned() + &" ".repeat(len - SAMPLE.len());
     let (start, end) = SAMPLE.as_bytes().split_at(22);
-    let deep = |field| {
-        format!(
-            "{{\"code\":429,{field}:{}0{}}}",
-            "[".repeat(1000),
-            "]".repeat(1000)
-        )
-    };
+    let (open, close) = ("[".repeat(1000), "]".repeat(1000));
+    let deep = |field| format!("{{\"code\":429,{field}:{open}0{close}}}");
     let utf16: Vec<u8> = SAMPLE.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let success = "Succeeded 100";
     let (limited, replaced) = ("code 429 \"\"", "code 429 \"\u{fffd}\"");
@@ -287,10 +282,8 @@ fn progress_serializes_as_the_service_writes_it() {
 #[test]
 fn envelope_keeps_the_data_of_a_success_only() {
     let mut success = Envelope::<Progress>::from_slice(SAMPLE.as_bytes()).unwrap();
-    assert_eq!(
-        (success.code, success.message.as_str()),
-        (ErrorCode::OK, "ok")
-    );
+    assert_eq!(success.code, ErrorCode::OK);
+    assert_eq!(success.message, "ok");
     assert_eq!(success.data, Some(Progress::new(Status::Succeeded, 100)));
     assert!(success.trace_id.as_deref().unwrap().ends_with("-t5pvc"));
     assert_eq!(success.clone().into_result().unwrap().percent, 100);
@@ -305,10 +298,8 @@ fn envelope_keeps_the_data_of_a_success_only() {
         panic!()
     };
     // There was no HTTP response.
-    assert_eq!(
-        (error.code, error.http_status),
-        (ErrorCode::QUOTA_EXHAUSTED, None)
-    );
+    assert_eq!(error.code, ErrorCode::QUOTA_EXHAUSTED);
+    assert_eq!(error.http_status, None);
 }
 
 #[test]

@@ -15,11 +15,8 @@ fn a_retry_gets_the_remaining_time() {
     service
         .reply_next(Reply::new(503).header("Retry-After", "2"))
         .reply_next(Reply::nothing().delay(NEVER));
-    let client = builder(service.base_url())
-        .retries(1)
-        .timeout(Duration::from_secs(3))
-        .build()
-        .unwrap();
+    let builder = builder(service.base_url()).retries(1);
+    let client = builder.timeout(Duration::from_secs(3)).build().unwrap();
     let started = Instant::now();
     assert!(client.get_process(TASK).unwrap_err().is_timeout());
     // One of the three seconds remained, half of it for the header. With the whole timeout for the
@@ -34,11 +31,8 @@ fn retries_twice_by_default_and_returns_the_last_error() {
     for reply in [Reply::new(503), Reply::new(502), Reply::code(429, "last")] {
         service.reply_next(retry_at_once(reply));
     }
-    let client = Client::builder()
-        .access_token("t")
-        .base_url(service.base_url())
-        .build()
-        .unwrap();
+    let builder = Client::builder().access_token("t");
+    let client = builder.base_url(service.base_url()).build().unwrap();
     let error = client.get_process(TASK).unwrap_err();
     assert!(error.is_rate_limited(), "{error}");
     assert_eq!(error.retry_after(), Some(Duration::ZERO));

@@ -152,10 +152,8 @@ fn new_task_is_a_plain_struct() {
     let mut task = NewTask::new("https://example.org/cat.png").directory("7");
     task.file_name = Some("cat.txt".to_owned());
     assert_eq!(task.url, "https://example.org/cat.png");
-    assert_eq!(
-        (task.directory.as_deref(), &task.callback_url),
-        (Some("7"), &None)
-    );
+    let others = (task.directory.as_deref(), &task.callback_url);
+    assert_eq!(others, (Some("7"), &None));
     assert!(matches!(task.validate(), Err(Error::Config(error)) if error.setting == "file_name"));
     for task in [NewTask::from("u"), NewTask::from("u".to_owned())] {
         assert_eq!(task, NewTask::new("u"));
@@ -173,12 +171,8 @@ fn calls_and_watches_start_no_thread() {
     // An error and its retry, which has its own timeouts.
     service.reply_next(Reply::new(502));
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "child_counts_threads",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "child_counts_threads", "--ignored"])
+        .arg("--nocapture")
         .env("SURFACE_TEST_BASE_URL", service.base_url())
         .env("RUST_MIN_STACK", (1_u64 << 60).to_string())
         .arg("--test-threads=1")
@@ -201,10 +195,7 @@ fn child_counts_threads() {
     let client = builder.build().unwrap();
     assert_eq!(threads(), 1);
     let spawned = std::thread::Builder::new().spawn(|| ());
-    assert!(
-        spawned.is_err(),
-        "this test cannot detect a short-lived thread"
-    );
+    assert!(spawned.is_err(), "a short-lived thread is not detected");
     for _ in 0..20 {
         client.get_process(support::TASK).unwrap();
         assert_eq!(threads(), 1);

@@ -161,10 +161,9 @@ fn request_access_token_always_requests_one_and_keeps_it() {
     }
     assert_eq!(service.request_count(), 5);
     let error = support::client(&service).request_access_token();
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "setting `credentials`: they are missing, and a token can be requested with them only"
-    );
+    let text =
+        "setting `credentials`: they are missing, and a token can be requested with them only";
+    assert_eq!(error.unwrap_err().to_string(), text);
 }
 
 #[test]
@@ -393,16 +392,12 @@ fn a_thread_waits_for_another_threads_token_within_its_own_timeout() {
         }
         let timeout = Duration::from_millis(100);
         let error = client.wait(TASK).timeout(timeout).run().unwrap_err();
-        let Error::WaitTimeout {
-            cause: Some(cause), ..
-        } = &error
-        else {
+        let Error::WaitTimeout { cause, .. } = error else {
             panic!("{error:?}")
         };
-        assert_eq!(
-            cause.to_string(),
-            "timed out waiting for the token that another thread requests; raise `timeout`"
-        );
+        let cause = cause.unwrap();
+        let text = "timed out waiting for the token that another thread requests; raise `timeout`";
+        assert_eq!(cause.to_string(), text);
         assert!(cause.is_timeout() && !cause.may_have_taken_effect());
         assert_eq!(service.request_count(), 1);
         drop(closed);
@@ -478,10 +473,8 @@ fn a_reader_of_the_cache_file_never_sees_half_of_it() {
             serde_json::from_slice::<serde_json::Value>(&file).unwrap();
         }
     });
-    let mut names: Vec<_> = fs::read_dir(&folder.0)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let entries = fs::read_dir(&folder.0).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["token", "token.lock"], "no temporary file is left");
 }

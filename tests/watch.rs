@@ -80,10 +80,8 @@ fn failed_task_is_the_error_that_ends_a_wait() {
     else {
         panic!("{error:?}")
     };
-    assert_eq!(
-        error.to_string(),
-        "task 403316 failed at 40 %; only its callback gives the reason"
-    );
+    let text = "task 403316 failed at 40 %; only its callback gives the reason";
+    assert_eq!(error.to_string(), text);
     assert!(std::error::Error::source(&error).is_none());
     assert!(!error.is_transient() && !error.is_timeout() && !error.may_have_taken_effect());
     assert_eq!(service.request_count(), 2);
@@ -112,16 +110,11 @@ fn wait_ends_although_the_server_is_silent() {
     let error = client.wait(TASK).timeout(ms(500)).run().unwrap_err();
     let elapsed = started.elapsed();
     assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
-    let Error::WaitTimeout {
-        last: None,
-        cause: Some(cause),
-        ..
-    } = &error
-    else {
+    let text = error.to_string();
+    let Error::WaitTimeout { last, cause, .. } = error else {
         panic!("{error:?}")
     };
-    assert!(cause.is_timeout(), "{error:?}");
-    let text = error.to_string();
+    assert!(last.is_none() && cause.unwrap().is_timeout());
     assert!(text.ends_with(" polls; no poll succeeded"), "{text}");
 }
 
@@ -215,11 +208,8 @@ fn script(task_id: u64) -> Vec<Progress> {
         let progress = Progress::new(statuses[step as usize % 3], 20 * step as u8);
         [progress; 2].into_iter().take(1 + task_id as usize % 2)
     });
-    let end = if task_id.is_multiple_of(7) {
-        FAILED
-    } else {
-        DONE
-    };
+    let fails = task_id.is_multiple_of(7);
+    let end = if fails { FAILED } else { DONE };
     steps.chain([end]).collect()
 }
 
@@ -282,9 +272,6 @@ fn each_of_many_tasks_has_its_updates_and_one_end() {
     }
     for (poll, request) in service.requests().iter().enumerate() {
         let polls_until_end = ended[&request.task_id().unwrap()];
-        assert!(
-            poll < polls_until_end,
-            "{request:?} is polled after its end"
-        );
+        assert!(poll < polls_until_end, "{request:?} after its end");
     }
 }

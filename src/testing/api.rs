@@ -9,6 +9,7 @@ use super::files::Files;
 use super::reply::Reply;
 use super::request::Request;
 use super::tokens::Tokens;
+use crate::new_task::NewTask;
 use crate::task::{Progress, Status};
 
 const PROCESS_PATH: &str = "/api/v1/oss/offline/download/process";
@@ -19,7 +20,6 @@ const DETAIL_PATH: &str = "/api/v1/oss/file/detail";
 
 /// Task id of the document's samples.
 const FIRST_TASK_ID: u64 = 403_316;
-
 pub(super) type NewSteps = Arc<dyn Fn(u64, &str) -> Vec<Progress> + Send + Sync>;
 
 #[derive(Default)]
@@ -59,13 +59,11 @@ impl Api {
 
     /// Returns the next unused id. A user may have scripted a task with any id.
     fn new_task_id(&mut self) -> u64 {
-        loop {
-            let task_id = FIRST_TASK_ID + self.used_ids;
+        while self.tasks.contains_key(&(FIRST_TASK_ID + self.used_ids)) {
             self.used_ids += 1;
-            if !self.tasks.contains_key(&task_id) {
-                return task_id;
-            }
         }
+        self.used_ids += 1;
+        FIRST_TASK_ID + self.used_ids - 1
     }
 
     fn process(&mut self, request: &Request) -> Result<Reply, Reply> {
@@ -83,10 +81,6 @@ impl Api {
             task.file_id = request.map(|request| self.files.make_file(request));
         }
         Ok(Reply::progress(progress))
-    }
-
-    fn list(&self, request: &Request) -> Result<Reply, Reply> {
-        Ok(Reply::success(self.files.list(&typed_json(request)?)?))
     }
 
     fn detail(&self, request: &Request) -> Result<Reply, Reply> {
@@ -107,14 +101,11 @@ impl Api {
 
 /// Returns the documented response to a request.
 pub(super) fn respond(api: &Mutex<Api>, request: &Request) -> Reply {
+    let not_found = Reply::new(404).header("Content-Type", "text/html");
     let method = match request.path.as_str() {
         PROCESS_PATH | DETAIL_PATH => "GET",
         CREATE_PATH | TOKEN_PATH | LIST_PATH => "POST",
-        _ => {
-            return Reply::new(404)
-                .header("Content-Type", "text/html")
-                .body("<html><body>404 Not Found</body></html>\n");
-        }
+        _ => return not_found.body("<html><body>404 Not Found</body></html>\n"),
     };
     if request.method != method {
         return Reply::new(405).header("Allow", method);
@@ -133,7 +124,7 @@ fn call(api: &Mutex<Api>, request: &Request) -> Result<Reply, Reply> {
     locked.tokens.check(request.header("Authorization"))?;
     match request.path.as_str() {
         PROCESS_PATH => locked.process(request),
-        LIST_PATH => locked.list(request),
+        LIST_PATH => Ok(Reply::success(locked.files.list(&typed_json(request)?)?)),
         DETAIL_PATH => locked.detail(request),
         _ => {
             drop(locked);
@@ -144,7 +135,8 @@ fn call(api: &Mutex<Api>, request: &Request) -> Result<Reply, Reply> {
 
 fn create(api: &Mutex<Api>, request: &Request) -> Result<Reply, Reply> {
     let body = typed_json(request)?;
-    let url = body["url"].as_str().filter(|url| is_http_url(url));
+    let url = body["url"].as_str();
+    let url = url.filter(|url| NewTask::new(*url).validate().is_ok());
     let url = url.ok_or_else(|| invalid("url is not an http or https URL"))?;
     let (task_id, new_steps) = {
         let mut api = lock(api);
@@ -192,9 +184,4 @@ fn typed_json(request: &Request) -> Result<Value, Reply> {
         return Err(invalid("type is not 1"));
     }
     Ok(body)
-}
-
-fn is_http_url(url: &str) -> bool {
-    let (scheme, host) = url.split_once("://").unwrap_or_default();
-    ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) && !host.is_empty()
 }

@@ -1,7 +1,7 @@
 //! The files that tasks have made, and their folders.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
 use serde_json::{Value, json};
 
@@ -77,11 +77,8 @@ impl Files {
     fn next_time(&mut self) -> String {
         self.changes += 1;
         let (minutes, second) = (self.changes / 60, self.changes % 60);
-        format!(
-            "2025-03-03 {:02}:{:02}:{second:02}",
-            minutes / 60,
-            minutes % 60
-        )
+        let (hour, minute) = (minutes / 60, minutes % 60);
+        format!("2025-03-03 {hour:02}:{minute:02}:{second:02}")
     }
 
     /// Returns the `data` of a page.
@@ -130,9 +127,7 @@ fn default_name(url: &str) -> String {
 
 /// Returns a hash that is the same in each run.
 fn hash(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
 fn percent_decode(text: &str) -> Option<String> {

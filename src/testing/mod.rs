@@ -9,13 +9,8 @@
 //! use pan123_offline::{Client, Progress, Status};
 //!
 //! let service = Service::start()?;
-//! service.task(
-//!     403316,
-//!     [
-//!         Progress::new(Status::InProgress, 40),
-//!         Progress::new(Status::Succeeded, 100),
-//!     ],
-//! );
+//! let first = Progress::new(Status::InProgress, 40);
+//! service.task(403316, [first, Progress::new(Status::Succeeded, 100)]);
 //! let client = Client::builder()
 //!     .access_token("any-token-will-do")
 //!     .base_url(service.base_url())
@@ -45,10 +40,9 @@
 //! | another path | HTTP 404 and a small page of HTML |
 //!
 //! The following is not documented and is the stand-in's own choice; the real service may differ.
-//! An unknown task gets code 1, "task not found". Invalid input (no `Platform: open_platform`, a
-//! task id that is not a number, a body that is not as documented) gets code 1. A wrong pair of
-//! client id and secret gets code 1, "client id or secret is wrong". All of these are sent with
-//! HTTP 200. An unknown file or folder gets code 5066.
+//! An unknown task ("task not found"), a wrong pair of client id and secret ("client id or secret
+//! is wrong") and invalid input (no `Platform: open_platform`, a task id that is not a number, a
+//! body that is not as documented) get code 1 with HTTP 200, an unknown file or folder code 5066.
 //!
 //! A task that a client has created makes a file when its success is first sent: in the folder of
 //! the request, which is in the root, or in `来自:离线下载`, which the first such file makes. Without
@@ -81,9 +75,6 @@ use self::api::lock;
 use self::server::Shared;
 use crate::task::Progress;
 
-/// Maximum time that dropping a service takes to wake the thread that accepts connections.
-const MAX_WAKE_TIME: Duration = Duration::from_millis(150);
-
 /// The stand-in service: runs from [`start`](Self::start) until it is dropped.
 ///
 /// Dropping it closes its port and every connection, in the middle of a response too. A thread that
@@ -95,15 +86,11 @@ pub struct Service {
     acceptor: Option<JoinHandle<()>>,
 }
 
-#[allow(
-    clippy::must_use_candidate,
-    reason = "setters return the service for chaining only"
-)]
+#[allow(clippy::must_use_candidate, reason = "setters are chained")]
 impl Service {
     /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
-    ///
     /// If the system provides no port or no thread.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -226,15 +213,10 @@ impl Service {
         lock(&self.shared.api).tokens.issued.len()
     }
 
-    /// Returns the requests received so far, oldest first: the latest 100,000,
-    /// and no malformed ones.
+    /// Returns the latest 100,000 requests received, oldest first, without malformed ones.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        lock(&self.shared.traffic)
-            .requests
-            .iter()
-            .cloned()
-            .collect()
+        lock(&self.shared.traffic).requests.clone().into()
     }
 
     /// Returns the number of requests received so far, whether they are kept or not.
@@ -255,11 +237,9 @@ impl Drop for Service {
         self.shared.stop();
         // A last connection wakes the thread that accepts them. If the system cannot open one, the
         // thread keeps running, so that dropping never hangs.
-        let woken = TcpStream::connect_timeout(&self.address, MAX_WAKE_TIME).is_ok();
-        if let Some(acceptor) = self.acceptor.take().filter(|_| woken) {
-            // The thread runs no closure of the user, so it does not panic.
-            let _ = acceptor.join();
-        }
+        let woken = TcpStream::connect_timeout(&self.address, Duration::from_millis(150)).is_ok();
+        // The thread runs no closure of the user, so it does not panic.
+        let _ = self.acceptor.take().filter(|_| woken).map(JoinHandle::join);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::request::find_header;
 use crate::task::Progress;
 
 /// Trace id in every envelope of the stand-in.
@@ -62,8 +63,7 @@ impl Reply {
     /// Creates the documented response to a poll: HTTP 200 and the envelope of a success.
     pub fn progress(progress: Progress) -> Self {
         let (percent, status) = (progress.percent, progress.status.as_i64());
-        let data = format_args!(r#"{{"process":{percent},"status":{status}}}"#);
-        Self::success(data)
+        Self::success(format_args!(r#"{{"process":{percent},"status":{status}}}"#))
     }
 
     /// Creates a response with the envelope of a success around `data`, which is JSON.
@@ -94,10 +94,8 @@ impl Reply {
 
     /// Makes the response a [raw](Self::raw) one, which sends further bytes after a pause.
     pub fn then(mut self, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
-        let mut steps = match self.raw.take() {
-            Some(steps) => steps,
-            None => vec![(Duration::ZERO, self.to_bytes())],
-        };
+        let steps = self.raw.take();
+        let mut steps = steps.unwrap_or_else(|| vec![(Duration::ZERO, self.to_bytes())]);
         steps.push((pause, bytes.into()));
         self.raw = Some(steps);
         self
@@ -139,8 +137,8 @@ impl Reply {
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        let framing = ["Content-Length", "Transfer-Encoding"];
-        if framing.iter().all(|name| self.header_value(name).is_none()) {
+        let has = |name| find_header(&self.headers, name).is_some();
+        if !has("Content-Length") && !has("Transfer-Encoding") {
             text += &format!("Content-Length: {}\r\n", self.body.len());
         }
         text += "\r\n";
@@ -149,12 +147,6 @@ impl Reply {
 
     /// Returns whether the connection is closed after the response.
     pub(super) fn closes(&self) -> bool {
-        self.raw.is_some() || self.header_value("Connection") == Some("close")
-    }
-
-    fn header_value(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        Some(value)
+        self.raw.is_some() || find_header(&self.headers, "Connection") == Some("close")
     }
 }

@@ -30,10 +30,7 @@ impl Request {
     /// Returns the value of the first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        find_header(&self.headers, name)
     }
 
     /// Returns the number in the query's `taskID=N`.
@@ -42,8 +39,7 @@ impl Request {
         self.parameter("taskID=")?.parse().ok()
     }
 
-    /// Returns the value of a parameter of the query, which is given as `name=`, with its
-    /// percent-encoding.
+    /// Returns the value of the query's parameter `name=`, with its percent-encoding.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let mut pairs = self.query.as_deref()?.split('&');
         pairs.find_map(|pair| pair.strip_prefix(name))
@@ -104,4 +100,11 @@ impl Request {
             at: Instant::now(),
         })
     }
+}
+
+/// Returns the value of the first header of this name, in any case.
+pub(super) fn find_header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let mut headers = headers.iter();
+    let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    Some(value)
 }

@@ -13,9 +13,6 @@ use super::request::Request;
 
 /// Maximum number of requests that are kept.
 const MAX_KEPT: usize = 100_000;
-/// Delay before the next accept after an error: the system has no descriptor or memory.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(10);
-
 pub(super) type Hook = Arc<dyn Fn(&Request) -> Option<Reply> + Send + Sync>;
 
 /// The state that a service shares with the threads of its connections.
@@ -58,7 +55,8 @@ impl Shared {
         while self.sleep(Duration::ZERO).is_ok() {
             match listener.accept() {
                 Ok((stream, _)) => self.open(stream),
-                Err(_) => drop(self.sleep(ACCEPT_RETRY_DELAY)),
+                // The system has no descriptor or memory.
+                Err(_) => drop(self.sleep(Duration::from_millis(10))),
             }
         }
     }

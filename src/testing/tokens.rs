@@ -32,20 +32,23 @@ impl Tokens {
     /// Checks the value of an `Authorization` header.
     pub(super) fn check(&self, authorization: Option<&str>) -> Result<(), Reply> {
         let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(invalid)?;
-        let issued = self.issued.iter().position(|issued| issued == token);
+        let issued = self
+            .issued
+            .iter()
+            .position(|issued| Some(issued.as_str()) == token);
         let valid = issued.is_some_and(|index| index >= self.first_valid);
         let checked = self.revoked || self.required.is_some() || self.client.is_some();
-        if !checked || valid || self.required.as_deref() == Some(token) {
-            Ok(())
-        } else if self.revoked || issued.is_some() {
-            Err(Reply::code(401, "tokens number has exceeded the limit"))
-        } else {
-            Err(invalid())
+        let accepted = !checked || valid || self.required.as_deref() == token;
+        match token {
+            Some(_) if accepted => Ok(()),
+            Some(_) if self.revoked || issued.is_some() => {
+                Err(Reply::code(401, "tokens number has exceeded the limit"))
+            }
+            _ => Err(Reply::code(401, "token is invalid")),
         }
     }
 
-    pub(super) fn issue(&mut self, id: &str, secret: &str) -> Result<&str, Reply> {
+    pub(super) fn issue(&mut self, id: &str, secret: &str) -> Result<String, Reply> {
         let accepted = match &self.client {
             Some(client) => (client.0.as_str(), client.1.as_str()) == (id, secret),
             None => !id.is_empty() && !secret.is_empty(),
@@ -55,14 +58,10 @@ impl Tokens {
         }
         let serial = NEXT_SERIAL.fetch_add(1, Ordering::Relaxed);
         // 100 characters, the length of a short real token.
-        let index = self.issued.len();
-        self.issued
-            .push(format!("{:x<100}", format!("issued-token-{serial}-")));
-        self.first_valid = self.first_valid.max((index + 1).saturating_sub(MAX_VALID));
-        Ok(&self.issued[index])
+        let token = format!("{:x<100}", format!("issued-token-{serial}-"));
+        self.issued.push(token.clone());
+        let first_of_the_latest = self.issued.len().saturating_sub(MAX_VALID);
+        self.first_valid = self.first_valid.max(first_of_the_latest);
+        Ok(token)
     }
-}
-
-fn invalid() -> Reply {
-    Reply::code(401, "token is invalid")
 }

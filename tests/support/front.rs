@@ -102,10 +102,8 @@ pub(crate) fn pass(client: TcpStream, backend: SocketAddr) -> io::Result<()> {
 /// Ends a connection by a reset, which the system sends if a connection is closed with unread
 /// bytes.
 pub(crate) fn reset(stream: TcpStream) {
-    assert!(
-        stream.peek(&mut [0]).unwrap() > 0,
-        "a reset needs an unread byte"
-    );
+    let unread = stream.peek(&mut [0]).unwrap();
+    assert!(unread > 0, "a reset needs an unread byte");
     drop(stream);
 }
 

@@ -6,7 +6,7 @@ mod fault;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
-use pan123_offline::{Client, ClientBuilder, Progress, Status};
+use pan123_offline::{Client, ClientBuilder, Error, Progress, Status, TransportErrorKind};
 
 pub(crate) use fault::{Fault, NEVER};
 
@@ -46,6 +46,15 @@ pub(crate) fn all_texts(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     texts
+}
+
+/// Returns the kind of an error of the transport.
+#[track_caller]
+pub(crate) fn transport_kind(error: &Error) -> TransportErrorKind {
+    let Error::Transport(error) = error else {
+        panic!("{error:?}")
+    };
+    error.kind
 }
 
 /// Returns the page of a gateway in front of the service.

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -56,9 +56,7 @@ impl NameServer {
         let address = socket.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let (own_socket, own_state) = (Arc::clone(&socket), Arc::clone(&state));
-        let thread = std::thread::Builder::new()
-            .name("name-server".to_owned())
-            .spawn(move || serve(&own_socket, &own_state))?;
+        let thread = std::thread::spawn(move || serve(&own_socket, &own_state));
         Ok(Self {
             address,
             socket,
@@ -111,9 +109,7 @@ impl Drop for NameServer {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn serve(socket: &Arc<UdpSocket>, state: &Mutex<State>) {
@@ -146,15 +142,10 @@ fn send_after(delay: Duration, socket: &Arc<UdpSocket>, response: Vec<u8>, clien
         return;
     }
     let socket = Arc::downgrade(socket);
-    let send = move || {
+    std::thread::spawn(move || {
         std::thread::sleep(delay);
         Weak::upgrade(&socket).map(|socket| socket.send_to(&response, client))
-    };
-    drop(
-        std::thread::Builder::new()
-            .name("name-server".to_owned())
-            .spawn(send),
-    );
+    });
 }
 
 /// `None` for anything but a query.

@@ -37,13 +37,8 @@ pub(crate) fn is_inside(closure: &'static str) -> bool {
     }
     let name = test_name(closure);
     let output = command(MAX_SECONDS, &env::current_exe().unwrap())
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .arg("--test-threads=1")
         .env(INSIDE, "1")
         .output()
         .unwrap();
@@ -53,27 +48,17 @@ pub(crate) fn is_inside(closure: &'static str) -> bool {
         stdout.contains("running "),
         "cannot create namespaces (needs root, util-linux, iproute2) for {name}: {stderr}"
     );
-    let passed = output.status.success() && stdout.contains("test result: ok. 1 passed");
-    assert!(
-        passed,
-        "{name} failed in its namespaces, {}:\n{stdout}\n{stderr}",
-        output.status
-    );
+    let status = output.status;
+    let passed = status.success() && stdout.contains("test result: ok. 1 passed");
+    assert!(passed, "{name} failed, {status}:\n{stdout}\n{stderr}");
     false
 }
 
 /// A command that runs a program inside the namespaces, and ends it after `max_seconds`.
 pub(crate) fn command(max_seconds: u32, program: &Path) -> Command {
     let mut command = Command::new("timeout");
-    command.arg(max_seconds.to_string()).args([
-        "unshare",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]);
+    command.args([&max_seconds.to_string(), "unshare", "--net", "--mount"]);
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
     // A user other than root needs a user namespace in addition, if the system permits it.
     if fs::metadata("/proc/self").is_ok_and(|process| process.uid() != 0) {
         command.args(["--user", "--map-root-user"]);

@@ -14,38 +14,12 @@ const MAX_WAIT: Duration = Duration::from_secs(20);
 /// Maximum number of attempts to find a free port: another program may take it meanwhile.
 const MAX_ATTEMPTS: usize = 10;
 
-/// Additions to the default configuration, which has HTTP/1.1 and keep-alive on both sides.
-pub(crate) struct Setup<'a> {
-    /// Address of the service.
-    pub(crate) upstream: SocketAddr,
-    /// Additional parameters of `listen`.
-    pub(crate) listen: &'a str,
-    /// Additional directives of the block `http`.
-    pub(crate) http: &'a str,
-    /// Additional directives of the block `server`, which take precedence over those of `http`.
-    pub(crate) server: &'a str,
-}
-
-impl<'a> Setup<'a> {
-    pub(crate) fn new(upstream: SocketAddr) -> Self {
-        Self {
-            upstream,
-            listen: "",
-            http: "",
-            server: "",
-        }
-    }
-
-    fn configuration(&self, port: u16) -> String {
-        let Self {
-            upstream,
-            listen,
-            http,
-            server,
-        } = self;
-        // One worker at a time, so that its process id changes with a reload.
-        format!(
-            "daemon off;
+/// Returns a configuration with HTTP/1.1 and keep-alive on both sides. There is one worker at a time, so that its process
+/// id changes with a reload. The additions are those of [`Nginx::start_as`].
+fn configuration(port: u16, upstream: SocketAddr, additions: [&str; 3]) -> String {
+    let [listen, http, server] = additions;
+    format!(
+        "daemon off;
             master_process on;
             worker_processes 1;
             pid nginx.pid;
@@ -74,8 +48,7 @@ impl<'a> Setup<'a> {
                 }}
             }}
             "
-        )
-    }
+    )
 }
 
 /// A running nginx, a foreground child of this process. Dropping it stops it and removes its
@@ -100,22 +73,22 @@ pub(crate) struct Entry {
 }
 
 impl Nginx {
-    pub(crate) fn start_as(identity: &Identity, setup: &Setup<'_>) -> Self {
-        let started = (0..MAX_ATTEMPTS).find_map(|_| Self::try_start(identity, setup));
+    /// Starts nginx in front of a service. The additions are parameters of `listen`, directives of the block `http`, and
+    /// directives of the block `server`, which take precedence over those of `http`.
+    pub(crate) fn start_as(identity: &Identity, upstream: SocketAddr, add: [&str; 3]) -> Self {
+        let started = (0..MAX_ATTEMPTS).find_map(|_| Self::try_start(identity, upstream, add));
         started.expect("a port that stays free")
     }
 
     /// Returns `None` if another program has taken the port meanwhile.
-    fn try_start(identity: &Identity, setup: &Setup<'_>) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+    fn try_start(identity: &Identity, upstream: SocketAddr, add: [&str; 3]) -> Option<Self> {
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = unused.local_addr().unwrap().port();
+        drop(unused);
         let folder = Folder::new();
         folder.write("certificate.pem", &identity.certificate_pem);
         folder.write("key.pem", &identity.key_pem);
-        folder.write("nginx.conf", &setup.configuration(port));
+        folder.write("nginx.conf", &configuration(port, upstream, add));
         let child = folder.nginx().spawn().unwrap();
         let mut nginx = Self {
             child,
@@ -130,10 +103,7 @@ impl Nginx {
             return Some(nginx);
         }
         let log = nginx.folder.read("stderr") + &nginx.folder.read("error.log");
-        assert!(
-            log.contains("Address already in use"),
-            "nginx does not start: {log}"
-        );
+        assert!(log.contains("Address already in use"), "{log}");
         None
     }
 
@@ -161,11 +131,8 @@ impl Nginx {
     }
 
     fn signal(&self, signal: &str) -> bool {
-        self.folder
-            .nginx()
-            .args(["-s", signal])
-            .status()
-            .is_ok_and(|status| status.success())
+        let status = self.folder.nginx().args(["-s", signal]).status();
+        status.is_ok_and(|status| status.success())
     }
 
     fn is_over(&mut self) -> bool {
@@ -193,12 +160,10 @@ impl Drop for Nginx {
 
 impl Entry {
     fn parse(line: &str) -> Self {
-        let words: [&str; 5] = line
-            .split(' ')
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("a line of the access log");
-        let [connection, worker, status, method, protocol] = words;
+        let words: Vec<_> = line.split(' ').collect();
+        let [connection, worker, status, method, protocol] = words[..] else {
+            panic!("{line}")
+        };
         Self {
             connection: connection.parse().unwrap(),
             worker: worker.parse().unwrap(),
@@ -218,15 +183,13 @@ pub(crate) fn wait_until(what: &str, done: impl FnMut() -> bool) {
 /// Waits until `done` returns true; returns false after [`MAX_WAIT`].
 fn is_done_in_time(mut done: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
-    loop {
-        if done() {
-            return true;
-        }
+    while !done() {
         if started.elapsed() > MAX_WAIT {
             return false;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+    true
 }
 
 /// A temporary folder that is removed on drop.
@@ -237,8 +200,8 @@ impl Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
 
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("pan123-gateway-{}-{number}", std::process::id()));
+        let name = format!("pan123-gateway-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -260,20 +223,15 @@ impl Folder {
             .map(|path| path.join("nginx"))
             .find(|path| path.exists());
         let mut command = Command::new(program.expect("nginx is installed"));
-        let stderr = fs::File::options()
+        let mut options = fs::File::options();
+        let stderr = options
             .create(true)
             .append(true)
-            .open(self.0.join("stderr"))
-            .unwrap();
-        command
-            .arg("-p")
-            .arg(&self.0)
-            .arg("-c")
-            .arg(self.0.join("nginx.conf"));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
+            .open(self.0.join("stderr"));
+        let configuration = self.0.join("nginx.conf");
+        command.arg("-p").arg(&self.0).arg("-c").arg(configuration);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(stderr.unwrap());
         command
     }
 }

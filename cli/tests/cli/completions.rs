@@ -1,34 +1,29 @@
 //! Completions in bash, zsh and fish at the Tab key, by the shells themselves.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::tool::{Running, TOOL, Tool};
 
 /// Command lines, and what the shell must offer for the last word; nothing but these.
 const CASES: [(&str, &[&str]); 6] = [
-    ("pan123-offline lo", &["login"]),
-    ("pan123-offline rep", &["report"]),
-    ("pan123-offline wait --ti", &["--timeout"]),
-    ("pan123-offline wait --timeout 1h --js", &["--json"]),
-    ("pan123-offline create --f", &["--file-name"]),
-    (
-        "pan123-offline report urls.txt --u",
-        &["--unknown", "--urls"],
-    ),
+    ("lo", &["login"]),
+    ("rep", &["report"]),
+    ("wait --ti", &["--timeout"]),
+    ("wait --timeout 1h --js", &["--json"]),
+    ("create --f", &["--file-name"]),
+    ("report urls.txt --u", &["--unknown", "--urls"]),
 ];
 
 /// Runs a script of a shell for each case, and asserts that it offers the words and nothing else.
 #[track_caller]
 fn assert_offers(tool: &Tool, shell: &str, options: &[&str], script: impl Fn(&str) -> String) {
-    let tools = PathBuf::from(TOOL).parent().unwrap().to_owned();
-    let path = std::env::var_os("PATH").unwrap();
-    let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path)));
+    let folder = Path::new(TOOL).parent().unwrap().display();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
     for (line, expected) in CASES {
+        let script = script(&format!("pan123-offline {line}"));
         let mut command = tool.command(shell, options);
-        command
-            .arg(script(line))
-            .env("PATH", path.as_ref().unwrap());
+        command.arg(script).env("PATH", &path);
         let run = Running::start(command, "").end();
         let offered = run.ends(0).is_quiet().stdout.lines();
         let words: BTreeSet<_> = offered.filter_map(|line| line.split('\t').next()).collect();

@@ -50,13 +50,11 @@ fn prints_the_images_of_a_folder_once_in_the_order_of_their_places() {
     );
     let [one, two, rest @ ..] = IMAGES;
     let rest = rest.concat();
+    let all = format!("{two}{one}https://e.org/p.html\n");
     for (arguments, urls) in [
         ("posts posts/a.md posts", &*images),
         ("posts/a.md posts", &format!("{two}{one}{rest}")),
-        (
-            "--all posts/a.md",
-            &format!("{two}{one}https://e.org/p.html\n"),
-        ),
+        ("--all posts/a.md", &all),
         // A file that is named is read even if a walk leaves it out.
         ("posts/.hidden.md", "https://e.org/no.png\n"),
         ("posts/public/index.html", "https://e.org/no.png\n"),
@@ -74,8 +72,7 @@ fn prints_the_images_of_a_folder_once_in_the_order_of_their_places() {
 #[test]
 fn new_links_of_the_state_are_left_out() {
     let posts = posts();
-    let case = Case::new("https://old.org/5.png\n");
-    case.migrate("-q").ends(0);
+    let case = Case::migrated("https://old.org/5.png\n");
     let link = ("https://old.org/5.png", "https://IMG.me:443/5.png");
     set_links(&case.tool, [link]);
     let state = case.tool.path("urls.txt.db");
@@ -89,13 +86,9 @@ fn new_links_of_the_state_are_left_out() {
 fn a_file_that_cannot_be_read_is_told_and_the_others_are_printed() {
     let tool = posts();
     tool.write("none.md", "no image");
+    let images = IMAGES.concat();
     for (arguments, code, urls, text) in [
-        (
-            "missing posts",
-            5,
-            &*IMAGES.concat(),
-            "pan123-offline: missing: ",
-        ),
+        ("missing posts", 5, &*images, "pan123-offline: missing: "),
         ("other/z.md missing", 5, "https://e.org/6.png\n", "missing"),
         ("-", 5, "", "name files and folders"),
         ("none.md", 0, "", "0 images in 1 file\n"),

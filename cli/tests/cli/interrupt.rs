@@ -5,9 +5,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use pan123_offline::testing::{Reply, Service};
-use pan123_offline::{Progress, Status};
 
-use crate::tasks::{ids, service_of_any_task};
+use crate::tasks::{ids, service_of_any_task, service_of_four};
 use crate::tool::{RUNNING, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
 
 /// A delay longer than the time limit of a run: a test that waits for it fails.
@@ -15,10 +14,8 @@ pub(crate) const NEVER: Duration = Duration::from_secs(600);
 
 /// Task 1 succeeds, 2 fails, 3 runs, 4 does not exist; a request for task 9 hangs.
 fn service_that_hangs() -> Service {
-    let service = Service::start().unwrap();
+    let service = service_of_four();
     service.task(1, [SUCCEEDED]);
-    service.task(2, [Progress::new(Status::Failed, 10)]);
-    service.task(3, [RUNNING]);
     service.reply_with(|request| {
         let hangs = request.task_id() == Some(9);
         hangs.then(|| Reply::progress(RUNNING).delay(NEVER))
@@ -92,9 +89,8 @@ fn an_ignored_signal_stays_ignored() {
         running.signal(ignored);
         // It continues: two more requests are at least one whole interval after the signal.
         let more = service.request_count() + 2;
-        assert!(until(
-            || service.request_count() >= more || running.has_ended()
-        ));
+        let is_over = || running.has_ended() || service.request_count() >= more;
+        assert!(until(is_over));
         assert!(!running.has_ended(), "{ignored} ended it");
         running.signal("TERM");
         running.end().ends(143);
@@ -114,7 +110,8 @@ fn threads_and_memory_are_bounded() {
         let arguments = format!("{command} - --rate inf --request-timeout 1h");
         let running = tool.start(&arguments, ids(10_000));
         assert!(until(|| service.request_count() == 10_000));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
         let number = |name: &str| -> u64 {
             let (_, value) = status.split_once(name).unwrap();
             value.split_whitespace().next().unwrap().parse().unwrap()

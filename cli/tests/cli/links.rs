@@ -3,7 +3,7 @@
 use pan123_offline::testing::{Reply, Request};
 use serde_json::{Value, json};
 
-use crate::migrate::{Case, list, url};
+use crate::migrate::{Case, bodies, list, url};
 use crate::tool::{Run, until};
 
 fn success(data: &Value) -> Reply {
@@ -15,13 +15,6 @@ fn body(request: &Request) -> Value {
 }
 
 impl Case {
-    /// A list of which all has been migrated.
-    fn migrated(list: &str) -> Self {
-        let case = Self::new(list);
-        assert!(case.migrate("-q").code() < 2);
-        case
-    }
-
     #[track_caller]
     fn links(&self, options: &str) -> Run {
         self.tool.run(&format!("links urls.txt {options}"))
@@ -29,19 +22,15 @@ impl Case {
 
     /// Changes the files of each page before it is sent.
     fn change_files(&self, change: impl Fn(&mut Value)) {
-        let builder = pan123_offline::Client::builder().access_token("other");
-        let client = builder.base_url(self.service.base_url()).build().unwrap();
-        let folder = client.images("").next().unwrap().unwrap();
-        let files = client.images(&folder.file_id).map(|file| {
-            let file = file.unwrap();
-            let mut file = json!({"fileId": file.file_id, "filename": file.name, "type": 0,
-                "size": file.size, "status": 0, "updateAt": file.updated_at, "downloadURL": file.url});
+        let files = bodies(&self.service).into_iter().map(|task| {
+            let (name, url) = (&task["fileName"], &task["url"]);
+            let mut file = json!({"fileId": name, "filename": name, "downloadURL": url});
             change(&mut file);
             file
         });
         let page = json!({"fileList": files.collect::<Vec<_>>(), "lastFileId": "-1"});
         self.service.reply_with(move |request| {
-            let is_page = body(request)["parentFileId"] == folder.file_id.as_str();
+            let is_page = body(request)["parentFileId"] == "offline-downloads==";
             is_page.then(|| success(&page))
         });
     }
@@ -60,10 +49,8 @@ fn prints_old_and_new_links_in_the_order_of_the_list_and_asks_once() {
     };
     assert!(first.starts_with("HTTPS://images.example:443/b.png#x\thttps://vip.123pan.cn/1/"));
     assert!(second.starts_with("https://images.example/a.jpg\thttps://vip.123pan.cn/1/"));
-    assert!(
-        first.ends_with(".png") && second.ends_with(".jpg"),
-        "{run:#?}"
-    );
+    assert!(first.ends_with(".png"), "{run:#?}");
+    assert!(second.ends_with(".jpg"), "{run:#?}");
 
     let requests = case.service.request_count();
     case.links("-q").ends(0).is_quiet().prints(&run.stdout);
@@ -94,14 +81,12 @@ fn a_folder_is_listed_once_and_the_default_one_is_found_by_its_name() {
     let requests = case.service.request_count();
     case.links("").ends(0).has_message("4 links\n");
     let sent = &case.service.requests()[requests..];
-    assert!(
-        sent.iter()
-            .all(|request| request.path.ends_with("/file/list"))
-    );
-    let folders: Vec<_> = sent
+    let is_list = |request: &Request| request.path.ends_with("/file/list");
+    assert!(sent.iter().all(is_list));
+    let folders = sent
         .iter()
-        .map(|request| body(request)["parentFileId"].take())
-        .collect();
+        .map(|request| body(request)["parentFileId"].take());
+    let folders: Vec<_> = folders.collect();
     assert_eq!(folders, ["", "offline-downloads==", "77=="]);
 }
 
@@ -112,9 +97,8 @@ fn a_file_with_the_name_of_the_default_folder_is_not_it() {
     let page = json!({"fileList": [file], "lastFileId": "-1"});
     case.service.reply_next(success(&page));
     let run = case.links("");
-    run.ends(1)
-        .prints("")
-        .has_message("/00000.png: there is no folder 来自:离线下载\n");
+    run.ends(1).prints("");
+    run.has_message("/00000.png: there is no folder 来自:离线下载\n");
     case.links("").ends(0);
 }
 
@@ -136,11 +120,8 @@ fn of_two_urls_with_equal_bytes_one_has_the_link_and_the_other_is_told() {
     run.ends(1)
         .has_message(&format!("{}: no file 00000-", url(0)))
         .has_message("2 links; 1 image without one\n");
-    let first = known.lines().next().unwrap();
-    assert!(
-        run.stdout.contains(&first.replace(&url(0), &url(2))),
-        "{run:#?}"
-    );
+    let link = known.lines().next().unwrap().replace(&url(0), &url(2));
+    assert!(run.stdout.contains(&link), "{run:#?}");
 }
 
 #[test]
@@ -148,9 +129,8 @@ fn an_image_that_was_sent_without_a_name_is_told_and_not_looked_for() {
     let case = Case::migrated("https://images.example/q~tplv-watermark.image\n");
     let requests = case.service.request_count();
     let run = case.links("");
-    run.ends(1)
-        .prints("")
-        .has_message(".image: it was sent without a name");
+    run.ends(1).prints("");
+    run.has_message(".image: it was sent without a name");
     assert_eq!(case.service.request_count(), requests);
 }
 
@@ -208,11 +188,11 @@ fn known_links_are_printed_although_a_request_fails() {
 fn a_state_of_this_service_is_needed() {
     let case = Case::migrated(&list(1));
     let requests = case.service.request_count();
-    for command in ["links", "status", "report", "rewrite"] {
-        let paths = if command == "rewrite" { "." } else { "" };
-        let run = case.tool.run(&format!("{command} other.txt {paths}"));
+    // `$` stands for the list.
+    for command in ["links $", "status $", "report $", "rewrite $ ."] {
+        let run = case.tool.run(&command.replace('$', "other.txt"));
         run.is_rejected("there is no state other.txt.db");
-        let run = case.tool.run(&format!("{command} - {paths}"));
+        let run = case.tool.run(&command.replace('$', "-"));
         run.is_rejected("--state");
     }
     let run = case.links("--base-url http://127.0.0.1:9");

@@ -72,8 +72,7 @@ fn an_edit_during_the_run_changes_nothing() {
 /// Row 7.
 #[test]
 fn a_name_that_is_added_later_creates_nothing_again() {
-    let case = Case::new(&list(2));
-    case.migrate("").ends(0);
+    let case = Case::migrated(&list(2));
     case.write(&format!("{}\tcat.png\n{}\n", url(0), url(1)));
     case.migrate("")
         .ends(0)
@@ -81,9 +80,8 @@ fn a_name_that_is_added_later_creates_nothing_again() {
     assert_eq!(bodies(&case.service).len(), 2);
     assert!(!case.migrate("").stderr.contains("too late"));
     case.write(&list(1));
-    case.migrate("")
-        .ends(0)
-        .has_message("; 1 image: 1 succeeded\n");
+    let run = case.migrate("");
+    run.ends(0).has_message("; 1 image: 1 succeeded\n");
 }
 
 /// Row 24.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pan123_offline::testing::{Reply, Service};
+use pan123_offline::testing::{Reply, Request, Service};
 use pan123_offline::{Progress, Status};
 use serde_json::{Value, json};
 
@@ -20,10 +20,8 @@ pub(crate) const FAST: &str = "--rate inf --create-rate inf";
 /// A stand-in whose new tasks succeed at once; those of URLs with `fail` in them fail.
 pub(crate) fn service() -> Service {
     let service = Service::start().unwrap();
-    service.new_tasks(|_, url| match url.contains("fail") {
-        true => vec![FAILED],
-        false => vec![SUCCEEDED],
-    });
+    let end = |fails| if fails { FAILED } else { SUCCEEDED };
+    service.new_tasks(move |_, url| vec![end(url.contains("fail"))]);
     service
 }
 
@@ -39,10 +37,8 @@ pub(crate) fn list(count: usize) -> String {
 pub(crate) fn bodies(service: &Service) -> Vec<Value> {
     let mut requests = service.requests();
     requests.retain(|request| request.method == "POST" && request.path.ends_with("/download"));
-    let bodies = requests
-        .iter()
-        .map(|request| serde_json::from_slice(&request.body));
-    bodies.collect::<Result<_, _>>().unwrap()
+    let body = |request: &Request| serde_json::from_slice(&request.body).unwrap();
+    requests.iter().map(body).collect()
 }
 
 /// The number of creations at the stand-in for each URL.
@@ -84,6 +80,14 @@ impl Case {
         self.tool.run(&format!("migrate urls.txt {FAST} {options}"))
     }
 
+    /// A list of which all has been migrated.
+    #[track_caller]
+    pub(crate) fn migrated(list: &str) -> Self {
+        let case = Self::new(list);
+        assert!(case.migrate("-q").code < 2);
+        case
+    }
+
     /// A list whose tasks are open, after a run that was killed.
     pub(crate) fn open(count: usize) -> Self {
         let case = Self::new(&list(count));
@@ -118,19 +122,14 @@ fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
     let case = Case::new(&list(3));
     let run = case.migrate("");
     let service = case.service.base_url();
+    let start = format!("{service}; state urls.txt.db (new); 3 images: 3 new\n");
     run.ends(0)
-        .has_message(&format!(
-            "{service}; state urls.txt.db (new); 3 images: 3 new\n"
-        ))
+        .has_message(&start)
         .has_message("3 images in ")
         .has_message(": 3 succeeded\n");
     let line = |number| {
-        format!(
-            "{}\t{}\tsucceeded\t{}\t-\n",
-            number + 1,
-            url(number),
-            403_316 + number
-        )
+        let (line, url, task) = (number + 1, url(number), 403_316 + number);
+        format!("{line}\t{url}\tsucceeded\t{task}\t-\n")
     };
     run.prints(&(0..3).map(line).collect::<String>());
     is_private(&case.tool.path("urls.txt.db"));
@@ -138,10 +137,9 @@ fn migrates_a_list_and_has_nothing_to_do_the_second_time() {
     let files = ["urls.txt", "urls.txt.db", "urls.txt.db.lock"];
     assert_eq!(case.tool.names(""), files[..if cfg!(unix) { 2 } else { 3 }]);
     assert_eq!(case.service.request_count(), 6);
-    case.migrate("")
-        .ends(0)
-        .prints("")
-        .has_message("(continued); 3 images: 3 succeeded");
+    let run = case.migrate("");
+    run.ends(0).prints("");
+    run.has_message("(continued); 3 images: 3 succeeded");
     assert_eq!(case.service.request_count(), 6, "nothing is sent");
 }
 
@@ -154,9 +152,8 @@ fn a_state_belongs_to_one_service_and_one_account() {
     let tool = case.tool.with("PAN123_BASE_URL", other.base_url());
     for options in ["", "--dry-run"] {
         let run = tool.run(&format!("migrate urls.txt {options}"));
-        run.ends(2)
-            .has_message(&case.service.base_url())
-            .has_message(&other.base_url());
+        run.ends(2).has_message(&case.service.base_url());
+        run.has_message(&other.base_url());
     }
     let requests = other.request_count() + case.service.request_count();
     assert_eq!(requests, 0);
@@ -182,9 +179,8 @@ fn a_task_that_the_service_forgot_has_failed() {
     }
     let reason = case.report("--failed")[0]["reason"].to_string();
     assert!(reason.contains("task not found"), "{reason}");
-    case.service
-        .new_tasks(|_, _| vec![SUCCEEDED])
-        .reply_with(|_| None);
+    case.service.new_tasks(|_, _| vec![SUCCEEDED]);
+    case.service.reply_with(|_| None);
     case.migrate("--retry-failed").ends(0);
     assert_eq!(case.counts(), json!({"succeeded": 2}));
 }
@@ -320,11 +316,8 @@ fn an_error_of_all_creations_or_polls_is_told_once() {
             fails.then(|| Reply::code(5113, "no traffic"))
         });
         let run = case.migrate("");
-        assert_eq!(
-            run.ends(5).stderr.matches("no traffic").count(),
-            1,
-            "{run:#?}"
-        );
+        let count = run.ends(5).stderr.matches("no traffic").count();
+        assert_eq!(count, 1, "{run:#?}");
         assert_eq!(bodies(&case.service).len(), created);
         assert_eq!(case.counts(), counts);
         if created == 1 {
@@ -352,14 +345,14 @@ fn an_outage_of_45_seconds_makes_two_unknown_at_most() {
 
 #[test]
 fn an_end_in_a_pause_names_its_reason() {
-    at_once(["Connection refused", "rate limited"], |reason| {
+    let cases = [
+        ("Connection refused", "--base-url http://127.0.0.1:1"),
+        ("rate limited", ""),
+    ];
+    at_once(cases, |(reason, closed)| {
         let case = Case::new(&list(1));
-        case.service
-            .reply_with(|_| Some(Reply::code(429, "slow down")));
-        let closed = match reason {
-            "rate limited" => "",
-            _ => "--base-url http://127.0.0.1:1",
-        };
+        let limited = Reply::code(429, "slow down");
+        case.service.reply_with(move |_| Some(limited.clone()));
         let run = case.migrate(&format!("--timeout 3s {closed}"));
         run.ends(4).has_message("timed out: 1 image in ");
         run.has_message(&format!(": 1 new; {reason}"));

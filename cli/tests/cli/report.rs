@@ -56,8 +56,7 @@ fn status_counts_and_tells_scripts() {
     // The list is not needed.
     std::fs::remove_file(case.tool.path("urls.txt")).unwrap();
     case.tool.run("status urls.txt --exit-code").ends(4);
-    let case = Case::new(&list(1));
-    case.migrate("").ends(0);
+    let case = Case::migrated(&list(1));
     case.tool.run("status urls.txt --exit-code").ends(0);
     case.write("none\n");
     case.migrate("").ends(2);
@@ -87,9 +86,6 @@ fn a_report_can_be_waited_for() {
     }
     let script = format!("{TOOL} report urls.txt --json | {TOOL} wait - --rate inf --quiet");
     let run = case.tool.shell(&script);
-    assert_eq!(
-        run.ends(0).stdout.matches("\tsucceeded\t").count(),
-        3,
-        "{run:#?}"
-    );
+    let count = run.ends(0).stdout.matches("\tsucceeded\t").count();
+    assert_eq!(count, 3, "{run:#?}");
 }

@@ -3,14 +3,10 @@
 use std::fs;
 use std::path::MAIN_SEPARATOR_STR;
 use std::time::Instant;
-#[cfg(target_os = "linux")]
-use std::{thread::sleep, time::Duration};
 
 use rusqlite::Connection;
 
 use crate::migrate::Case;
-#[cfg(unix)]
-use crate::platform;
 #[cfg(target_os = "linux")]
 use crate::tool::TOOL;
 use crate::tool::Tool;
@@ -26,9 +22,7 @@ const HTML: &str = "<img src=https://e.org/a.png> https://e.org/other.gif\n";
 
 /// A folder of posts, and a migration of its images, of which one failed and one has no link yet.
 fn posts() -> Tool {
-    let case = Case::new(LIST);
-    case.migrate("-q").ends(1);
-    let tool = case.tool;
+    let tool = Case::migrated(LIST).tool;
     set_links(&tool, [LINK]);
     tool.write("posts/a.md", OLD);
     tool.write("posts/b/c.html", HTML);
@@ -109,11 +103,7 @@ fn a_dry_run_prints_a_diff_and_changes_nothing() {
     let tool = posts();
     let text = "1\n2\t\x1b[2J https://e.org/a.png https://e.org/a.png\r\n3\nhttps://e.org/a.png";
     tool.write("posts/a.md", text);
-    let run = tool.run("rewrite urls.txt --dry-run posts/a.md");
-    run.ends(0)
-        .has_message("would replace 3 links in 1 file")
-        .prints(
-            r"--- posts/a.md
+    let diff = r"--- posts/a.md
 +++ posts/a.md
 @@ -2 +2 @@
 -2	\u{1b}[2J https://e.org/a.png https://e.org/a.png\r
@@ -121,8 +111,10 @@ fn a_dry_run_prints_a_diff_and_changes_nothing() {
 @@ -4 +4 @@
 -https://e.org/a.png
 +https://v.123pan.cn/1/a.png
-",
-        );
+";
+    let run = tool.run("rewrite urls.txt --dry-run posts/a.md");
+    run.ends(0).prints(diff);
+    run.has_message("would replace 3 links in 1 file");
     tool.has("posts/a.md", text);
     assert_eq!(tool.names("posts"), NAMES);
     let run = tool.run("rewrite urls.txt posts/a.md --json");
@@ -159,9 +151,8 @@ fn list_state_backups_and_temporary_files_are_left_out_even_if_named() {
     state.execute("UPDATE image SET percent = 1", []).unwrap();
     let beside = "urls.txt.db urls.txt.db-wal urls.txt.db-shm";
     let run = tool.run(&format!("rewrite urls.txt {beside} {}", names.join(" ")));
-    run.ends(0)
-        .prints("")
-        .has_message(": replaced 0 links in 0 files\n");
+    run.ends(0).prints("");
+    run.has_message(": replaced 0 links in 0 files\n");
     let run = tool.run("rewrite urls.txt .");
     run.ends(0)
         .has_message(": replaced 3 links in 2 files; left out: 1 file ");
@@ -197,17 +188,11 @@ fn a_file_that_cannot_be_written_whole_stays_and_the_reason_is_told() {
 /// Anybody can change the state, and a list can hold links of an earlier migration.
 #[test]
 fn only_safe_links_are_written_and_a_new_link_is_never_an_old_one() {
-    let urls = [
-        "https://e.org/1.png",
-        "https://e.org/2.png",
-        "https://e.org/3.png",
-    ];
+    let urls = [1, 2, 3].map(|number| format!("https://e.org/{number}.png"));
     let own = "https://my.org/F1.png";
-    let case = Case::new(&format!("{}\n{own}\n", urls.join("\n")));
-    case.migrate("-q").ends(0);
-    let tool = case.tool;
+    let tool = Case::migrated(&format!("{}\n{own}\n", urls.join("\n"))).tool;
     let links = [own, "javascript:alert(1)", "https://my.org/F 2\">.png"];
-    set_links(&tool, urls.into_iter().zip(links));
+    set_links(&tool, urls.iter().map(String::as_str).zip(links));
     set_links(&tool, [(own, "https://my.org/F4.png")]);
     tool.write("a.md", urls.join(" "));
     tool.run("rewrite urls.txt a.md").ends(0);
@@ -224,14 +209,15 @@ fn only_safe_links_are_written_and_a_new_link_is_never_an_old_one() {
 #[cfg(unix)]
 #[test]
 fn mode_and_owner_stay_and_a_symbolic_link_stays_one() {
+    use crate::platform::set_mode;
     use std::os::unix::fs::{MetadataExt, chown, symlink};
 
     let tool = posts();
     let file = tool.path("posts/a.md");
-    platform::set_mode(&file, 0o640);
+    set_mode(&file, 0o640);
     // Only root can give a file away.
     let _ = chown(&file, Some(1234), Some(1235));
-    platform::set_mode(&tool.path("posts/b/c.html"), 0o444);
+    set_mode(&tool.path("posts/b/c.html"), 0o444);
     let of = |path: &str| fs::metadata(tool.path(path)).unwrap();
     let old = of("posts/a.md");
     symlink("posts/a.md", tool.path("link.md")).unwrap();
@@ -265,7 +251,7 @@ fn killed_at_any_moment_each_file_is_whole() {
             tool.write(name, &old);
         }
         let running = tool.start("rewrite urls.txt kills", "");
-        sleep(Duration::from_millis(round * 7));
+        std::thread::sleep(std::time::Duration::from_millis(round * 7));
         running.signal("KILL");
         running.end();
         let texts = names.iter().map(|name| fs::read(tool.path(name)).unwrap());
@@ -273,11 +259,8 @@ fn killed_at_any_moment_each_file_is_whole() {
         assert!(others.iter().all(|text| *text == old), "round {round}");
         println!("{} of {} files were changed", changed.len(), names.len());
         let rest = tool.run("rewrite urls.txt kills");
-        assert_eq!(
-            rest.ends(0).stdout.lines().count(),
-            others.len(),
-            "{rest:#?}"
-        );
+        let count = rest.ends(0).stdout.lines().count();
+        assert_eq!(count, others.len(), "{rest:#?}");
         for name in &names {
             tool.has(name, &new);
             tool.has(&format!("{name}.bak"), &old);
@@ -290,9 +273,7 @@ fn killed_at_any_moment_each_file_is_whole() {
 #[test]
 #[ignore = "prints times of the release build"]
 fn times_of_an_archive() {
-    let case = Case::new("https://e.org/1.png\n");
-    case.migrate("-q").ends(0);
-    let tool = case.tool;
+    let tool = Case::migrated("https://e.org/1.png\n").tool;
     let mut connection = Connection::open(tool.path("urls.txt.db")).unwrap();
     let transaction = connection.transaction().unwrap();
     let filler = "这里是一段文字，[链接](https://e.org/p)。".repeat(9);
@@ -308,11 +289,7 @@ fn times_of_an_archive() {
         tool.write(&format!("posts/{file}.md"), text);
     }
     transaction.commit().unwrap();
-    for command in [
-        "extract posts",
-        "rewrite --dry-run urls.txt posts",
-        "rewrite urls.txt posts",
-    ] {
+    for command in ["extract posts", "rewrite urls.txt posts"] {
         let started = Instant::now();
         let run = tool.run(command);
         println!("{:?} {command}: {}", started.elapsed(), run.stderr);

@@ -15,22 +15,19 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Creates an empty terminal and writes this output to it.
-    pub(crate) fn showing(height: usize, width: usize, output: &str) -> Self {
+    pub(crate) fn showing([height, width]: [usize; 2], output: &str) -> Self {
         let mut screen = Self {
             height,
             width,
             lines: vec![Vec::new()],
             ..Self::default()
         };
-        let mut rest = output;
-        while let Some(character) = rest.chars().next() {
-            rest = match rest.strip_prefix("\u{1b}[") {
-                Some(sequence) => screen.obey(sequence),
-                None => {
-                    screen.put(character);
-                    &rest[character.len_utf8()..]
-                }
-            };
+        let mut rest = output.chars();
+        while let Some(character) = rest.next() {
+            match rest.as_str().strip_prefix('[') {
+                Some(sequence) if character == '\u{1b}' => rest = screen.obey(sequence).chars(),
+                _ => screen.put(character),
+            }
         }
         screen
     }

@@ -11,11 +11,10 @@ use pan123_offline::{Progress, Status};
 use crate::migrate::{Case, FAST, created_task, list};
 use crate::screen::Screen;
 use crate::tasks::{ids, service_of_any_task};
-use crate::tool::{Run, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
+use crate::tool::{HALF, Run, Running, SUCCEEDED, TOOL, Tool, at_once, service, until};
 
-const HALF: Progress = Progress::new(Status::InProgress, 50);
-
-const WIDTH: usize = 80;
+/// Rows and columns.
+const SIZE: [usize; 2] = [24, 80];
 
 /// Starts the tool on a terminal of this size, with standard error on it and no standard input.
 fn start_on(tool: &Tool, [height, width]: [usize; 2], arguments: &str) -> Running {
@@ -27,7 +26,7 @@ fn start_on(tool: &Tool, [height, width]: [usize; 2], arguments: &str) -> Runnin
 
 #[track_caller]
 fn run_on(tool: &Tool, arguments: &str) -> Run {
-    start_on(tool, [24, WIDTH], arguments).end()
+    start_on(tool, SIZE, arguments).end()
 }
 
 /// A tool on a terminal with colours, Unicode and a movable cursor.
@@ -37,9 +36,9 @@ fn modern(tool: Tool) -> Tool {
 
 /// Runs the tool to its end on such a terminal.
 #[track_caller]
-fn run(tool: Tool, height: usize, arguments: &str) -> (Run, Screen) {
-    let run = start_on(&modern(tool), [height, WIDTH], arguments).end();
-    let screen = Screen::showing(height, WIDTH, &run.stdout);
+fn run(tool: Tool, size: [usize; 2], arguments: &str) -> (Run, Screen) {
+    let run = start_on(&modern(tool), size, arguments).end();
+    let screen = Screen::showing(size, &run.stdout);
     (run, screen)
 }
 
@@ -68,7 +67,7 @@ fn each_task_has_its_bar_which_stays_and_nothing_is_drawn_twice() {
     let service = Service::start().unwrap();
     service.task(1, [HALF, HALF, SUCCEEDED]);
     service.task(2, [HALF, Progress::new(Status::Failed, 60)]);
-    let (run, screen) = run(Tool::of(&service), 24, "wait 1 2 3 --rate 40");
+    let (run, screen) = run(Tool::of(&service), SIZE, "wait 1 2 3 --rate 40");
     run.ends(5);
     assert!(is_colored(&run.stdout), "{run:#?}");
     assert_eq!(result_of(&screen, "1"), "100 %  succeeded");
@@ -98,17 +97,13 @@ fn bars_fit_the_terminal() {
             service.task(id, [HALF, SUCCEEDED]);
         }
         let command = format!("wait {} --rate 40", ids(tasks).replace('\n', " "));
-        let run = start_on(&modern(Tool::of(&service)), [height, width], &command).end();
-        let screen = Screen::showing(height, width, &run.ends(0).stdout);
+        let (run, screen) = run(Tool::of(&service), [height, width], &command);
+        run.ends(0);
         let tasks = tasks as usize;
         let has_rows = tasks + 3 <= height && tasks <= 19;
-        let rows = count(&screen, "100 %");
-        assert_eq!(
-            rows,
-            if has_rows { tasks } else { 0 },
-            "{height}: {:#?}",
-            screen.lines()
-        );
+        let rows = if has_rows { tasks } else { 0 };
+        let lines = screen.lines();
+        assert_eq!(count(&screen, "100 %"), rows, "{height}: {lines:#?}");
     });
 }
 
@@ -116,7 +111,7 @@ fn bars_fit_the_terminal() {
 fn a_long_list_has_one_bar_with_rate_and_time_left() {
     let case = Case::new(&list(30));
     let arguments = "migrate urls.txt --rate inf --create-rate 10";
-    let (run, screen) = run(case.tool, 24, arguments);
+    let (run, screen) = run(case.tool, SIZE, arguments);
     run.ends(0);
     for text in [" of 30  ", "/s, ", "s left"] {
         assert!(run.stdout.contains(text), "{run:#?}");
@@ -142,15 +137,12 @@ fn errors_stand_above_the_bars() {
         })
     });
     let command = format!("wait {} --rate inf", ids(30).replace('\n', " "));
-    let (run, screen) = run(Tool::of(&service), 8, &command);
+    let (run, screen) = run(Tool::of(&service), [8, 80], &command);
     run.ends(5);
     let lines = screen.lines();
     for id in (2..=30).step_by(2) {
-        assert_eq!(
-            count(&screen, &format!("pan123-offline: {id}: ")),
-            1,
-            "{lines:#?}"
-        );
+        let told = count(&screen, &format!("pan123-offline: {id}: "));
+        assert_eq!(told, 1, "{lines:#?}");
     }
     assert_eq!(count(&screen, "30 tasks in "), 1, "{lines:#?}");
     assert!(count(&screen, r"\u{1b}]0;owned") > 0, "{lines:#?}");
@@ -178,14 +170,14 @@ fn no_color_and_dumb_terminals_are_obeyed() {
 fn ctrl_c_keeps_the_bars() {
     let service = service();
     let tool = modern(Tool::of(&service));
-    let line = format!("stty rows 24 cols {WIDTH}; exec env --default-signal {TOOL} wait 403316");
+    let line = format!("stty rows 24 cols 80; exec env --default-signal {TOOL} wait 403316");
     let command = tool.command("script", &["-qec", &line, "/dev/null"]);
     let (running, mut keyboard) = Running::spawn(command, None);
     assert!(until(|| service.request_count() >= 2));
     keyboard.write_all(b"\x03").unwrap();
     let run = running.end();
     let output = run.ends(130).stdout.replace('\u{3}', "");
-    let screen = Screen::showing(24, WIDTH, &output);
+    let screen = Screen::showing(SIZE, &output);
     assert_eq!(result_of(&screen, "403316"), "37 %  in progress");
     assert_eq!(count(&screen, "interrupted: 1 task in "), 1);
 }
@@ -213,12 +205,11 @@ fn no_bars_show_beside_results_in_a_pipe() {
 #[test]
 fn sixty_columns_have_room_for_status_and_time_left() {
     let service = service_of_any_task();
-    let run = start_on(&modern(Tool::of(&service)), [24, 60], "wait 403316").end();
-    let screen = Screen::showing(24, 60, &run.ends(0).stdout);
+    let (_, screen) = run(Tool::of(&service), [24, 60], "wait 403316");
     assert_eq!(result_of(&screen, "403316"), "100 %  succeeded");
     let case = Case::new(&list(30));
     let arguments = "migrate urls.txt --rate inf --create-rate 10";
-    let run = start_on(&modern(case.tool), [24, 60], arguments).end();
+    let (run, _) = run(case.tool, [24, 60], arguments);
     assert!(run.ends(0).stdout.contains("s left"), "{run:#?}");
 }
 
@@ -232,7 +223,7 @@ fn a_rate_limit_and_an_outage_are_shown() {
     at_once(cases, |(reply, text)| {
         let service = Service::start().unwrap();
         service.reply_with(move |_| Some(reply.clone()));
-        let (run, screen) = run(Tool::of(&service), 24, "wait 1 --timeout 5s");
+        let (run, screen) = run(Tool::of(&service), SIZE, "wait 1 --timeout 5s");
         assert!(run.ends(4).stdout.contains(text), "{run:#?}");
         // The bars are gone; the summary has the reason after the counts.
         assert_eq!(count(&screen, "; 1 open"), 0, "{run:#?}");

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_pan123-offline");
 
 pub(crate) const TASK: u64 = 403_316;
 pub(crate) const RUNNING: Progress = Progress::new(Status::InProgress, 37);
+pub(crate) const HALF: Progress = Progress::new(Status::InProgress, 50);
 pub(crate) const SUCCEEDED: Progress = Progress::new(Status::Succeeded, 100);
 
 /// A token that no text contains by chance.
@@ -167,7 +168,7 @@ impl Tool {
 
 /// A running program. Drop kills it and the processes that it has started.
 pub(crate) struct Running {
-    child: Child,
+    pub(crate) child: Child,
     /// What it has written to standard output and to standard error. No full pipe blocks it.
     output: [NamedTempFile; 2],
 }
@@ -192,13 +193,8 @@ impl Running {
     }
 
     #[cfg(unix)]
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        platform::signal(name, &self.id().to_string());
+        platform::signal(name, &self.child.id().to_string());
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -212,16 +208,20 @@ impl Running {
         if !in_time {
             platform::kill(&mut self.child);
         }
-        let status = self.child.wait().unwrap();
+        let code = platform::code(self.child.wait().unwrap());
         let output = self.output.each_ref();
         let [stdout, stderr] = output.map(|file| fs::read_to_string(file.path()).unwrap());
         let run = Run {
-            status,
+            code,
             stdout,
             stderr,
         };
         assert!(in_time, "it did not end: {run:#?}");
-        run.shows_no_secret();
+        for secret in SECRETS {
+            // A part of a secret must not be printed either.
+            let shows = |text: &str| text.contains(&secret[..13]);
+            assert!(!shows(&run.stdout) && !shows(&run.stderr), "{run:#?}");
+        }
         run
     }
 }
@@ -261,27 +261,15 @@ pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn
 /// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
-    status: ExitStatus,
+    pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 impl Run {
-    fn shows_no_secret(&self) {
-        for secret in SECRETS {
-            // A part of a secret must not be printed either.
-            let shows = |text: &str| text.contains(&secret[..13]);
-            assert!(!shows(&self.stdout) && !shows(&self.stderr), "{self:#?}");
-        }
-    }
-
-    pub(crate) fn code(&self) -> i32 {
-        platform::code(self.status)
-    }
-
     #[track_caller]
     pub(crate) fn ends(&self, code: i32) -> &Self {
-        assert_eq!(self.code(), code, "{self:#?}");
+        assert_eq!(self.code, code, "{self:#?}");
         self
     }
 
