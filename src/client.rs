@@ -1,11 +1,13 @@
 //! The client: one short method for each endpoint.
 
+mod builder;
+
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
+pub use self::builder::ClientBuilder;
 use crate::auth::TokenCacheError;
-use crate::builder::ClientBuilder;
 use crate::credentials::AccessToken;
 use crate::endpoint;
 #[cfg(doc)]

@@ -61,7 +61,6 @@
 )]
 
 mod auth;
-mod builder;
 mod callback;
 mod client;
 mod credentials;
@@ -87,9 +86,8 @@ mod transport;
 mod watch;
 
 pub use auth::TokenCacheError;
-pub use builder::ClientBuilder;
 pub use callback::{Callback, CallbackStatus};
-pub use client::Client;
+pub use client::{Client, ClientBuilder};
 pub use credentials::{AccessToken, Credentials};
 pub use envelope::Envelope;
 pub use error::{
