@@ -131,8 +131,7 @@ impl ClientBuilder {
 
     /// Max number of retries of a call after transient errors, as [`Error::is_transient`] says. The delay is that of
     /// `Retry-After`, otherwise 0.5 s, 1 s, 2 s and so on. If it would exceed [`timeout`](Self::timeout), the error is
-    /// returned at once. Default: 2. Polls of a wait or a watch are not retried; they follow the
-    /// [`PollPolicy`](crate::PollPolicy).
+    /// returned at once. Default: 2. Polls of a wait or a watch follow the [`PollPolicy`](crate::PollPolicy) instead.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self

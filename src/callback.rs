@@ -8,9 +8,8 @@ use serde_json::value::RawValue;
 use crate::error::{DecodeError, Error, Result};
 use crate::json::{Integer, JsonObject, Text, strip_bom};
 
-/// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. No
-/// other message of the service contains the reason of a failure or the id of the created file. It deserializes from JSON
-/// as [`from_slice`](Self::from_slice) decodes it.
+/// The body that the service POSTs to a task's [`callback_url`](crate::NewTask::callback_url) when the task ends. It
+/// deserializes from JSON as [`from_slice`](Self::from_slice) decodes it.
 ///
 /// ```
 /// use pan123_offline::{Callback, CallbackStatus};

@@ -71,9 +71,8 @@ impl Client {
     /// Creates a task for which the service downloads an image from a URL: `POST /api/v1/oss/offline/download`.
     /// Returns the task's id.
     ///
-    /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created:
-    /// the connection or the token request failed before it was sent, the response was 408, 421, 425, 429 or 503, or the
-    /// token was refused.
+    /// Not idempotent: two requests would be two tasks. It is therefore retried only if no task can have been created, as
+    /// [`Error::may_have_taken_effect`] says.
     ///
     /// ```no_run
     /// # use pan123_offline::NewTask;
@@ -170,11 +169,8 @@ impl Client {
     }
 
     /// Requests a new access token with the [credentials](crate::Credentials), whether or not there is one already, and
-    /// keeps it in the client and in the cache file. For a login: the service keeps three tokens valid for a client id,
-    /// so a request may invalidate the token of another program.
-    ///
-    /// It does not wait for the minute between two replacements, and counts as one. For 10 minutes after the service
-    /// has rejected the credentials, and during the pause after other errors, it sends nothing and returns that error.
+    /// keeps it in the client and in the cache file. It does not wait for the minute between two replacements, and counts
+    /// as one. For a login: a request may invalidate the token of another program.
     ///
     /// # Errors
     /// Those of [`get_process`](Self::get_process), for the token request, and [`Error::Config`] without credentials.

@@ -85,13 +85,11 @@ impl Credentials {
 
     /// Sets a file that keeps the token between runs and shares it between processes. Default: none.
     ///
-    /// On Unix only its owner can read the file (mode 0600), and a file that others can read or write is not used; on
-    /// Windows it has the permissions of its folder. It is replaced as a whole. Beside it stand a lock file, of the same
-    /// name with `.lock`, and, while it is written, a temporary file. The folder must exist, and only its owner should
-    /// be able to write to it. A call waits for a locked file for at most seven eighths of its time.
-    ///
-    /// A cache that cannot be used fails no call: see [`Client::token_cache_error`](crate::Client::token_cache_error).
-    /// A damaged cache, and one for another client id or base URL, is replaced.
+    /// Its folder must exist, and only its owner should be able to write to it: a lock file and a temporary file stand
+    /// beside it. On Unix the file has mode 0600, and one that others can read or write is not used. A call waits for a
+    /// locked file for at most seven eighths of its time. A cache that cannot be used fails no call:
+    /// [`Client::token_cache_error`](crate::Client::token_cache_error) tells why. One for another client id or base URL
+    /// is replaced.
     #[must_use]
     pub fn cache_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.cache_file = Some(path.into());

@@ -36,7 +36,6 @@ fn post(path: &str, body: &Value) -> Request {
     }
 }
 
-/// Returns the request that issues a token.
 pub(crate) fn access_token(credentials: &Credentials) -> Request {
     let (id, secret) = (&credentials.client_id, &credentials.client_secret);
     let body = json!({"clientID": id, "clientSecret": secret});
@@ -47,14 +46,13 @@ pub(crate) fn access_token(credentials: &Credentials) -> Request {
     }
 }
 
-/// Returns the request for the progress of a task.
 pub(crate) fn get_process(task_id: u64) -> Request {
     get(format!(
         "/api/v1/oss/offline/download/process?taskID={task_id}"
     ))
 }
 
-/// Returns the request that creates a task. Its response is a [`CreatedTask`](crate::new_task::CreatedTask).
+/// Its response is a [`CreatedTask`](crate::new_task::CreatedTask).
 pub(crate) fn create_task(task: &NewTask) -> Result<Request> {
     Ok(Request {
         body: Some(task.to_body()?),
@@ -64,7 +62,7 @@ pub(crate) fn create_task(task: &NewTask) -> Result<Request> {
     })
 }
 
-/// Returns the request for one image or folder. Its response is a [`RawImage`](crate::images::RawImage).
+/// Its response is a [`RawImage`](crate::images::RawImage).
 pub(crate) fn image(file_id: &str) -> Result<Request> {
     if file_id.is_empty() || file_id.len() > MAX_FILE_ID_LEN {
         let reason = format!("it must have 1 to {MAX_FILE_ID_LEN} bytes");

@@ -65,18 +65,22 @@ impl<T: DeserializeOwned> Envelope<T> {
             Err(_) => String::from_utf8_lossy(body),
         };
         // Of an error, only the code must be valid: no other field hides it, such as one that comes twice.
-        let (raw, problem) = match serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json) {
-            Ok(JsonObject(raw)) => (raw, None),
-            Err(error) => match serde_json::from_str::<JsonObject<CodeAlone<'_>>>(&json) {
-                Ok(JsonObject(CodeAlone { code })) => (RawEnvelope::of(code), Some(error)),
-                Err(_) => return Err(error),
-            },
+        let raw = match serde_json::from_str::<JsonObject<RawEnvelope<'_>>>(&json) {
+            Ok(JsonObject(raw)) => raw,
+            Err(error) => {
+                return match serde_json::from_str(&json) {
+                    Ok(JsonObject(CodeAlone { code })) if code.0 != 0 => Ok(Self {
+                        code: ErrorCode(code.0),
+                        message: String::new(),
+                        data: None,
+                        trace_id: None,
+                    }),
+                    _ => Err(error),
+                };
+            }
         };
         let Integer(code) = serde_json::from_str(raw.code.get())?;
         let code = ErrorCode(code);
-        if let Some(problem) = problem.filter(|_| code.is_ok()) {
-            return Err(problem);
-        }
         if code.is_ok() && !["0", "\"0\""].contains(&raw.code.get()) {
             return Err(de::Error::custom(
                 "expected `0` or `\"0\"`, the code of a success",
@@ -145,7 +149,6 @@ pub(crate) fn decode<T: DeserializeOwned>(status: u16, body: &[u8], max_len: usi
     Ok(data)
 }
 
-/// The documented fields.
 #[derive(Deserialize)]
 struct RawEnvelope<'a> {
     #[serde(borrow)]
@@ -158,19 +161,7 @@ struct RawEnvelope<'a> {
     trace_id: Option<&'a RawValue>,
 }
 
-impl<'a> RawEnvelope<'a> {
-    fn of(code: &'a RawValue) -> Self {
-        Self {
-            code,
-            message: None,
-            data: None,
-            trace_id: None,
-        }
-    }
-}
-
 #[derive(Deserialize)]
-struct CodeAlone<'a> {
-    #[serde(borrow)]
-    code: &'a RawValue,
+struct CodeAlone {
+    code: Integer<i64>,
 }

@@ -14,9 +14,6 @@ use crate::error::{DecodeError, Error, Result};
 use crate::json::{self, Integer, JsonObject, Text};
 use crate::session::Session;
 
-/// The `lastFileId` of the last page.
-const LAST_PAGE: &str = "-1";
-
 /// An image of the image host, or a folder: see [`Client::image`](crate::Client::image) and
 /// [`Client::images`](crate::Client::images).
 ///
@@ -144,7 +141,8 @@ impl Images {
             let reason = "its `lastFileId` is that of an earlier page";
             return Err(Error::Decode(DecodeError::new(reason, b"", None)));
         }
-        self.next = Some(next).filter(|next| next != LAST_PAGE);
+        // The last page has `-1`.
+        self.next = Some(next).filter(|next| next != "-1");
         self.page = page.file_list.unwrap_or_default().into_iter();
         Ok(())
     }
@@ -176,7 +174,6 @@ impl fmt::Debug for Images {
     }
 }
 
-/// The service's response to a request for a page.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {

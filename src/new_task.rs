@@ -89,7 +89,6 @@ impl NewTask {
         }
     }
 
-    /// Returns the body of the request.
     pub(crate) fn to_body(&self) -> Result<Vec<u8>> {
         self.validate()?;
         let mut body = json!({"url": self.url, "type": 1});

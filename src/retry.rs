@@ -36,8 +36,8 @@ pub(crate) fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, Delivery, HttpError, TransportError, TransportErrorKind};
-    use crate::error_code::ErrorCode;
+    use crate::error::tests::{api, http};
+    use crate::error::{Delivery, TransportErrorKind};
 
     #[test]
     fn decides_by_error_and_attempts() {
@@ -48,12 +48,9 @@ mod tests {
         const CREATION: bool = false;
         const MAX_RETRIES: u32 = 50;
         let ms = Duration::from_millis;
-        let http = |status| Error::Http(HttpError::new(status, b""));
         let limited = |delay| http(429).with_retry_after(Some(ms(delay)));
-        let transport =
-            |kind, delivery| Error::Transport(TransportError::new(kind, "m", delivery, None));
-        let api = ApiError::new(ErrorCode(429), String::new(), None, Some(502));
-        let limited_by_gateway = || Error::Api(api.clone());
+        let transport = |kind, delivery| Error::transport(kind, "m", delivery);
+        let limited_by_gateway = || api(429, 502);
         for (error, is_idempotent, retries, remaining, expected) in [
             // Transient errors, with backoff.
             (http(503), IDEMPOTENT, 0, 30_000, Some(500)),
@@ -64,13 +61,6 @@ mod tests {
             (http(503), IDEMPOTENT, 50, 90_000_000, None),
             (http(503), IDEMPOTENT, 0, 500, None),
             (http(503), IDEMPOTENT, 0, 0, None),
-            (
-                transport(Closed, MaybeSent),
-                IDEMPOTENT,
-                0,
-                30_000,
-                Some(500),
-            ),
             // Permanent errors.
             (http(404), IDEMPOTENT, 0, 30_000, None),
             (transport(Tls, NotSent), IDEMPOTENT, 0, 30_000, None),

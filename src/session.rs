@@ -22,20 +22,17 @@ pub(crate) struct Session {
     pub(crate) transport: Transport,
     pub(crate) auth: Auth,
     pub(crate) throttle: Throttle,
-    /// Time limit of a call.
     pub(crate) timeout: Duration,
     pub(crate) max_retries: u32,
 }
 
 impl Session {
-    /// Makes a call, and retries transient errors within the timeout.
     pub(crate) fn call<T: DeserializeOwned>(&self, mut request: Request) -> Result<T> {
         self.retry(request.is_idempotent, |deadline| {
             self.attempt(&mut request, deadline)
         })
     }
 
-    /// Returns the current access token, and requests one if there is none.
     pub(crate) fn access_token(&self) -> Result<AccessToken> {
         // Also during a pause, for which only requests wait.
         let token = match self.auth.current() {
@@ -45,13 +42,11 @@ impl Session {
         Ok(token.bearer.token.clone())
     }
 
-    /// Requests a new access token, and keeps it.
     pub(crate) fn request_access_token(&self) -> Result<AccessToken> {
         let request = |deadline| self.auth.token(true, &self.transport, deadline);
         Ok(self.retry(true, request)?.bearer.token.clone())
     }
 
-    /// Returns the current token, and requests one if there is none.
     pub(crate) fn token(&self, deadline: Instant) -> Result<Arc<Token>> {
         self.auth.token(false, &self.transport, deadline)
     }

@@ -62,7 +62,6 @@ impl Throttle {
         self.lock().ready_at(now)
     }
 
-    /// Reserves the next slot.
     pub(crate) fn reserve(&self, now: Instant) -> Slot {
         let mut state = self.lock();
         let time = state.ready_at(now);
@@ -87,7 +86,6 @@ impl Throttle {
         state.take(time, self.min_gap.saturating_add(missed_by))
     }
 
-    /// Records a request.
     pub(crate) fn record(&self, now: Instant) {
         let mut state = self.lock();
         state.after_requests = state.after_requests.max(Some(later(now, self.min_gap)));
@@ -146,8 +144,7 @@ pub(crate) fn later(time: Instant, delay: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, HttpError};
-    use crate::error_code::ErrorCode;
+    use crate::error::tests::{self, api};
 
     const fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -160,7 +157,7 @@ mod tests {
     }
 
     fn http(status: u16, retry_after: Option<Duration>) -> Error {
-        Error::Http(HttpError::new(status, b"")).with_retry_after(retry_after)
+        tests::http(status).with_retry_after(retry_after)
     }
 
     #[test]
@@ -237,8 +234,7 @@ mod tests {
     fn pauses_after_retry_after_of_any_error_and_after_429() {
         let (_, at) = throttle();
         // It may be a success, but the request that it pauses is not sent.
-        let success = ApiError::new(ErrorCode::OK, String::new(), None, Some(429));
-        let success = Error::Api(success).with_retry_after(Some(ms(5000)));
+        let success = api(0, 429).with_retry_after(Some(ms(5000)));
         assert!(success.may_have_taken_effect());
         for (error, expected) in [
             (http(429, None), 1000),

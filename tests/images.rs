@@ -65,7 +65,7 @@ fn list(response: &Value) -> Vec<Result<Image>> {
     images
 }
 
-// ---- Decoding. `src/json.rs` has the forms of a number.
+// ---- Decoding. `responses.rs` has the forms of a number.
 
 #[test]
 fn decodes_each_field() {

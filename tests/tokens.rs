@@ -559,13 +559,17 @@ fn a_cache_that_others_can_read_or_write_is_replaced() {
 
     let (service, folder) = (service(), Folder::new("open"));
     folder.client(&service).get_process(TASK).unwrap();
-    fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o644)).unwrap();
-    for error_expected in [true, false] {
-        let client = folder.client(&service);
-        client.get_process(TASK).unwrap();
-        assert_eq!(service.tokens_issued(), 2);
-        assert_eq!(client.token_cache_error().is_some(), error_expected);
-        let mode = fs::metadata(folder.file()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    for (mode, issued) in [(0o700, 1), (0o640, 2), (0o602, 3)] {
+        fs::set_permissions(folder.file(), fs::Permissions::from_mode(mode)).unwrap();
+        for error_expected in [issued > 1, false] {
+            let client = folder.client(&service);
+            client.get_process(TASK).unwrap();
+            assert_eq!(service.tokens_issued(), issued);
+            assert_eq!(client.token_cache_error().is_some(), error_expected);
+        }
+        for file in [folder.file(), folder.0.join("token.lock")] {
+            let written = fs::metadata(file).unwrap().permissions().mode();
+            assert_eq!(written & 0o077, 0);
+        }
     }
 }

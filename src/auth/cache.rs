@@ -18,10 +18,8 @@ use serde_json::json;
 use crate::credentials::AccessToken;
 use crate::json::JsonObject;
 
-/// Maximum number of bytes that are read of a file.
 const MAX_FILE_LEN: u64 = 64 * 1024;
 
-/// The interval between two attempts to lock.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Error of a token's cache file. The call continued without the cache.
@@ -53,7 +51,6 @@ pub(super) struct TokenCache {
     pub(super) client_id: String,
 }
 
-/// The content of the file.
 #[derive(Deserialize)]
 struct Entry {
     base_url: String,
@@ -139,7 +136,6 @@ impl TokenCache {
         }
     }
 
-    /// Returns the path with an extension appended.
     fn sibling(&self, extension: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(extension);
@@ -246,26 +242,6 @@ mod tests {
         let error = cache.lock(deadline).unwrap_err();
         assert!(started.elapsed() >= Duration::from_millis(700));
         assert!(error.to_string().ends_with("is locked by another process"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn only_the_owner_can_read_cache_and_lock() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let folder = Folder::new("mode");
-        let cache = &folder.1;
-        let _lock = cache.lock(Instant::now()).unwrap();
-        for (mode, is_used) in [(0o640, false), (0o602, false), (0o700, true)] {
-            cache.write(&"old".into()).unwrap();
-            for path in [cache.path.clone(), cache.sibling(".lock")] {
-                let written = fs::metadata(path).unwrap().permissions().mode();
-                assert_eq!(written & 0o777, 0o600);
-            }
-            fs::set_permissions(&cache.path, fs::Permissions::from_mode(mode)).unwrap();
-            let read = cache.read().map_err(|error| error.to_string());
-            assert_eq!(read.is_ok_and(|token| token.is_some()), is_used, "{mode:o}");
-        }
     }
 
     /// A link is replaced. Opening a pipe would block until another process writes to it; a rename would replace it.

@@ -16,11 +16,10 @@ use self::state::State;
 pub(crate) use self::state::Token;
 use crate::credentials::{AccessToken, Credentials};
 use crate::endpoint;
-use crate::error::{DecodeError, Delivery, Error, Result, TransportError, TransportErrorKind};
+use crate::error::{DecodeError, Delivery, Error, Result, TransportErrorKind};
 use crate::redact::{redact_new_token, redact_secret};
 use crate::transport::{Bearer, Transport};
 
-/// The tokens of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Auth {
     /// The source of new tokens; `None` for a token that the user gave, which is never replaced.
@@ -59,23 +58,16 @@ impl Auth {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the current token, if there is one.
     pub(crate) fn current(&self) -> Option<Arc<Token>> {
         self.lock().current.clone()
     }
 
-    /// Returns the error of the cache file at the last time a token was needed.
     pub(crate) fn cache_error(&self) -> Option<TokenCacheError> {
         self.lock().cache_error.clone()
     }
 
-    /// Returns a token in place of one that the service has refused with `error`.
-    ///
-    /// # Errors
-    /// * `error` itself, if the token is a given one, or has never been accepted and cannot be replaced yet.
-    /// * `error` as a transient one, with the time until the replacement as its `retry_after`, if the token had been
-    ///   accepted.
-    /// * That of the token request.
+    /// Returns a token in place of one that the service has refused with `error`. If it cannot be replaced yet, returns
+    /// that error: as a transient one with the time until the replacement, if the token had been accepted.
     pub(crate) fn replace(
         &self,
         transport: &Transport,
@@ -109,7 +101,11 @@ impl Auth {
                 .unwrap_or_else(PoisonError::into_inner);
             state = locked;
             if waited.timed_out() {
-                return Err(wait_timed_out());
+                return Err(Error::transport(
+                    TransportErrorKind::Timeout,
+                    "timed out waiting for the token that another thread requests; raise `timeout`",
+                    Delivery::NotSent,
+                ));
             }
             // The other thread may have had less time, so its timeout is not an error of this thread.
             if !is_new_wanted
@@ -190,16 +186,6 @@ impl Drop for Refreshing<'_> {
         self.0.lock().is_refreshing = false;
         self.0.refreshed.notify_all();
     }
-}
-
-fn wait_timed_out() -> Error {
-    let message = "timed out waiting for the token that another thread requests; raise `timeout`";
-    Error::Transport(TransportError::new(
-        TransportErrorKind::Timeout,
-        message,
-        Delivery::NotSent,
-        None,
-    ))
 }
 
 /// The expiry time is ignored: a token is used until the service refuses it with 401.

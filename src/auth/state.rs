@@ -13,7 +13,6 @@ use crate::transport::Bearer;
 /// Minimum time between two replacements of a token: clients that request tokens in a loop have been banned.
 const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum backoff after failed requests.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The pause after the service has rejected the credentials: another request would most likely be rejected, too.
@@ -22,7 +21,6 @@ const REJECTION_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// Maximum number of consecutive failures without a backoff: those of one call with its default retries.
 const FAILURES_WITHOUT_BACKOFF: u32 = 3;
 
-/// A token, and whether the service has accepted it.
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) bearer: Bearer,
@@ -49,7 +47,6 @@ pub(super) struct State {
     was_accepted: bool,
     /// Whether a token was issued. The first one is free; each further one is a replacement.
     has_issued: bool,
-    /// The earliest time of the next replacement.
     next_replacement: Option<Instant>,
     /// Number of consecutive failed requests, without those whose credentials were rejected.
     failures: u32,
@@ -103,7 +100,6 @@ impl State {
         })
     }
 
-    /// Makes a token the current one, and returns it.
     pub(super) fn set_current(&mut self, bearer: Bearer) -> Arc<Token> {
         let token = Arc::new(Token {
             bearer,
@@ -168,8 +164,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, HttpError};
-    use crate::error_code::ErrorCode;
+    use crate::error::tests::{api, http};
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -179,7 +174,6 @@ mod tests {
     #[test]
     fn an_accepted_token_is_waited_for_until_the_minute_is_over() {
         let start = Instant::now();
-        let refusal = Error::Http(HttpError::new(401, b""));
         for was_accepted in [true, false] {
             let mut state = State::default();
             for (text, now) in [("first", start), ("second", start + seconds(10))] {
@@ -187,7 +181,7 @@ mod tests {
                 let issued = state.record_request(Ok(text.into()), now).unwrap();
                 let token = state.set_current(Bearer::new(issued).unwrap());
                 token.accepted.store(was_accepted, Ordering::Relaxed);
-                state.refuse(&token, &refusal);
+                state.refuse(&token, &http(401));
             }
             for (now, delay) in [(10, 60), (50, 20), (69, 1)] {
                 let now = start + seconds(now);
@@ -205,15 +199,14 @@ mod tests {
 
     #[test]
     fn a_failed_request_blocks_the_next_one() {
-        let api = |code| ApiError::new(ErrorCode(code), String::new(), None, Some(200));
-        let api = |code| Error::Api(api(code));
+        let api = |code| api(code, 200);
         for (error, delay) in [
             (api(1), 600),
             (api(401), 600),
             (api(403), 0),
             (api(500), 0),
             (api(429).with_retry_after(Some(seconds(7))), 7),
-            (Error::Http(HttpError::new(404, b"")), 0),
+            (http(404), 0),
         ] {
             let (mut state, now) = (State::default(), Instant::now());
             assert!(state.record_request(Err(error.clone()), now).is_err());
@@ -230,8 +223,7 @@ mod tests {
     fn backs_off_after_three_failures() {
         let (mut state, mut now) = (State::default(), Instant::now());
         for pause in [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60].map(seconds) {
-            let failure = Error::Http(HttpError::new(502, b""));
-            assert!(state.record_request(Err(failure), now).is_err());
+            assert!(state.record_request(Err(http(502)), now).is_err());
             assert_eq!(state.paused_until, Some(now + pause));
             now += pause;
         }

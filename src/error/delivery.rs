@@ -14,10 +14,6 @@ pub(crate) enum Delivery {
 }
 
 impl Delivery {
-    pub(super) fn may_be_sent(self) -> bool {
-        matches!(self, Self::MaybeSent | Self::MaybeCreated)
-    }
-
     pub(super) fn advice(self) -> &'static str {
         match self {
             Self::MaybeCreated => "; the task may exist, check before you create it again",
@@ -48,7 +44,6 @@ impl Error {
         self
     }
 
-    /// Marks the error as one of a request that was not sent.
     pub(crate) fn mark_not_sent(self) -> Self {
         match self.delivery() {
             Delivery::TokenRequest => self,
@@ -56,12 +51,10 @@ impl Error {
         }
     }
 
-    /// Returns whether this is the error of a token request, before which the actual request is not sent.
     pub(crate) fn is_of_token_request(&self) -> bool {
         self.delivery() == Delivery::TokenRequest
     }
 
-    /// Marks the error of a token request, before which the actual request is not sent.
     pub(crate) fn of_token_request(self) -> Self {
         self.with_delivery(Delivery::TokenRequest)
     }

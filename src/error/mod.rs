@@ -132,13 +132,15 @@ impl Error {
     /// Every decision of this crate about repeating a creation follows it. Check before you repeat one yourself.
     #[must_use]
     pub fn may_have_taken_effect(&self) -> bool {
-        self.delivery().may_be_sent()
-            && match self {
-                Self::Transport(_) | Self::Decode(_) => true,
-                Self::Http(e) => is_ambiguous_status(e.status),
-                Self::Api(e) => e.is_ambiguous(),
-                _ => false,
-            }
+        if matches!(self.delivery(), Delivery::NotSent | Delivery::TokenRequest) {
+            return false;
+        }
+        match self {
+            Self::Transport(_) | Self::Decode(_) => true,
+            Self::Http(e) => is_ambiguous_status(e.status),
+            Self::Api(e) => e.is_ambiguous(),
+            _ => false,
+        }
     }
 
     /// Returns the service's code of an [`Api`](Self::Api) error.
@@ -188,6 +190,11 @@ impl Error {
     pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self::Config(ConfigError { setting, reason })
+    }
+
+    /// Returns a transport error with no cause of another library.
+    pub(crate) fn transport(kind: TransportErrorKind, message: &str, delivery: Delivery) -> Self {
+        Self::Transport(TransportError::new(kind, message, delivery, None))
     }
 
     /// Sets `Retry-After`, which is a header and no part of an envelope.
@@ -298,4 +305,4 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

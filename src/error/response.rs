@@ -56,11 +56,8 @@ impl fmt::Display for HttpError {
             status if is_transient_status(status) => TRY_LATER,
             _ => "not a response of the documented service, check the base URL and any proxy",
         };
-        write!(
-            f,
-            "HTTP {} without the service's envelope: {advice}",
-            self.status
-        )?;
+        let status = self.status;
+        write!(f, "HTTP {status} without the service's envelope: {advice}")?;
         write_end(f, self.retry_after, self.delivery, &self.body)
     }
 }
@@ -106,11 +103,8 @@ impl fmt::Display for DecodeError {
             Delivery::NotSent => "callback",
             _ => "response",
         };
-        write!(
-            f,
-            "the {subject} is not the documented one: {}",
-            self.reason
-        )?;
+        let reason = &self.reason;
+        write!(f, "the {subject} is not the documented one: {reason}")?;
         write_end(f, None, self.delivery, &self.body)
     }
 }
@@ -136,7 +130,6 @@ pub struct ApiError {
     /// The time to wait before the next request, as [`Error::retry_after`](crate::Error::retry_after) says.
     pub retry_after: Option<Duration>,
     pub(super) delivery: Delivery,
-    /// Whether the refused token is replaced after `retry_after`.
     pub(super) is_token_replaceable: bool,
 }
 
@@ -176,7 +169,6 @@ impl ApiError {
             || self.gateway_status().is_some_and(is_ambiguous_status)
     }
 
-    /// Returns whether the code, or the HTTP status, is this number.
     pub(super) fn has_status(&self, code: ErrorCode) -> bool {
         self.code == code || self.http_status.map(i64::from) == Some(code.0)
     }
@@ -194,7 +186,6 @@ impl ApiError {
         status.filter(|status| is_transient_status(*status))
     }
 
-    /// Returns what a caller can do about the error, if it is a known one.
     fn advice(&self) -> Option<&'static str> {
         Some(match self.code {
             _ if self.is_token_replaceable => TOKEN_REPLACEABLE,
@@ -268,7 +259,6 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Returns the start of a text.
 pub(crate) fn shorten(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(MAX_EXCERPT_CHARS) {
         text.truncate(end);
@@ -277,8 +267,6 @@ pub(crate) fn shorten(mut text: String) -> String {
     text
 }
 
-/// Returns the start of a body. Bytes that are not UTF-8 are replaced.
 fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    text.chars().take(MAX_EXCERPT_CHARS).collect()
+    shorten(String::from_utf8_lossy(body).into_owned())
 }

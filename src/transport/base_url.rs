@@ -4,12 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ureq::http::Uri;
-use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use ureq::http::uri::{Authority, PathAndQuery, Scheme};
 
 use super::cannot_be_sent;
 use crate::error::Result;
 
-/// Maximum length of a base URL in bytes.
 const MAX_URL_LEN: usize = 8 * 1024;
 
 /// An origin, and optionally a path in front of the endpoints' paths.
@@ -72,13 +71,9 @@ impl BaseUrl {
 
     /// The value of the header `Host`: with a port only if it is not the scheme's default.
     pub(super) fn host_header(&self) -> &str {
-        let has_default_port = match self.is_https() {
-            true => self.port() == 443,
-            false => self.port() == 80,
-        };
-        match has_default_port {
-            true => self.0.host().unwrap_or_default(),
-            false => self.authority(),
+        match (self.is_https(), self.port()) {
+            (true, 443) | (false, 80) => self.0.host().unwrap_or_default(),
+            _ => self.authority(),
         }
     }
 
@@ -91,9 +86,7 @@ impl BaseUrl {
     pub(super) fn join(&self, endpoint: &str) -> Result<Uri> {
         let path = self.0.path().trim_end_matches('/');
         let path = PathAndQuery::try_from([path, endpoint].concat());
-        let mut parts = Parts::default();
-        parts.scheme = self.0.scheme().cloned();
-        parts.authority = self.0.authority().cloned();
+        let mut parts = self.0.clone().into_parts();
         parts.path_and_query = Some(path.map_err(|e| cannot_be_sent("base_url", &e))?);
         Uri::from_parts(parts).map_err(|e| cannot_be_sent("base_url", &e))
     }
@@ -123,9 +116,8 @@ mod tests {
             ("https://a.example/b/", "a.example"),
             ("https://a.example:443", "a.example"),
             ("https://a.example:80", "a.example:80"),
-            ("http://127.0.0.1:80", "127.0.0.1"),
+            ("http://[::1]:80", "[::1]"),
             ("http://[::1]:443/b", "[::1]:443"),
-            ("http://[::1]", "[::1]"),
         ] {
             assert_eq!(BaseUrl::parse(url).unwrap().host_header(), host, "{url}");
         }

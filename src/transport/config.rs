@@ -25,7 +25,6 @@ const MAX_IDLE_AGE: Duration = Duration::from_secs(50);
 /// Maximum number of idle connections: more than the threads that usually share a client. ureq's default is 3.
 const MAX_IDLE_CONNECTIONS_PER_HOST: usize = 16;
 
-/// Validated settings of a transport.
 pub(crate) struct TransportSettings {
     pub(crate) base_url: BaseUrl,
     pub(crate) user_agent: String,
@@ -47,13 +46,11 @@ pub(super) fn agent_config(
     settings: &TransportSettings,
     configure: impl FnOnce(AgentConfig) -> AgentConfig,
 ) -> Result<Config> {
-    let env_proxy = match &settings.proxy {
+    let parse = |(variable, url): &(&'static str, String)| {
         // The URL may hold a password, so the error does not quote it.
-        Some((variable, url)) => Some(
-            Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))?,
-        ),
-        None => None,
+        Proxy::new(url).map_err(|_| Error::config(variable, "it is not the URL of a proxy"))
     };
+    let env_proxy = settings.proxy.as_ref().map(parse).transpose()?;
     let defaults = Agent::config_builder()
         .proxy(env_proxy.clone())
         .max_idle_age(MAX_IDLE_AGE)
@@ -137,10 +134,8 @@ mod tls {
             (true, true) => (TlsProvider::Rustls, RootCerts::PlatformVerifier),
             (false, _) => (TlsProvider::NativeTls, RootCerts::PlatformVerifier),
         };
-        TlsConfig::builder()
-            .provider(provider)
-            .root_certs(roots)
-            .build()
+        let config = TlsConfig::builder().provider(provider);
+        config.root_certs(roots).build()
     }
 
     /// Returns an error if the configuration names a provider that is not compiled in; ureq would

@@ -30,12 +30,6 @@ use crate::redact::redact_secret;
 /// Maximum timeout. ureq adds a timeout to the time of day, which must not overflow.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Maximum delay that `Retry-After` can name. A longer one is no delay: services have sent the time of day.
-const MAX_RETRY_AFTER: Duration = MAX_TIMEOUT;
-
-/// Initial capacity for the body of a response, which most bodies fit into.
-const BODY_CAPACITY: usize = 512;
-
 /// An agent with its pool of connections, and the headers that every request has.
 pub(crate) struct Transport {
     agent: Agent,
@@ -83,15 +77,13 @@ impl Transport {
         let host = HeaderValue::from_str(settings.base_url.host_header())
             .map_err(|e| cannot_be_sent("base_url", &e))?;
 
+        let platform = HeaderName::from_static("platform");
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::with_capacity(8);
         headers.extend([
             // ureq would format one for each request.
             (HOST, host),
-            (
-                HeaderName::from_static("platform"),
-                HeaderValue::from_static("open_platform"),
-            ),
+            (platform, HeaderValue::from_static("open_platform")),
             (CONTENT_TYPE, json.clone()),
             (ACCEPT, json),
             (USER_AGENT, user_agent),
@@ -149,7 +141,8 @@ impl Transport {
         // Before ureq began to read the body, the service cannot have processed the request.
         let body_taken = unread.map(|rest| body != Some(rest));
         let mut response = result.map_err(|error| self.error(error, body_taken))?;
-        let mut body = Vec::with_capacity(BODY_CAPACITY);
+        // Most bodies fit.
+        let mut body = Vec::with_capacity(512);
         // The end of the body, which this reads up to, returns the connection to the pool.
         let result = response
             .body_mut()
@@ -218,11 +211,8 @@ impl Transport {
             }
             (Some(lookup), _) => lookup.host.clone(),
             (None, Some(proxy)) => {
-                format!(
-                    "{service} through the proxy {}:{}",
-                    proxy.host(),
-                    proxy.port()
-                )
+                let (host, port) = (proxy.host(), proxy.port());
+                format!("{service} through the proxy {host}:{port}")
             }
             (None, None) => service.to_owned(),
         };
@@ -234,14 +224,14 @@ impl Transport {
     }
 }
 
-/// Reads `Retry-After` in whole seconds.
+/// Reads `Retry-After` in whole seconds. More than a year is no delay: services have sent the time of day.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let delay = Duration::from_secs(seconds.parse().ok()?);
-    (delay <= MAX_RETRY_AFTER).then_some(delay)
+    (delay <= MAX_TIMEOUT).then_some(delay)
 }
 
 fn cannot_be_sent(setting: &'static str, error: &dyn fmt::Display) -> Error {

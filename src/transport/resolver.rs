@@ -50,10 +50,7 @@ impl Resolver for CachingResolver {
         };
         let mut resolved = self.empty();
         // An IPv6 address has brackets in a URL.
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        if let Ok(address) = bare.unwrap_or(host).parse::<IpAddr>() {
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             resolved.push(SocketAddr::new(address, port));
             return Ok(resolved);
         }

@@ -18,7 +18,6 @@ pub(crate) enum Consequence {
     EndAll,
 }
 
-/// Decides the consequence of an error.
 pub(crate) fn consequence(error: &Error) -> Consequence {
     use TransportErrorKind::{Protocol, ProxyAuthentication, Tls};
 
@@ -53,18 +52,16 @@ pub(crate) fn pauses_too_long(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{ApiError, DecodeError, Delivery, HttpError, TransportError};
-    use crate::error_code::ErrorCode;
+    use crate::error::tests::{api, http};
+    use crate::error::{DecodeError, Delivery};
 
     #[test]
     fn decides_whether_an_error_concerns_one_task_or_all() {
         use Consequence::{BackOff, EndAll, EndTask};
         use TransportErrorKind as Kind;
 
-        let http = |status| Error::Http(HttpError::new(status, b""));
-        let api = |code| Error::Api(ApiError::new(ErrorCode(code), "m".into(), None, Some(200)));
-        let transport =
-            |kind| Error::Transport(TransportError::new(kind, "m", Delivery::MaybeSent, None));
+        let api = |code| api(code, 200);
+        let transport = |kind| Error::transport(kind, "m", Delivery::MaybeSent);
         let decode = || Error::Decode(DecodeError::new("r", b"", None));
         let paused = |error: Error, delay| error.with_retry_after(Some(delay));
         let of_token = Error::of_token_request;

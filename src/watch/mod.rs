@@ -23,28 +23,22 @@ use crate::new_task::NewTask;
 use crate::session::Session;
 use crate::task::{Progress, Status};
 
-const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// An iterator over the updates of many tasks, from [`Client::watch`](crate::Client::watch). Each task has exactly one
 /// end.
 ///
-/// One poll is one request, and one more over a new connection if the pooled one was closed. The polls of a client and
-/// its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart: at the default of 200 ms, one round
-/// of 100,000 tasks takes 5.6 hours. The client's `retries` do not apply: after a transient error, a response that cannot
-/// be decoded or a TLS error, the task is polled again after a longer interval, until it has had as many errors as
-/// [`PollPolicy`] allows. After an error response with `Retry-After`, no task is polled until that time; after a 429
-/// without it, for 1 s. After a refused token that cannot be replaced yet, the watch waits for the replacement if the
-/// token had been accepted before.
+/// The polls of a client and its clones keep [`min_request_gap`](crate::ClientBuilder::min_request_gap) apart: at the
+/// default of 200 ms, one round of 100,000 tasks takes 5.6 hours. The client's `retries` do not apply: after a transient
+/// error, a response that cannot be decoded or a TLS error, the task is polled again after a longer interval, until it
+/// has had as many errors as [`PollPolicy`] allows. After an error response with `Retry-After`, no task is polled until
+/// that time; after a 429 without it, for 1 s.
 ///
-/// A permanent error ends its task only. A ban, any other 401 that a new token does not resolve, a proxy that refuses the
+/// A permanent error ends its task only. A ban, a 401 that no new token resolves, now or later, a proxy that refuses the
 /// credentials, a token request that failed with a permanent error, and a `Retry-After` of more than a day end all tasks
 /// with that error, without another request: see [`stopped_by`](Self::stopped_by).
 ///
-/// ```
-/// # use pan123_offline::{Client, PollPolicy, Progress, Status, testing::Service};
-/// # let service = Service::start()?;
-/// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
-/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// ```no_run
+/// # use pan123_offline::Status;
+/// # let client = pan123_offline::Client::from_env()?;
 /// use std::time::Duration;
 ///
 /// let mut failed = Vec::new();
@@ -55,7 +49,7 @@ const DEFAULT_WAIT_TIMEOUT: Duration = Duration::from_secs(3600);
 ///         Err(error) => println!("{}: {error}", update.task_id),
 ///     }
 /// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[must_use = "an iterator does nothing before `next()`"]
 pub struct Watch(Scheduler<Arc<Session>, Empty<NewTask>>);
@@ -120,8 +114,7 @@ impl Watch {
     }
 
     /// Returns the next update, like `next()`, but waits no longer than `timeout` for it. A request that is under way
-    /// at that time is finished first. A poll that is due is made even if `timeout` is zero. Dropping the watch
-    /// afterwards is always safe: the tasks continue at the service.
+    /// at that time is finished first. A poll that is due is made even if `timeout` is zero.
     ///
     /// # Errors
     /// * [`NextTimeoutError::Timeout`]: there was no update in this time.
@@ -142,10 +135,7 @@ impl Iterator for Watch {
     type Item = Update;
 
     fn next(&mut self) -> Option<Update> {
-        match self.0.next(None) {
-            Ok(MigrationEvent::Update { update, .. }) => Some(update),
-            _ => None,
-        }
+        self.next_timeout(Duration::MAX).ok()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -169,16 +159,13 @@ impl fmt::Debug for Watch {
 /// A wait for one task, from [`Client::wait`](crate::Client::wait): [`run()`](Self::run) for its end, a `for` loop for
 /// its progress. It polls as [`Watch`] does.
 ///
-/// ```
-/// # use pan123_offline::{Client, Progress, Status, testing::Service};
-/// # let service = Service::start()?;
-/// # service.task(403316, [Progress::new(Status::Succeeded, 100)]);
-/// # let client = Client::builder().access_token("token").base_url(service.base_url()).build()?;
+/// ```no_run
+/// # let client = pan123_offline::Client::from_env()?;
 /// for progress in client.wait(403316) {
 ///     println!("{} %", progress?.percent);
 /// }
 /// println!("succeeded");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), pan123_offline::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a wait does nothing before `run()` or the first step of its iterator"]
@@ -194,7 +181,7 @@ impl Wait {
         Self {
             session,
             task_id,
-            timeout: DEFAULT_WAIT_TIMEOUT,
+            timeout: Duration::from_secs(3600),
             policy: PollPolicy::new(),
         }
     }
@@ -204,8 +191,6 @@ impl Wait {
     ///
     /// A poll gets the time that remains, and at least 250 ms. The last poll is at the deadline, unless the client's pace
     /// or a `Retry-After` forbids it. Zero polls once, with the client's own timeout.
-    ///
-    /// The end of the timeout does not affect the task: it continues at the service.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -2,11 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-const DEFAULT_INITIAL_INTERVAL: Duration = Duration::from_secs(1);
-const DEFAULT_MAX_INTERVAL: Duration = Duration::from_secs(15);
-const DEFAULT_MAX_CONSECUTIVE_ERRORS: u32 = 8;
-const DEFAULT_ERROR_WINDOW: Duration = Duration::from_secs(10 * 60);
-
 /// Minimum growth of an interval, and minimum interval after an error. The policy's maximum is stronger.
 const MIN_GROWTH: Duration = Duration::from_millis(10);
 pub(super) const MIN_ERROR_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,10 +33,10 @@ impl PollPolicy {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            initial_interval: DEFAULT_INITIAL_INTERVAL,
-            max_interval: DEFAULT_MAX_INTERVAL,
-            max_consecutive_errors: DEFAULT_MAX_CONSECUTIVE_ERRORS,
-            error_window: DEFAULT_ERROR_WINDOW,
+            initial_interval: Duration::from_secs(1),
+            max_interval: Duration::from_secs(15),
+            max_consecutive_errors: 8,
+            error_window: Duration::from_secs(10 * 60),
         }
     }
 
@@ -83,7 +78,6 @@ impl PollPolicy {
         grown.max(min).clamp(self.initial_interval, max_interval)
     }
 
-    /// Returns whether these errors end a task.
     pub(crate) fn is_exhausted(&self, errors: ErrorStreak, now: Instant) -> bool {
         let since = errors.since.unwrap_or(now);
         errors.count >= self.max_consecutive_errors

@@ -12,11 +12,9 @@ use crate::task::Progress;
 use crate::throttle::Throttle;
 
 pub(crate) trait Requests {
-    /// Requests an access token if there is none.
     fn ensure_token(&self, deadline: Instant) -> Result<()>;
-    /// Requests the progress of a task, by one attempt.
+    // Polls and creations are one attempt each.
     fn poll(&self, task_id: u64, deadline: Instant) -> Result<Progress>;
-    /// Creates a task, by one attempt.
     fn create(&self, task: &NewTask, deadline: Instant) -> Result<u64>;
     /// Returns the client's time limit of a request.
     fn timeout(&self) -> Duration;

@@ -17,9 +17,6 @@ use crate::new_task::NewTask;
 use crate::task::Progress;
 use crate::throttle::{Slot, later};
 
-const DEFAULT_CREATE_GAP: Duration = Duration::from_secs(1);
-
-/// A followed task.
 #[derive(Default)]
 struct Task {
     id: u64,
@@ -35,19 +32,15 @@ pub(crate) struct Scheduler<R, I> {
     pub(super) requests: R,
     /// The remaining input of new tasks; `None` at its end.
     input: Option<I>,
-    /// Number of tasks that were taken from it.
     pub(crate) taken: usize,
     pub(crate) policy: PollPolicy,
-    /// Time limit from the first call of `next()` on.
     pub(crate) timeout: Option<Duration>,
     pub(crate) create_gap: Duration,
-    /// Whether created tasks are followed.
     pub(crate) follows: bool,
     creations: Creations,
     /// The followed tasks by the time at which they are due; at the same time, by a running number.
     tasks: BTreeMap<(Instant, u64), Task>,
     next_number: u64,
-    /// Number of tasks that have had their end.
     pub(crate) finished: usize,
     /// The slot of the next request, which is reserved once one is due.
     slot: Option<Slot>,
@@ -67,7 +60,7 @@ impl<R: Requests, I> Scheduler<R, I> {
             taken: 0,
             policy: PollPolicy::new(),
             timeout: None,
-            create_gap: DEFAULT_CREATE_GAP,
+            create_gap: Duration::from_secs(1),
             follows: true,
             creations: Creations::default(),
             tasks: BTreeMap::new(),
@@ -93,7 +86,6 @@ impl<R: Requests, I> Scheduler<R, I> {
         }
     }
 
-    /// Adds a task that is not followed yet, and is due now.
     fn add_new(&mut self, id: u64) {
         let task = Task {
             id,
@@ -107,7 +99,6 @@ impl<R: Requests, I> Scheduler<R, I> {
         self.next_number += 1;
     }
 
-    /// Removes a task. Returns whether it was followed.
     pub(crate) fn remove(&mut self, task_id: u64) -> bool {
         let before = self.pending();
         self.tasks.retain(|_, task| task.id != task_id);
@@ -118,7 +109,6 @@ impl<R: Requests, I> Scheduler<R, I> {
         self.tasks.len()
     }
 
-    /// Returns the time until the next step: a request, or the end of a task.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let now = self.requests.now();
         let step = self.next_step(now)?;
@@ -184,10 +174,7 @@ impl<R: Requests, I> Scheduler<R, I> {
                 (!progress.status.is_terminal()).then_some(task.interval)
             }
             Err(error) => {
-                let mut streak = task
-                    .errors
-                    .as_ref()
-                    .map_or_else(ErrorStreak::default, |e| e.0);
+                let mut streak = task.errors.map(|errors| errors.0).unwrap_or_default();
                 streak.add(now);
                 task.errors = Some(Box::new((streak, error.clone())));
                 task.interval = self.policy.next_interval(task.interval, MIN_ERROR_INTERVAL);

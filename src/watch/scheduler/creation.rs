@@ -5,7 +5,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
-use crate::error::{Delivery, Error, TransportError, TransportErrorKind};
+use crate::error::{Delivery, Error, TransportErrorKind};
 use crate::new_task::NewTask;
 use crate::throttle::{Slot, later};
 use crate::watch::consequence::{Consequence, consequence};
@@ -21,7 +21,6 @@ const MAX_CREATE_DELAY: Duration = Duration::from_secs(60);
 const MIN_DOUBT_DELAY: Duration = Duration::from_secs(20);
 const MAX_DOUBT_DELAY: Duration = Duration::from_secs(5 * 60);
 
-/// The state of the creations.
 #[derive(Default)]
 pub(super) struct Creations {
     /// The task that was taken last and is not created yet, and its position.
@@ -30,7 +29,6 @@ pub(super) struct Creations {
     is_announced: bool,
     /// The position of a task whose request was sent and has not returned: it panicked, in a user's middleware.
     pub(super) sending: Option<usize>,
-    /// The earliest time of the next creation.
     not_before: Option<Instant>,
     errors: ErrorStreak,
     /// Number of errors in a row that may have created a task.
@@ -159,7 +157,6 @@ impl<R: Requests, I> Scheduler<R, I> {
 }
 
 impl<R: Requests, I: Iterator<Item: Into<NewTask>>> Scheduler<R, I> {
-    /// Takes the next task from the input. An invalid one is not created.
     pub(super) fn take_input(&mut self) -> Option<MigrationEvent> {
         let Some(task) = self.input.as_mut().and_then(Iterator::next) else {
             self.input = None;
@@ -180,32 +177,12 @@ fn doubling(min: Duration, errors: u32, max: Duration) -> Duration {
     min.saturating_mul(factor).min(max)
 }
 
-/// Returns the error of a creation that a panic interrupted.
 pub(super) fn panicked() -> Error {
-    let (message, kind) = (
-        "the request that creates the task panicked",
-        TransportErrorKind::Other,
-    );
-    let delivery = Delivery::MaybeCreated;
-    Error::Transport(TransportError::new(kind, message, delivery, None))
+    let message = "the request that creates the task panicked";
+    Error::transport(TransportErrorKind::Other, message, Delivery::MaybeCreated)
 }
 
-/// Returns the error of a creation for which no time remained.
 pub(super) fn timed_out() -> Error {
     let message = "the timeout of the migration elapsed before the task was created";
-    let kind = TransportErrorKind::Timeout;
-    Error::Transport(TransportError::new(kind, message, Delivery::NotSent, None))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_up_to_a_maximum() {
-        for (errors, expected) in [(1, 20), (2, 40), (4, 160), (5, 300), (u32::MAX, 300)] {
-            let delay = doubling(MIN_DOUBT_DELAY, errors, MAX_DOUBT_DELAY);
-            assert_eq!(delay, Duration::from_secs(expected), "{errors} errors");
-        }
-    }
+    Error::transport(TransportErrorKind::Timeout, message, Delivery::NotSent)
 }

@@ -28,9 +28,8 @@ impl<R: Requests, I> Scheduler<R, I> {
     /// Decides about the next step. The last poll is at the deadline, if the client can send at that time.
     pub(super) fn next_step(&self, now: Instant) -> Option<Step> {
         let throttle = self.requests.throttle();
-        let ready = self
-            .slot
-            .map_or_else(|| throttle.ready_at(now), |slot| slot.time);
+        let reserved = self.slot.map(|slot| slot.time);
+        let ready = reserved.unwrap_or_else(|| throttle.ready_at(now));
         let poll = self.tasks.keys().next().map(|(due, _)| *due);
         let (action, due) = match (poll, self.creation_due(now)) {
             (None, None) => return None,
@@ -84,7 +83,6 @@ impl<R: Requests, I> Scheduler<R, I> {
         self.started?.checked_add(timeout?)
     }
 
-    /// Returns the deadline of a request that begins now.
     pub(super) fn request_deadline(&self, now: Instant) -> Instant {
         let own = later(now, self.requests.timeout());
         match self.deadline() {

@@ -48,6 +48,9 @@ fn creates_again_after_a_delay_that_doubles() {
     let expected = "0: delayed 0 by 1000; 1000: delayed 0 by 2000; 3000: delayed 0 by 7000; \
         10000: delayed 0 by 8000; 18000: created 0 as 1";
     assert_eq!(Run::migration(1, errors).create_only().events(), expected);
+    // 63 s in all, then 60 s each.
+    let mut run = Run::migration(1, vec![http(503); 8]).create_only();
+    assert!(run.events().ends_with("183000: created 0 as 1"));
     // The gap is kept if it is longer.
     let run = Run::migration(1, [http(503)]).create_only();
     let expected = "0: delayed 0 by 60000; 60000: created 0 as 1";
@@ -73,24 +76,22 @@ fn gives_up_a_task_after_its_errors() {
 fn task_that_may_exist_is_not_created_again_and_the_next_one_waits() {
     let errors = || [http(502), transport(TransportErrorKind::Closed)];
     // With nothing to poll for 20 s, then twice as long; after a success 20 s again.
-    let mut run = Run::migration(5, errors()).create_only();
-    run.requests
-        .creations
-        .borrow_mut()
-        .extend([Ok(1), Err(http(502))]);
+    let run = Run::migration(5, errors()).create_only();
+    let mut run = run.creating([Ok(1), Err(http(502))]);
     let expected = "0: not created 0, may exist; 20000: not created 1, may exist; \
         60000: created 2 as 1; 61000: not created 3, may exist; 81000: created 4 as 1";
     assert_eq!(run.events(), expected);
+
+    // 300 s in all, then 300 s each.
+    let mut run = Run::migration(7, vec![http(502); 6]).create_only();
+    assert!(run.events().ends_with("900000: created 6 as 1"));
 
     // Otherwise until a poll has succeeded, whether it shows a change or not.
     let mut results = vec![Err(http(502)); 7];
     results.extend([Ok(running(1)), Ok(running(1))]);
     let mut results = results.into_iter();
-    let mut run = Run::of([101], 3, move |_| results.next().unwrap_or(Ok(done())));
-    run.requests
-        .creations
-        .borrow_mut()
-        .extend(errors().map(Err));
+    let run = Run::of([101], 3, move |_| results.next().unwrap_or(Ok(done())));
+    let mut run = run.creating(errors().map(Err));
     let expected = "0: not created 0, may exist; 32371: 101 1 %; 32571: not created 1, may exist; \
         33571: created 2 as 1; 33771: 1[2] done; 34871: 101 done";
     assert_eq!(run.events(), expected);
@@ -108,11 +109,7 @@ fn ban_of_a_poll_ends_the_creations() {
 
 #[test]
 fn task_id_that_is_returned_twice_ends_once() {
-    let mut run = Run::of([7, 8], 3, |_| Ok(done()));
-    run.requests
-        .creations
-        .borrow_mut()
-        .extend([Ok(7), Ok(7), Ok(7)]);
+    let mut run = Run::of([7, 8], 3, |_| Ok(done())).creating([7; 3].map(Ok));
     let expected = "0: created 0 as 7; 200: 7[0] done; 400: 8 done; 1000: created 1 as 7; \
         2000: created 2 as 7";
     assert_eq!(run.events(), expected);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::TransportErrorKind;
-use crate::error::{Delivery, Error, Result, TransportError};
+use crate::error::{Delivery, Error, Result};
 use crate::new_task::NewTask;
 use crate::task::Progress;
 use crate::throttle::Throttle;
@@ -19,8 +19,6 @@ pub(super) struct Fake {
     pub(super) elapsed: Cell<Duration>,
     sleeps: Cell<u32>,
     pub(super) throttle: Throttle,
-    /// The time of the next call of another thread, which calls twice in a gap.
-    pub(super) direct_call: Cell<Option<Duration>>,
     /// Durations of the first requests. The others take no time.
     pub(super) durations: RefCell<VecDeque<Duration>>,
     /// Times of polls and creations, and their time limits, in milliseconds.
@@ -40,7 +38,6 @@ impl Fake {
             elapsed: Cell::default(),
             sleeps: Cell::default(),
             throttle: Throttle::new(GAP),
-            direct_call: Cell::default(),
             durations: RefCell::default(),
             times: RefCell::default(),
             on_poll: RefCell::new(Box::new(on_poll)),
@@ -53,12 +50,7 @@ impl Fake {
     pub(super) fn sleep(&self, duration: Duration) {
         self.sleeps.set(self.sleeps.get() + 1);
         assert!(self.sleeps.get() < 100_000, "it waits for ever");
-        let to = self.elapsed.get() + duration;
-        while let Some(call) = self.direct_call.get().filter(|call| *call <= to) {
-            self.throttle.record(self.start + call);
-            self.direct_call.set(Some(call + GAP / 2));
-        }
-        self.elapsed.set(to);
+        self.elapsed.set(self.elapsed.get() + duration);
     }
 
     /// Sleeps for the duration of a request, and returns its result, or a timeout at the deadline.
@@ -127,10 +119,5 @@ impl Requests for Fake {
 }
 
 pub(super) fn transport(kind: TransportErrorKind) -> Error {
-    Error::Transport(TransportError::new(
-        kind,
-        "an error",
-        Delivery::MaybeSent,
-        None,
-    ))
+    Error::transport(kind, "an error", Delivery::MaybeSent)
 }

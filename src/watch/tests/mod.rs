@@ -9,7 +9,7 @@ use self::fake::{Fake, GAP, SECOND, transport};
 use super::requests::Requests;
 use super::*;
 use crate::TransportErrorKind;
-use crate::envelope::{MAX_BODY_LEN, decode};
+use crate::error::tests::{self, http};
 
 type Run = Scheduler<Fake, std::vec::IntoIter<NewTask>>;
 
@@ -39,10 +39,13 @@ impl Run {
     /// A migration of this number of tasks, which are created after these errors and succeed at the first poll.
     fn migration(new_tasks: usize, errors: impl IntoIterator<Item = Error>) -> Self {
         let run = Self::of([], new_tasks, |_| Ok(done()));
-        let mut creations = run.requests.creations.borrow_mut();
-        creations.extend(errors.into_iter().map(Err));
-        drop(creations);
-        run
+        run.creating(errors.into_iter().map(Err))
+    }
+
+    /// These are the results of the next creations.
+    fn creating(self, results: impl IntoIterator<Item = Result<u64>>) -> Self {
+        self.requests.creations.borrow_mut().extend(results);
+        self
     }
 
     fn timeout(mut self, timeout: Duration) -> Self {
@@ -57,13 +60,6 @@ impl Run {
 
     fn gap(mut self, gap: Duration) -> Self {
         self.create_gap = gap;
-        self
-    }
-
-    /// Another thread makes a call twice in each gap.
-    fn direct_calls(self) -> Self {
-        self.requests.direct_call.set(Some(Duration::ZERO));
-        self.requests.sleep(Duration::ZERO);
         self
     }
 
@@ -135,13 +131,8 @@ fn done() -> Progress {
     Progress::new(Status::Succeeded, 100)
 }
 
-fn http(status: u16) -> Error {
-    decode::<Progress>(status, b"<html>", MAX_BODY_LEN).unwrap_err()
-}
-
 fn api(code: i64) -> Error {
-    let body = format!(r#"{{"code":{code},"message":"m","data":null}}"#);
-    decode::<Progress>(200, body.as_bytes(), MAX_BODY_LEN).unwrap_err()
+    tests::api(code, 200)
 }
 
 fn retry_after(error: Error, seconds: u64) -> Error {

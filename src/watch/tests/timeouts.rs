@@ -1,5 +1,3 @@
-//! Timeouts.
-
 use super::*;
 
 #[test]
