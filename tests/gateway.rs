@@ -350,10 +350,9 @@ const HOST: &str = "gateway.test";
 fn client_through(proxy: &Proxy, base_url: &str, identity: &Identity) -> Client {
     let url = format!("http://user:hunter2@{}", proxy.address());
     let (proxy, trust) = (ureq::Proxy::new(&url).unwrap(), identity.trust());
-    support::builder(base_url)
-        .configure_agent(|agent| agent.tls_config(trust).proxy(Some(proxy)))
-        .build()
-        .unwrap()
+    let builder = support::builder(base_url);
+    let builder = builder.configure_agent(|agent| agent.tls_config(trust).proxy(Some(proxy)));
+    builder.build().unwrap()
 }
 
 #[test]

@@ -39,11 +39,9 @@ fn report(what: &str, result: &Result<Progress>) {
 #[test]
 #[ignore = "polls the real service; needs PAN123_ACCESS_TOKEN and PAN123_TASK_ID"]
 fn prints_responses_that_the_document_does_not_specify() {
-    let client = Client::builder()
-        .access_token(variable("PAN123_ACCESS_TOKEN"))
-        .retries(0)
-        .build()
-        .unwrap();
+    let token = variable("PAN123_ACCESS_TOKEN");
+    let builder = Client::builder().access_token(token).retries(0);
+    let client = builder.build().unwrap();
     let task_id = variable("PAN123_TASK_ID")
         .parse()
         .expect("PAN123_TASK_ID is a number");
@@ -53,10 +51,7 @@ fn prints_responses_that_the_document_does_not_specify() {
     report("a task of one's own", &client.get_process(task_id));
     report("a task id that is not there", &client.get_process(u64::MAX));
     report("task id 0", &client.get_process(0));
-    let stranger = Client::builder()
-        .access_token("not-a-token")
-        .retries(0)
-        .build()
-        .unwrap();
+    let builder = Client::builder().access_token("not-a-token");
+    let stranger = builder.retries(0).build().unwrap();
     report("a token that is none", &stranger.get_process(task_id));
 }

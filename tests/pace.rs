@@ -105,9 +105,8 @@ fn direct_calls_do_not_starve_waits_and_migrations() {
 #[test]
 fn slow_token_request_does_not_shorten_the_gap() {
     let service = finished_service();
-    service
-        .credentials("id", "client-secret")
-        .require_token("t");
+    service.credentials("id", "client-secret");
+    service.require_token("t");
     let token = Reply::json(r#"{"code":0,"message":"ok","data":{"accessToken":"t"}}"#);
     service.reply_next(token.delay(ms(600)));
     let credentials = Credentials::new("id", "client-secret");
