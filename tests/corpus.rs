@@ -2,8 +2,7 @@
 //!
 //! If a check panics, the last file in the test's output is the seed that failed.
 
-// The checks are `pub` for the fuzz targets.
-#[allow(unreachable_pub)]
+#[allow(unreachable_pub, reason = "the fuzz targets use the checks")]
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
 

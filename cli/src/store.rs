@@ -21,6 +21,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 pub(crate) use self::error::StoreError;
 use self::error::{FOREIGN, Kind};
 use self::lock::Lock;
+use crate::files::with_ending;
 use crate::image::{Counts, Image, State};
 
 /// Maximum time to wait for another process, such as `links`, that writes.
@@ -41,13 +42,7 @@ pub(crate) struct Store {
 
 /// Returns the state file of a list: by default the list's name with `.db` after it.
 pub(crate) fn state_path(list: &Path, state: Option<&Path>) -> PathBuf {
-    state.map_or_else(|| with_suffix(list, ".db"), Path::to_owned)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(suffix);
-    name.into()
+    state.map_or_else(|| with_ending(list, ".db"), Path::to_owned)
 }
 
 impl Store {
@@ -55,7 +50,7 @@ impl Store {
     /// second value is true.
     pub(crate) fn open_for_run(path: &Path) -> Result<(Self, bool), StoreError> {
         let opened = || {
-            let lock = Lock::acquire(with_suffix(path, ".lock"))?.ok_or_else(|| {
+            let lock = Lock::acquire(with_ending(path, ".lock"))?.ok_or_else(|| {
                 let text = "another process migrates with the {state}; wait for its end, or end it";
                 StoreError::new(Kind::Unusable, text)
             })?;
@@ -90,7 +85,7 @@ impl Store {
                 return Err(StoreError::new(Kind::Absent, text));
             }
             // A creation that the file tells is under way, or was cut off by a kill.
-            let (state, reason) = match lock::is_held(&with_suffix(path, ".lock")) {
+            let (state, reason) = match lock::is_held(&with_ending(path, ".lock")) {
                 true => ("new", "NULL".to_owned()),
                 false => ("unknown", format!("'{CUT_OFF}'")),
             };

@@ -70,14 +70,15 @@ impl State {
         }
         self.current = None;
         self.was_accepted |= token.accepted.load(Ordering::Relaxed);
+        if self.error.as_ref().is_some_and(Error::is_of_token_request) {
+            return;
+        }
         // It is the error of later requests, which are not sent.
         let error = error.clone().mark_not_sent();
-        let error = match self.was_accepted {
+        self.error = Some(match self.was_accepted {
             true => error.mark_token_replaceable(Duration::ZERO),
             false => error,
-        };
-        self.error.take_if(|error| !error.is_of_token_request());
-        self.error.get_or_insert(error);
+        });
     }
 
     /// Returns whether a token of the cache can be sent.

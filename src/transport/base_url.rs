@@ -65,15 +65,18 @@ impl BaseUrl {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        let default = if self.is_https() { 443 } else { 80 };
-        self.0.port_u16().unwrap_or(default)
+        self.0.port_u16().unwrap_or(self.default_port())
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.is_https() { 443 } else { 80 }
     }
 
     /// The value of the header `Host`: with a port only if it is not the scheme's default.
     pub(super) fn host_header(&self) -> &str {
-        match (self.is_https(), self.port()) {
-            (true, 443) | (false, 80) => self.0.host().unwrap_or_default(),
-            _ => self.authority(),
+        match self.port() == self.default_port() {
+            true => self.0.host().unwrap_or_default(),
+            false => self.authority(),
         }
     }
 
